@@ -1,0 +1,110 @@
+"""The wire vocabulary: what may be said (`Event`) and how it stands in an envelope (`Envelope`).
+
+An Event is what producers make and the journal takes: a type, the JSON of its `data`, and what a person may read of
+it. It has no number and no time yet; the journal gives both when it appends. See docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+EventType = Literal["LOG", "STATUS", "ERROR", "COMPLETE"]
+Level = Literal["debug", "info", "warn", "error"]
+Source = Literal["agent", "git", "claude", "stderr"]
+
+encode_json = msgspec.json.Encoder().encode
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One thing that the server should see.
+
+    `data` is one JSON object, as bytes. `keep` marks what the journal never drops (ERROR, COMPLETE, a STATUS of a
+    phase). `level`, `source` and `message` are for a person who follows the run on stderr.
+    """
+
+    type: EventType
+    data: bytes
+    level: Level
+    message: str
+    source: Source = "agent"
+    keep: bool = False
+
+
+def log(level: Level, message: str, *, source: Source = "agent", kind: str | None = None, **metadata: Any) -> Event:
+    """A LOG of the agent, of git or of claude's stderr; `metadata` must be JSON-encodable."""
+    described: dict[str, Any] = {"source": source}
+    if kind is not None:
+        described["kind"] = kind
+    described.update(metadata)
+    data = encode_json({"level": level, "message": message, "metadata": described})
+    return Event("LOG", data, level, message, source)
+
+
+def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
+    """A LOG that carries one whole message of claude as `metadata.claude`.
+
+    `raw` must be valid UTF-8 and one JSON value: it is spliced in as it is, never encoded again.
+    """
+    data = b'{"level":"%s","message":%s,"metadata":{"source":"claude","kind":"%s","claude":%s}}' % (
+        level.encode(),
+        encode_json(message),
+        kind.encode(),
+        raw,
+    )
+    return Event("LOG", data, level, message, "claude")
+
+
+def status(status: str, message: str, *, keep: bool = True, level: Level = "info", **fields: Any) -> Event:
+    """A STATUS; fields such as `phase` or `progress` follow the plain ones. Progress is passed with keep=False."""
+    data = encode_json({"status": status, "message": message, **fields})
+    return Event("STATUS", data, level, message, "agent", keep)
+
+
+def error(message: str, *, code: str, details: str | None = None) -> Event:
+    """An ERROR: what went wrong, its stable code, and the evidence."""
+    fields = {"error": message, "code": code}
+    if details:
+        fields["details"] = details
+    return Event("ERROR", encode_json(fields), "error", message, "agent", True)
+
+
+def complete(data: dict[str, Any], message: str, *, failed: bool) -> Event:
+    """The COMPLETE of a run; the journal takes exactly one."""
+    return Event("COMPLETE", encode_json(data), "error" if failed else "info", message, "agent", True)
+
+
+def timestamp(unix_time: float) -> str:
+    """RFC 3339 in UTC with milliseconds, as Date.toISOString() writes it."""
+    return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+class Envelope:
+    """Puts events of one run into wire messages. Holds nothing but the two IDs."""
+
+    def __init__(self, container_id: str, run_id: str) -> None:
+        self.container_id = container_id
+        self.run_id = run_id
+        self._container = encode_json(container_id)
+        self._run = encode_json(run_id)
+
+    def head(self, type: str, time: str) -> bytes:
+        """All before the value of `data`."""
+        return b'{"type":"%s","containerID":%s,"timestamp":"%s","data":' % (
+            type.encode(), self._container, time.encode(),
+        )  # fmt: skip
+
+    def message(self, type: str, data: bytes, seq: int, time: str) -> bytes:
+        """A numbered message, one line without its newline."""
+        return b'%s%s,"runID":%s,"seq":%d}' % (self.head(type, time), data, self._run, seq)
+
+    def heartbeat(self, data: dict[str, Any], time: str) -> bytes:
+        """A HEARTBEAT: neither numbered nor journalled, since a stale one is a lie."""
+        return b'%s%s,"runID":%s}' % (self.head("HEARTBEAT", time), encode_json(data), self._run)
+
+
+def redelivered(message: bytes) -> bytes:
+    """The same message marked as a copy: byte for byte the same but for its end."""
+    return message[:-1] + b',"redelivered":true}'

@@ -1,0 +1,49 @@
+"""A lifetime: tasks that live and die together, seen from the one that may end them.
+
+Only the supervisor cancels, through a lifetime and never through the nursery: a nursery reaches its children in
+random order, and the order in which a run ends is its whole point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+
+class Lifetime:
+    """A set of cancel scopes with one deadline; a scope entered after a cancel is cancelled at once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._scopes: set[trio.CancelScope] = set()
+        self._deadline = float("inf")
+        self._reason: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        return not self._scopes
+
+    @contextmanager
+    def scope(self) -> Iterator[trio.CancelScope]:
+        """The scope of one task of this lifetime."""
+        with trio.CancelScope(deadline=self._deadline) as scope:
+            self._scopes.add(scope)
+            if self._reason is not None:
+                scope.cancel(self._reason)
+            try:
+                yield scope
+            finally:
+                self._scopes.discard(scope)
+
+    def cancel(self, reason: str) -> None:
+        self._reason = reason
+        for scope in tuple(self._scopes):
+            scope.cancel(reason)
+
+    def expire_in(self, seconds: float) -> None:
+        """Cancel after so many seconds, or earlier where that was already said."""
+        self._deadline = min(self._deadline, trio.current_time() + seconds)
+        for scope in self._scopes:
+            scope.deadline = self._deadline

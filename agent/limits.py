@@ -1,0 +1,101 @@
+"""Every capacity and every deadline of the agent that is not a variable of its own, each with its reason.
+
+Tests shorten them with `msgspec.structs.replace(Limits(), ...)`; nothing else in the package holds a number of
+this kind. Times are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    # --- start
+    #: `claude --version` takes 10 ms; a cold disk or a loaded node takes seconds.
+    cli_check: float = 10.0
+    #: COMPLETE for a bad configuration is one attempt, since nobody waits for a run that never began.
+    config_error_delivery: float = 5.0
+
+    # --- connection
+    #: A server that accepts TCP and says nothing is not noticed otherwise.
+    connect: float = 10.0
+    #: Load balancers cut idle connections after 30 to 60 s; a dead peer shows within two of these.
+    ping_interval: float = 10.0
+    #: How long a PONG may take before the peer counts as dead.
+    ping_deadline: float = 10.0
+    #: Messages after which a PING barrier is due: small enough to keep few copies, large enough to cost nothing.
+    barrier_messages: int = 64
+    #: ... or time with something unconfirmed.
+    barrier_delay: float = 0.25
+    #: In flight at most; more only lengthens what a dead connection makes us send again.
+    window_messages: int = 512
+    window_bytes: int = MIB
+    #: One send of at most `batch_bytes`; the deadline after which a connection with a torn frame is given up.
+    batch_bytes: int = 64 * KIB
+    send: float = 30.0
+    #: Full-jitter back-off between attempts.
+    backoff_min: float = 0.5
+    backoff_max: float = 30.0
+    #: A server may ask for more patience than the back-off's, within reason.
+    retry_after_max: float = 60.0
+    #: No ack for this long while PONGs come: the server has stopped acknowledging, back to level 0.
+    ack_silence: float = 30.0
+    #: Inbound messages are small commands and acks.
+    inbound_bytes: int = MIB
+    #: Close handshake at the end.
+    close: float = 1.0
+    #: Refusals (401, 403, close 1008) in a row before the start gate gives up.
+    refusals: int = 3
+
+    # --- claude's output
+    #: Linux gives 64 KiB by default; a claude whose pipe stays full for 3 s loses its result.
+    pipe_bytes: int = MIB
+    #: One read; larger reads make fewer wake-ups, more only costs memory.
+    read_bytes: int = 256 * KIB
+    #: A longer line is reported and skipped. The longest seen are 20 MB.
+    line_bytes: int = 64 * MIB
+    #: Lines of claude's stderr kept for ERROR.
+    stderr_tail_lines: int = 20
+
+    # --- journal
+    #: Unit of freeing, of dropping and of reading back; also about what is held in memory.
+    segment_bytes: int = MIB
+    #: Without a writable directory: enough for a normal run's tail.
+    memory_journal_bytes: int = 8 * MIB
+
+    # --- stop
+    #: SIGINT gives a result with cost and usage within 0.2 s, 1.4 s with a deaf child.
+    interrupt_grace: float = 2.0
+    #: The sweep of survivors: freeze, then kill.
+    sweep: float = 2.0
+    #: Readers meet end of file at once, unless something holds the pipe.
+    drain: float = 1.0
+    #: Counting and saving what changed, of the stop budget after a signal and otherwise.
+    harvest_after_signal: float = 1.0
+    harvest: float = 5.0
+    #: Flush limits by cause.
+    flush_after_signal: float = 2.0
+    flush_after_fault: float = 30.0
+    flush: float = 600.0
+
+    # --- vitals
+    heartbeat_interval: float = 10.0
+    sample_interval: float = 1.0
+    #: The health check calls the agent hung when its file is older than three of these.
+    health_interval: float = 1.0
+    #: Working set over limit, twice in a row.
+    memory_guard: float = 0.95
+    #: Free space of the workspace below which a WARN goes out.
+    disk_warn_bytes: int = 256 * MIB
+
+    # --- git
+    #: Progress as STATUS, at most this often.
+    progress_interval: float = 0.1
+    #: git's own limit for a stalled HTTP transfer (http.lowSpeedTime), and ours for one that says nothing at all.
+    git_stall: float = 60.0
+    #: Attempts of a clone, on network failures only.
+    clone_attempts: int = 3
+    clone_retry_delay: float = 2.0
