@@ -59,6 +59,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     line_bytes: int = 64 * MIB
     #: Lines of claude's stderr kept for ERROR.
     stderr_tail_lines: int = 20
+    #: What a person reads of one line of claude's, in characters: about two lines of a terminal.
+    message_chars: int = 200
+    #: The text of a result kept for COMPLETE, and each JSON value beside it; COMPLETE is one message and never split.
+    result_bytes: int = 16 * KIB
+    #: Changed files, open tasks, to-do items, calls without an answer, denials: what is remembered of each.
+    remembered: int = 1000
 
     # --- journal
     #: Unit of freeing, of dropping and of reading back; also about what is held in memory.
@@ -69,6 +75,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # --- stop
     #: SIGINT gives a result with cost and usage within 0.2 s, 1.4 s with a deaf child.
     interrupt_grace: float = 2.0
+    #: SIGKILL takes effect at once, but for a process that is stuck in the kernel.
+    kill_wait: float = 2.0
     #: The sweep of survivors: freeze, then kill.
     sweep: float = 2.0
     #: Readers meet end of file at once, unless something holds the pipe.
@@ -99,3 +107,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Attempts of a clone, on network failures only.
     clone_attempts: int = 3
     clone_retry_delay: float = 2.0
+
+    # --- agent serve
+    #: From the connection to an accepted token; whoever is slower holds one of the connections for nothing.
+    receiver_handshake: float = 10.0
+    #: Sixteen times the agent's MESSAGE_LIMIT; what is in memory is about one of these a connection.
+    receiver_message_bytes: int = 4 * MIB
+    #: Agents at the same time; the next one is turned away and tries again later.
+    receiver_connections: int = 256
+    #: A live agent sends a HEARTBEAT three times as often; a client silent for longer is asked by a PING ...
+    receiver_silence: float = 30.0
+    #: ... and must answer, as it must take an acknowledgement, within this.
+    receiver_patience: float = 10.0
+    #: Messages after which an acknowledgement is due.
+    receiver_ack_messages: int = 100
+    #: Runs remembered; beyond it the oldest is looked up on disk again, or forgotten where nothing is stored.
+    receiver_runs: int = 4096
+    #: What stopping may take: the close handshakes of all connections.
+    receiver_close: float = 1.0
