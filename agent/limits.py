@@ -13,11 +13,27 @@ MIB = 1024 * KIB
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    # --- configuration
+    #: claude refuses more on its standard input.
+    task_bytes: int = 10 * MIB
+    #: A prompt, MCP_CONFIG, CLAUDE_ENV: they travel as files or one by one, yet nobody writes this much.
+    text_bytes: int = MIB
+    #: A value of one line may become an argument, and the kernel takes 128 KiB for one.
+    line_value_bytes: int = 64 * KIB
+    #: A variable's file, `.env`, TASKS_FILE: more than the longest task, less than what a wrong path could cost.
+    config_file_bytes: int = 16 * MIB
+
     # --- start
     #: `claude --version` takes 10 ms; a cold disk or a loaded node takes seconds.
     cli_check: float = 10.0
     #: COMPLETE for a bad configuration is one attempt, since nobody waits for a run that never began.
     config_error_delivery: float = 5.0
+
+    # --- claude's input
+    #: A prompt that is longer travels as a file: argument lists are public, and the kernel takes 128 KiB at most.
+    argument_bytes: int = 4 * KIB
+    #: A longer CLAUDE.md is no instruction any more, and would fill the context.
+    instructions_bytes: int = 256 * KIB
 
     # --- connection
     #: A server that accepts TCP and says nothing is not noticed otherwise.
@@ -47,6 +63,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     inbound_bytes: int = MIB
     #: Close handshake at the end.
     close: float = 1.0
+    #: A cancelled connection has no reader left to see the peer's close frame: ours is sent, and that is all.
+    farewell: float = 0.2
     #: Refusals (401, 403, close 1008) in a row before the start gate gives up.
     refusals: int = 3
 
@@ -59,6 +77,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     line_bytes: int = 64 * MIB
     #: Lines of claude's stderr kept for ERROR.
     stderr_tail_lines: int = 20
+    #: No message for a person is longer; a longer line is counted and not shown.
+    stderr_line_bytes: int = MIB
+    #: Refusals of the credentials in a row before claude is ended: one may be a gateway's hiccup, ten take 190 s.
+    credential_refusals: int = 2
     #: What a person reads of one line of claude's, in characters: about two lines of a terminal.
     message_chars: int = 200
     #: The text of a result kept for COMPLETE, and each JSON value beside it; COMPLETE is one message and never split.
@@ -98,6 +120,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory_guard: float = 0.95
     #: Free space of the workspace below which a WARN goes out.
     disk_warn_bytes: int = 256 * MIB
+
+    #: Lines waiting for a slow reader of stderr; some MiB at the most.
+    console_lines: int = 10_000
 
     # --- git
     #: Progress as STATUS, at most this often.

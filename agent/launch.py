@@ -1,0 +1,190 @@
+"""What happens to a child between fork and exec: a program of its own, so that nothing has to run in a forked agent.
+
+    python -I -S launch.py [--status=FD] [--parent=PID] [--isolate] [--hide=PATH ...] [--drop-lc-ctype] -- PROGRAM ...
+
+Standard library only, and little of it: every import is paid at each start. On the descriptor --status it says, one a
+line, `warn TEXT` for a guard that is not in force, `exec` before it becomes the program, and `failed ERRNO` if that
+did not work; the descriptor closes with the exec. Without the program it ends with 127 (not there) or 126.
+"""
+
+# pathlib alone would take as long to import as all the rest.
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` without its enumerations
+import ctypes
+import errno
+import os
+import resource
+import sys
+from collections.abc import Iterator
+
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+#: Since 6.15 these read any environment, past Landlock. Docker's default root has neither.
+CAP_SYS_ADMIN, CAP_PERFMON = 21, 38
+SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture, like the two that follow it
+SYS_LANDLOCK_ADD_RULE = 445
+SYS_LANDLOCK_RESTRICT_SELF = 446
+LANDLOCK_CREATE_RULESET_VERSION = 1
+LANDLOCK_RULE_PATH_BENEATH = 1
+LANDLOCK_SCOPES = 0b11  # abstract Unix sockets, signals
+FS_REFER = 1 << 13
+#: What may be denied on a file: WRITE_FILE, READ_FILE, TRUNCATE. On a directory: also REMOVE_DIR, REMOVE_FILE,
+#: MAKE_DIR, MAKE_REG and MAKE_SYM.
+FS_FILE = 1 << 1 | 1 << 2 | 1 << 14
+FS_DIRECTORY = FS_FILE | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 12
+FS_TRUNCATE = 1 << 14
+#: Of 1000: claude and what it starts are the first to go when memory runs out, the agent stays to report it.
+OOM_SCORE_ADJ = b"500"
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(arguments: list[str]) -> int:
+    cut = arguments.index("--")
+    options, argv = arguments[:cut], arguments[cut + 1 :]
+    status = parent = -1
+    hidden = []
+    for option in options:
+        name, _, value = option.partition("=")
+        if name == "--status":
+            status = int(value)
+            os.set_inheritable(status, False)
+        elif name == "--parent":
+            parent = int(value)
+        elif name == "--hide":
+            hidden.append(value)
+        elif name == "--drop-lc-ctype":
+            os.environ.pop("LC_CTYPE", None)  # put there by our own interpreter, in the C locale (PEP 538)
+
+    def say(line: str) -> None:
+        if status >= 0:
+            os.write(status, os.fsencode(line + "\n"))
+
+    if parent >= 0:
+        prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
+        if os.getppid() != parent:  # it died before that took effect
+            os.kill(os.getpid(), _signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # cores hold API keys
+    try:
+        prefer_for_oom_kill()
+    except OSError as e:
+        say(f"warn the kernel may end the agent before claude when memory runs out: oom_score_adj: {e.strerror}")
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if "--isolate" in options:
+        try:
+            for path, why in isolate(hidden):
+                say(f"warn claude can read and write {path}: {why}")
+        except OSError as e:
+            say(f"warn claude can read the agent's environment and memory: Landlock: {e.strerror}")
+    for number in _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}:
+        _signal.signal(number, _signal.SIG_DFL)
+    say("exec")
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    try:
+        os.execvpe(argv[0], argv, os.environ)
+    except OSError as e:
+        say(f"failed {e.errno}")
+        print(f"{argv[0]}: {e.strerror}", file=sys.stderr)
+        return 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+
+
+def prctl(option: int, argument: int) -> None:
+    if libc.prctl(option, argument, 0, 0, 0) != 0:
+        raise error()
+
+
+def error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
+def syscall(number: int, *arguments: object) -> int:
+    result: int = libc.syscall(number, *arguments)
+    if result < 0:
+        raise error()
+    return result
+
+
+def prefer_for_oom_kill() -> None:
+    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+    try:
+        if int(os.read(fd, 16)) < int(OOM_SCORE_ADJ):
+            os.write(fd, OOM_SCORE_ADJ)
+    finally:
+        os.close(fd)
+
+
+def isolate(hidden: list[str]) -> list[tuple[str, str]]:
+    """Enter a Landlock domain for good; returns what stays in reach, with the reason.
+
+    Whoever is in a domain can trace (read environ, memory and descriptors of) only processes in it, whatever the
+    domain restricts. So it restricts nothing but signals to the outside and abstract Unix sockets from there. A kernel
+    before 6.12 has no such scopes; there the domain has to handle a file right: REFER, granted everywhere. (It must be
+    granted in any domain that handles file rights, for otherwise no file could be moved to another directory; and no
+    such domain may mount.)
+    """
+    abi = syscall(SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_CREATE_RULESET_VERSION)
+    if abi < 2:
+        raise OSError(errno.EOPNOTSUPP, "this kernel's could not move files; 5.19 and newer can")
+    scoped = LANDLOCK_SCOPES if abi >= 6 else 0
+    possible, refused = hideable(hidden)
+    denied = (FS_DIRECTORY if abi >= 3 else FS_DIRECTORY & ~FS_TRUNCATE) if possible else 0
+    handled = denied | FS_REFER if denied or not scoped else 0
+    attributes = (ctypes.c_uint64 * 3)(handled, 0, scoped)
+    ruleset = syscall(SYS_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(24 if abi >= 6 else 8), 0)
+    if handled:
+        allow(ruleset, "/", FS_REFER)
+    if denied:
+        for path in around(possible):
+            allow(ruleset, path, denied if os.path.isdir(path) else denied & FS_FILE)
+    syscall(SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+    for capability in (CAP_SYS_ADMIN, CAP_PERFMON):
+        if os.geteuid() == 0 and libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
+            prctl(PR_CAPBSET_DROP, capability)
+    return refused
+
+
+def hideable(hidden: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Landlock knows only what is allowed, at the time of its making: what appears later beside a hidden path would be
+    out of reach too. So only a path is hidden beside which the child cannot create anything."""
+    possible, refused = [], []
+    for path in map(os.path.realpath, hidden):
+        writable = [directory for directory in ancestors(path) if os.access(directory, os.W_OK)]
+        if writable:
+            refused.append((path, f"{writable[0]} is writable"))
+        else:
+            possible.append(path)
+    return possible, refused
+
+
+def ancestors(path: str) -> Iterator[str]:
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
+
+
+def around(hidden: list[str]) -> Iterator[str]:
+    """Everything but the hidden paths: the other entries of each of their ancestors."""
+    above = {directory for path in hidden for directory in ancestors(path)}
+    for directory in above:
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            if path not in above and path not in hidden and not os.path.islink(path):
+                yield path
+
+
+def allow(ruleset: int, path: str, access: int) -> None:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    rule = ctypes.create_string_buffer(access.to_bytes(8, sys.byteorder) + fd.to_bytes(4, sys.byteorder), 12)
+    syscall(SYS_LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
+    os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
