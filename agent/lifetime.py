@@ -6,14 +6,11 @@ random order, and the order in which a run ends is its whole point.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import trio
 
 
 class Lifetime:
-    """A set of cancel scopes with one deadline; a scope entered after a cancel is cancelled at once."""
+    """A set of cancel scopes with one deadline. What joins after a cancel is cancelled at once."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -25,21 +22,20 @@ class Lifetime:
     def empty(self) -> bool:
         return not self._scopes
 
-    @contextmanager
-    def scope(self) -> Iterator[trio.CancelScope]:
-        """The scope of one task of this lifetime."""
-        with trio.CancelScope(deadline=self._deadline) as scope:
-            self._scopes.add(scope)
-            if self._reason is not None:
-                scope.cancel(self._reason)
-            try:
-                yield scope
-            finally:
-                self._scopes.discard(scope)
+    def join(self) -> trio.CancelScope:
+        """The scope of one more task, which counts as alive from now on, before its first step."""
+        scope = trio.CancelScope(deadline=self._deadline)
+        if self._reason is not None:
+            scope.cancel(self._reason)
+        self._scopes.add(scope)
+        return scope
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        self._scopes.remove(scope)
 
     def cancel(self, reason: str) -> None:
         self._reason = reason
-        for scope in tuple(self._scopes):
+        for scope in self._scopes:
             scope.cancel(reason)
 
     def expire_in(self, seconds: float) -> None:

@@ -1,0 +1,51 @@
+"""Client text frames of RFC 6455, made in batches.
+
+trio-websocket spends two scheduler passes and one system call on every message. Our own text frames let one
+`send_all` carry all messages that are ready, which is worth a factor of two to four in throughput and eight under
+TLS (docs/performance.md). Handshake, ping, pong, close and everything inbound stay with trio-websocket.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable
+
+
+def _mask_in_python(data: bytes, key: bytes) -> bytes:
+    """XOR by way of one big integer: the quickest that the standard library can do."""
+    size = len(data)
+    repeated = key * (size // 4 + 1)
+    return (int.from_bytes(data, "little") ^ int.from_bytes(repeated[:size], "little")).to_bytes(size, "little")
+
+
+def _fastest_mask() -> Callable[[bytes, bytes], bytes]:
+    try:
+        from websockets.speedups import apply_mask
+    except ImportError:
+        return _mask_in_python
+    return apply_mask
+
+
+_mask = _fastest_mask()
+
+#: FIN and opcode 1: a whole text message in one frame.
+_TEXT = 0x81
+#: Client frames are masked.
+_MASKED = 0x80
+
+
+def text_frames(messages: Iterable[bytes]) -> bytes:
+    """The frames of so many UTF-8 messages, one frame a message, each with a masking key of its own."""
+    parts: list[bytes] = []
+    for message in messages:
+        size = len(message)
+        if size < 126:
+            header = struct.pack("!BB", _TEXT, _MASKED | size)
+        elif size < 65536:
+            header = struct.pack("!BBH", _TEXT, _MASKED | 126, size)
+        else:
+            header = struct.pack("!BBQ", _TEXT, _MASKED | 127, size)
+        key = os.urandom(4)
+        parts += (header, key, _mask(message, key))
+    return b"".join(parts)
