@@ -80,9 +80,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: No message for a person is longer; a longer line is counted and not shown.
     stderr_line_bytes: int = MIB
     #: Refusals of the credentials in a row before claude is ended: one may be a gateway's hiccup, ten take 190 s.
-    credential_refusals: int = 2
+    refused_credentials: int = 2
+    #: Of claude's stderr, what goes into the details of ERROR.
+    details_chars: int = 4 * KIB
     #: What a person reads of one line of claude's, in characters: about two lines of a terminal.
     message_chars: int = 200
+    #: Of a string in a message, what is looked at to make that line: a reply may have 20 MB.
+    excerpt_bytes: int = KIB
+    #: Lists and objects in a message that are worth reading are shorter than this (tools, to-do items, usage).
+    value_bytes: int = 64 * KIB
+    #: Of a skipped line, what is kept: enough to tell its type.
+    skipped_head_bytes: int = KIB
     #: The text of a result kept for COMPLETE, and each JSON value beside it; COMPLETE is one message and never split.
     result_bytes: int = 16 * KIB
     #: Changed files, open tasks, to-do items, calls without an answer, denials: what is remembered of each.
@@ -112,6 +120,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     flush: float = 600.0
 
     # --- vitals
+    #: The watchdog's look at claude: its limits are seconds at least, and a look costs microseconds.
+    watch_interval: float = 0.25
     heartbeat_interval: float = 10.0
     sample_interval: float = 1.0
     #: The health check calls the agent hung when its file is older than three of these.
@@ -129,6 +139,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     progress_interval: float = 0.1
     #: git's own limit for a stalled HTTP transfer (http.lowSpeedTime), and ours for one that says nothing at all.
     git_stall: float = 60.0
+    #: Slower than this for `git_stall` is a stall too (http.lowSpeedLimit). A server that still counts objects sends
+    #: some 40 bytes a second of progress, one that is only kept alive sends one.
+    git_bytes_per_second: int = 10
+    #: From SIGTERM to SIGKILL: git removes its locks and ends its helpers.
+    git_grace: float = 2.0
+    #: Removing what a failed clone made; what is left then stays, since a stop must not wait for a slow disk.
+    git_cleanup: float = 2.0
+    #: One line of git's stderr; a hostile server could send one that never ends.
+    git_line_bytes: int = 64 * KIB
     #: Attempts of a clone, on network failures only.
     clone_attempts: int = 3
     clone_retry_delay: float = 2.0
@@ -148,5 +167,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     receiver_ack_messages: int = 100
     #: Runs remembered; beyond it the oldest is looked up on disk again, or forgotten where nothing is stored.
     receiver_runs: int = 4096
+    #: HEARTBEATs become a line of the log this often, so that they do not bury the run.
+    receiver_vitals: float = 60.0
     #: What stopping may take: the close handshakes of all connections.
     receiver_close: float = 1.0

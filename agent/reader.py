@@ -1,0 +1,150 @@
+"""Reads what claude writes, to the end and at full speed, whatever the journal, the network or a line is like.
+
+A claude whose pipe stays full for 3 s exits 0 and its result is lost. So a reader waits for nothing but the next read,
+and each read becomes one batch of events. The streams and framers belong to the caller, so that after a fault of ours
+`drain_raw` can go on where a reader stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+import trio
+
+from agent.events import Event, log
+from agent.limits import Limits
+from agent.lines import Line, LineFramer, Oversize
+from agent.prompt import enlarge
+from agent.redaction import Redactor
+from agent.refusal import RefusalWatch
+from agent.transcript import Transcript
+
+Publish = Callable[[Sequence[Event]], None]
+
+
+def open_output_pipe(pipe_bytes: int) -> tuple[trio.lowlevel.FdStream, int]:
+    """A pipe for a child to write to: our end, and the child's, which process.run() closes."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    enlarge(read_end, pipe_bytes)
+    return trio.lowlevel.FdStream(read_end), write_end
+
+
+async def read_stdout(
+    pipe: trio.abc.ReceiveStream,
+    framer: LineFramer,
+    transcript: Transcript,
+    redactor: Redactor,
+    publish: Publish,
+    *,
+    heard: Callable[[], None],
+    refused: Callable[[], None],
+    limits: Limits,
+) -> None:
+    """Every line through the redactor and the transcript to `publish`, until the end of the pipe.
+
+    Args:
+        heard: called for every read; it feeds the idle limit.
+        refused: called when the API has refused the credentials often enough not to wait for more.
+
+    Raises whatever a bug raises; the lines of that read which had no turn yet are published raw before.
+
+    Cancelling: safe; what was read is published.
+    """
+    watch = RefusalWatch(limits.refused_credentials)
+
+    def digest(line: Line) -> list[Event]:
+        if isinstance(line, Oversize):
+            return transcript.oversize(line)
+        line = redactor.json(line)
+        if watch.feed(line):
+            refused()
+        return transcript.feed(line)
+
+    while chunk := await pipe.receive_some(limits.read_bytes):
+        heard()
+        _publish(framer.feed(bytes(chunk)), digest, publish)
+    rest = framer.end()
+    _publish(rest, digest, publish)
+    if rest:
+        publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
+
+
+async def read_stderr(
+    pipe: trio.abc.ReceiveStream,
+    tail: deque[str],
+    redactor: Redactor,
+    publish: Publish,
+    *,
+    heard: Callable[[], None],
+    limits: Limits,
+) -> None:
+    """Every line of claude's stderr as a LOG, until the end of the pipe; the last ones stay in `tail`, redacted.
+
+    Cancelling: safe; what was read is published.
+    """
+    framer = LineFramer(limits.stderr_line_bytes)
+
+    def digest(line: Line) -> list[Event]:
+        texts = [redactor.text(text) for text in _texts(line)]
+        tail.extend(texts)
+        return [log("warn", text, source="stderr") for text in texts]
+
+    while chunk := await pipe.receive_some(limits.read_bytes):
+        heard()
+        _publish(framer.feed(bytes(chunk)), digest, publish)
+    _publish(framer.end(), digest, publish)
+
+
+async def drain_raw(
+    pipe: trio.abc.ReceiveStream,
+    framer: LineFramer,
+    publish: Publish,
+    *,
+    heard: Callable[[], None],
+    limits: Limits,
+) -> None:
+    """In place of a reader that failed: every line as a plain LOG, with nothing that could fail again but `publish`.
+
+    Cancelling: safe; what was read is published.
+    """
+    while chunk := await pipe.receive_some(limits.read_bytes):
+        heard()
+        publish(list(map(_raw, framer.feed(bytes(chunk)))))
+    publish(list(map(_raw, framer.end())))
+
+
+def _publish(lines: Sequence[Line], digest: Callable[[Line], list[Event]], publish: Publish) -> None:
+    """One batch. Where `digest` raises, the line it could not take and those after it are published raw."""
+    events: list[Event] = []
+    done = 0
+    try:
+        for line in lines:
+            events += digest(line)
+            done += 1
+    finally:
+        events += map(_raw, lines[done:])
+        if events:
+            publish(events)
+
+
+def _texts(line: Line) -> Iterator[str]:
+    """What a terminal would show one after another in a line: progress is redrawn after a carriage return."""
+    if isinstance(line, Oversize):
+        yield f"(a line of {line.length} bytes is not shown)"
+        return
+    for text in line.decode(errors="replace").split("\r"):
+        if text.strip():
+            yield text.rstrip()
+
+
+def _raw(line: Line) -> Event:
+    if isinstance(line, Oversize):
+        return _skipped(line)
+    return log("info", line.decode(errors="replace"), source="claude", kind="raw")
+
+
+def _skipped(line: Oversize) -> Event:
+    message = f"a line of {line.length} bytes from claude is over the limit and was skipped"
+    return log("warn", message, source="claude", kind="oversize", length=line.length)
