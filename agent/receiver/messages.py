@@ -1,0 +1,81 @@
+"""What a receiver needs to know of a message: read leniently, since anybody may be at the other end."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+_MARK = ',"redelivered":true}'
+
+
+class RunKey(NamedTuple):
+    """What numbers are unique within."""
+
+    container_id: str
+    run_id: str
+
+
+class Message(Struct, frozen=True):
+    """One message. `run_id` is empty and `seq` is None where a plain sender gives neither."""
+
+    type: str
+    container_id: str = field(name="containerID")
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    timestamp: str = ""
+    run_id: str = field(name="runID", default="")
+    # 2^53 - 1 is the largest integer that every JSON reader keeps.
+    seq: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+
+    @property
+    def key(self) -> RunKey:
+        return RunKey(self.container_id, self.run_id)
+
+    def fields(self) -> dict[str, Any]:
+        """`data` as a dictionary; empty where it is not an object."""
+        data = _loads(bytes(self.data))
+        return data if isinstance(data, dict) else {}
+
+
+_decoder = msgspec.json.Decoder(Message)
+
+
+def parse(text: str) -> Message | None:
+    """The message in a text, or None: not a JSON object, not on one line, or a field of the wrong type."""
+    if "\n" in text or "\r" in text:
+        return None
+    try:
+        return _decoder.decode(text)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _parse_slowly(text)
+
+
+def _parse_slowly(text: str) -> Message | None:
+    """A lone surrogate in an escape, which Node writes, is JSON that msgspec takes for cut off."""
+    whole = _loads(text)
+    if not isinstance(whole, dict):
+        return None
+    try:
+        text.encode()
+        data = msgspec.Raw(json.dumps(whole.pop("data", {})))
+        message = msgspec.convert(whole, Message)
+        "".join(message.key).encode()
+    except (msgspec.ValidationError, RecursionError, UnicodeError):
+        return None
+    return msgspec.structs.replace(message, data=data)
+
+
+def _loads(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def first_written(text: str) -> str:
+    """The message as it stands in the agent's journal: without the mark of a copy."""
+    return text[: -len(_MARK)] + "}" if text.endswith(_MARK) else text

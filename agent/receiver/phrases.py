@@ -1,0 +1,105 @@
+"""What messages say, in words for a person. A value may be of any type: what makes no sense is left out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from agent.limits import MIB
+
+_BAR = 24
+
+
+def word(value: object) -> str:
+    """A scalar as text; nothing for what is absent or nested."""
+    return "" if value is None or isinstance(value, dict | list) else str(value)
+
+
+def number(value: object) -> float | None:
+    """A finite number, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def progress(fields: dict[str, Any]) -> str:
+    """How far the clone is: a bar where the end is known, else a count."""
+    stage, percent, size = word(fields.get("stage")), number(fields.get("percent")), number(fields.get("bytes"))
+    moved = f", {_mib(size)}" if size else ""
+    if percent is None:
+        return f"{stage}: {word(fields.get('done'))}{moved}"
+    filled = round(min(max(percent, 0), 100) / 100 * _BAR)
+    return f"[{'█' * filled}{'░' * (_BAR - filled)}] {percent:3.0f} % {stage}{moved}"
+
+
+def error(fields: dict[str, Any]) -> str:
+    code = word(fields.get("code"))
+    return word(fields.get("error")) + (f" [{code}]" if code else "")
+
+
+def vitals(fields: dict[str, Any]) -> str:
+    """Resources and turns, as far as known."""
+    parts = []
+    if (cpu := number(fields.get("cpu"))) is not None:
+        parts.append(f"cpu {cpu:.2f}")
+    if (memory := number(fields.get("memory"))) is not None:
+        limit = number(fields.get("memoryLimit"))
+        parts.append(f"memory {_mib(memory)}" + (f" of {_mib(limit)}" if limit else ""))
+    for name, label in (("pids", "processes"), ("turns", "turns"), ("queued", "queued")):
+        if (count := number(fields.get(name))) is not None:
+            parts.append(f"{count:.0f} {label}")
+    return ", ".join([*parts, word(fields.get("lastTool"))]).removesuffix(", ")
+
+
+def start(fields: dict[str, Any]) -> list[str]:
+    """What the first STATUS tells about the run."""
+    lines = [f"{name}: {word(fields[name])}" for name in ("repo", "ref", "title") if word(fields.get(name))]
+    labels = fields.get("labels")
+    if isinstance(labels, dict) and labels:
+        lines.append("labels: " + ", ".join(f"{name}={word(value)}" for name, value in labels.items()))
+    return lines
+
+
+def end(fields: dict[str, Any]) -> str:
+    """How the run ended, in one line."""
+    took = number(fields.get("duration"))
+    parts = (f"exit {word(fields.get('exitCode'))}", word(fields.get("reason")), _duration(took))
+    return ", ".join(part for part in parts if part)
+
+
+def bill(fields: dict[str, Any]) -> list[str]:
+    """What claude said of its work and what it cost, and what changed."""
+    lines = []
+    result, changes = fields.get("result"), fields.get("changes")
+    if isinstance(result, dict):
+        turns, cost, denials = (
+            number(result.get("num_turns")),
+            number(result.get("cost")),
+            result.get("permission_denials"),
+        )
+        parts = [f"claude: {word(result.get('subtype'))}"]
+        parts += [] if turns is None else [f"{turns:.0f} turns"]
+        parts += [] if cost is None else [f"${cost:.2f}"]
+        parts += [f"{len(denials)} permissions denied"] if isinstance(denials, list) and denials else []
+        lines.append(", ".join(parts))
+    if isinstance(changes, dict):
+        files, more, less = (number(changes.get(name)) or 0 for name in ("files", "insertions", "deletions"))
+        lines.append(f"changes: {files:.0f} files, +{more:.0f} -{less:.0f}")
+    return lines
+
+
+def _mib(size: float) -> str:
+    return f"{size / MIB:.1f} MiB"
+
+
+def _duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return ""
+    seconds = milliseconds / 1000
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,151 @@
+"""One run as it was received, and the comparison with what its COMPLETE says."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from agent.receiver.messages import Message, RunKey, first_written
+from agent.schema import Gap, Stream
+
+#: Spans named in a verdict; the count is exact whatever their number.
+_NAMED = 20
+
+
+class Verdict(Struct, frozen=True):
+    """What became of a run's messages. `problems` is empty for a run that is here as it was written."""
+
+    events: int
+    missing: int
+    dropped: int
+    problems: tuple[str, ...]
+    #: What could not be compared, in words; not a problem.
+    unchecked: str | None
+
+    @property
+    def whole(self) -> bool:
+        return not self.problems
+
+    @property
+    def summary(self) -> str:
+        note = f" ({self.unchecked})" if self.unchecked else ""
+        return f"{'complete' if self.whole else 'incomplete'}: {self.events} events, {self.missing} missing{note}"
+
+
+class _Marker(Struct, frozen=True):
+    class Metadata(Struct, frozen=True):
+        gap: Gap | None = None
+
+    metadata: Metadata | None = None
+
+
+class _Complete(Struct, frozen=True, rename="camel"):
+    exit_code: int | None = None
+    stream: Stream | None = None
+
+
+_decode_marker = msgspec.json.Decoder(_Marker).decode
+_decode_complete = msgspec.json.Decoder(_Complete).decode
+
+
+class Run:
+    """What was received of one run. `lines` holds every text that was accepted, where they are kept in memory."""
+
+    def __init__(self, key: RunKey, *, keep: bool = False) -> None:
+        self.key = key
+        self.next = 1
+        self.lines: list[str] | None = [] if keep else None
+        self.verdict: Verdict | None = None
+        self.exit_code: int | None = None
+        self._counts = {"LOG": 0, "STATUS": 0, "ERROR": 0}
+        self._events = 0
+        self._bytes = 0
+        self._hash = hashlib.sha256()
+        self._missing = 0
+        self._dropped = 0
+        self._gaps = 0
+        self._spans: list[str] = []
+
+    @property
+    def events(self) -> int:
+        return self._events
+
+    def accept(self, message: Message, seq: int, text: str) -> tuple[int, int] | None:
+        """Take the message with a number not below `next`; returns the span before it that is missing, if any."""
+        missing = self._gap(message, seq)
+        self.next = seq + 1
+        self._events += 1
+        if self.lines is not None:
+            self.lines.append(text)
+        if message.type == "COMPLETE":
+            self._compare(message, seq)
+            return missing
+        line = first_written(text).encode() + b"\n"
+        if message.type in self._counts:
+            self._counts[message.type] += 1
+        self._bytes += len(line)
+        self._hash.update(line)
+        return missing
+
+    def _gap(self, message: Message, seq: int) -> tuple[int, int] | None:
+        first = seq
+        if message.type == "LOG" and (marker := _marker(message)) is not None and marker.to_seq == seq:
+            first = max(self.next, min(marker.from_seq, seq))
+            self._gaps += 1
+            self._dropped += marker.count
+            self._name(f"dropped by the agent: {marker.from_seq}-{marker.to_seq} ({marker.reason})")
+        if first == self.next:
+            return None
+        span = (self.next, first - 1)
+        self._missing += span[1] - span[0] + 1
+        self._name(f"missing: {span[0]}-{span[1]}" if span[0] < span[1] else f"missing: {span[0]}")
+        return span
+
+    def _name(self, span: str) -> None:
+        if len(self._spans) < _NAMED:
+            self._spans.append(span)
+        elif len(self._spans) == _NAMED:
+            self._spans.append("and more")
+
+    def _compare(self, message: Message, seq: int) -> None:
+        problems = list(self._spans)
+        unchecked = None
+        try:
+            complete = _decode_complete(message.data)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            complete = _Complete()
+            problems.append(f"COMPLETE cannot be read: {error}")
+        self.exit_code = complete.exit_code
+        if complete.stream is None:
+            unchecked = "COMPLETE tells nothing to compare with"
+        else:
+            problems += self._differences(complete.stream, seq)
+            if complete.stream.sha256 is None:
+                unchecked = "COMPLETE carries no sha256"
+        self.verdict = Verdict(self._events, self._missing, self._dropped, tuple(problems), unchecked)
+
+    def _differences(self, stream: Stream, seq: int) -> list[str]:
+        here = {"lastSeq": seq, "dropped": self._dropped, "gaps": self._gaps}
+        sent = {"lastSeq": stream.last_seq, "dropped": stream.dropped, "gaps": stream.gaps}
+        if stream.counts is not None:
+            here |= self._counts
+            sent |= msgspec.structs.asdict(stream.counts)
+        if stream.bytes is not None:
+            here["bytes"], sent["bytes"] = self._bytes, stream.bytes
+        found = [f"{name}: {here[name]} here, {sent[name]} sent" for name in here if here[name] != sent[name]]
+        if stream.sha256 not in (None, self._hash.hexdigest()):
+            found.append("sha256 differs")
+        return found
+
+
+def _marker(message: Message) -> Gap | None:
+    # Decoding each LOG would cost more than all the rest of a step.
+    if b'"gap":' not in bytes(message.data):
+        return None
+    try:
+        marker = _decode_marker(message.data)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    return marker.metadata.gap if marker.metadata else None

@@ -1,0 +1,166 @@
+"""Runs on disk: `DIR/<containerID>/<runID>.ndjson`, each line one numbered message as it was received.
+
+The files are the only memory: after a restart the next number, the counts and the hash of a run come from reading its
+file again. A line that is cut (the receiver died while writing it) was never acknowledged; it is cut off.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from agent.errors import AgentError, Exit
+from agent.receiver.messages import RunKey, parse
+from agent.receiver.run import Run
+from agent.schema import LogData, Metadata
+
+_decode = msgspec.json.Decoder(LogData).decode
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def file_name(name: str) -> str:
+    """A name for a file or directory: the name itself where it is harmless, else what is harmless of it and a digest.
+
+    No two names give the same: a plain one never holds the `~` before the digest.
+    """
+    if _PLAIN.fullmatch(name):
+        return name
+    harmless = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
+    return f"{harmless}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+class Store:
+    """The files of all runs below one directory, which nobody else may use at the same time.
+
+    Every method that touches the disk raises OSError where that refuses.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Take the directory, made where it is missing. Raises AgentError where that is not possible."""
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise AgentError(f"cannot keep runs in {directory}: {error.strerror}", exit=Exit.CONFIG) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise AgentError(
+                f"another `agent serve` keeps its runs in {directory}: give each one its own --store", exit=Exit.CONFIG
+            ) from error
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def path(self, key: RunKey, suffix: str = ".ndjson") -> Path:
+        return self.directory / file_name(key.container_id) / (file_name(key.run_id) + suffix)
+
+    def recall(self, key: RunKey, *, keep: bool = False) -> Run:
+        """The run as it is stored. Reads its whole file: at about 300 MB/s, once for each run and restart."""
+        run = Run(key, keep=keep)
+        path = self.path(key)
+        if not path.exists():
+            return run
+        whole = 0
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                text = line[:-1].decode(errors="replace")
+                message = parse(text)
+                if message is not None and message.seq is not None and message.seq >= run.next:
+                    run.accept(message, message.seq, text)
+        os.truncate(path, whole)
+        return run
+
+    def append(self, key: RunKey, text: str) -> None:
+        """Add one message. After an error the file may end in a cut line: recall() before the next append."""
+        path = self.path(key)
+        line = text.encode() + b"\n"
+        try:
+            fd = os.open(path, _APPEND, 0o600)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            fd = os.open(path, _APPEND, 0o600)
+        try:
+            while line:
+                line = line[os.write(fd, line) :]
+        finally:
+            os.close(fd)
+
+    def sync(self, key: RunKey) -> None:
+        """Bring what was appended from the page cache to the disk; nothing to do before the first append."""
+        try:
+            fd = os.open(self.path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def write_patch(self, key: RunKey) -> Path | None:
+        """Write the run's patch, if a whole one is among its messages, beside them. Replaces the file at once."""
+        patch = self._patch(key)
+        if patch is None:
+            return None
+        path = self.path(key, ".patch")
+        unfinished = path.with_name(path.name + ".new")
+        unfinished.write_bytes(patch)
+        unfinished.replace(path)
+        return path
+
+    def _patch(self, key: RunKey) -> bytes | None:
+        patch = None
+        texts: list[str] = []
+        for metadata in self._patch_logs(key):
+            part = metadata.part
+            if not part:
+                patch = _content(metadata)
+                continue
+            texts = [*texts[: part.i - 1], part.text]
+            if part.i == part.n == len(texts):
+                whole = _metadata("".join(texts))
+                patch = _content(whole) if whole else None
+        return patch
+
+    def _patch_logs(self, key: RunKey) -> Iterator[Metadata]:
+        with self.path(key).open("rb") as file:
+            for line in file:
+                # Nearly every line is not one, and decoding it costs more than reading it.
+                if b'"kind":"patch"' not in line:
+                    continue
+                message = parse(line[:-1].decode(errors="replace"))
+                metadata = _metadata(message.data) if message and message.type == "LOG" else None
+                if metadata and metadata.source == "agent" and metadata.kind == "patch":
+                    yield metadata
+
+
+def _metadata(data: str | msgspec.Raw) -> Metadata | None:
+    try:
+        return _decode(data).metadata or None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _content(metadata: Metadata) -> bytes | None:
+    if metadata.text is msgspec.UNSET:
+        return None
+    if metadata.encoding != "base64":
+        return metadata.text.encode()
+    try:
+        return base64.b64decode(metadata.text, validate=True)
+    except binascii.Error:
+        return None

@@ -1,0 +1,202 @@
+"""A run as a person wants to follow it, or as a machine does. All that is shown was written by others: one_line()
+takes terminal sequences out of it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+from agent.describe import one_line
+from agent.events import encode_json
+from agent.limits import Limits
+from agent.receiver import phrases
+from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
+from agent.receiver.messages import Message, RunKey
+
+_MARKS = {
+    "tool_use": "→", "tool_result": "←", "tool_error": "✗", "file_change": "✎", "todo": "☐", "text": "»",
+    "thinking": "…", "permission_denied": "⊘", "api_error": "✗", "api_retry": "↻", "rate_limit": "↻",
+    "model_fallback": "↻", "result": "■", "init": "▶", "task": "+", "gap": "✗",
+}  # fmt: skip
+_COLORS = {"claude": "36", "git": "35", "stderr": "33", "agent": "34"}
+_LEVELS = {"warn": "33", "error": "31", "debug": "2"}
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
+_WIDTH = 200
+_ERASE = "\r\x1b[2K"
+
+
+class View(Protocol):
+    """What a server shows of what it receives."""
+
+    def show(self, step: Step) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class JsonView:
+    """Each message once, as received, one a line; after COMPLETE a line of type RECEIVED with the comparison."""
+
+    def __init__(self, out: TextIO, notes: TextIO) -> None:
+        self._out = out
+        self._notes = notes
+
+    def show(self, step: Step) -> None:
+        if isinstance(step, Malformed | Duplicate):
+            return
+        self._out.write(step.text + "\n")
+        if isinstance(step, Accepted) and step.verdict is not None:
+            verdict = step.verdict
+            received = {
+                "type": "RECEIVED",
+                "containerID": step.run.key.container_id,
+                "runID": step.run.key.run_id,
+                "events": verdict.events,
+                "missing": verdict.missing,
+                "dropped": verdict.dropped,
+                "whole": verdict.whole,
+                "problems": verdict.problems,
+            }
+            self._out.write(encode_json(received).decode() + "\n")
+        self._out.flush()
+
+    def note(self, text: str) -> None:
+        print(f"agent serve: {one_line(text, _WIDTH)}", file=self._notes, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class TextView:
+    """Lines for a person; on a terminal the last one is rewritten while something moves.
+
+    `columns` tells the width of the terminal; without it, progress and resources become sparse lines.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        limits: Limits,
+        *,
+        color: bool = False,
+        columns: Callable[[], int] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out = out
+        self._limits = limits
+        self._color = color
+        self._columns = columns
+        self._now = now
+        #: The runs that were announced, each with the stage of its clone that was last shown.
+        self._runs: dict[RunKey, str] = {}
+        self._last_vitals = -math.inf
+        self._moving = False
+
+    def note(self, text: str) -> None:
+        self._write(self._paint("2", one_line(text, _WIDTH)))
+
+    def close(self) -> None:
+        if self._moving:
+            self._out.write(_ERASE)
+            self._out.flush()
+
+    def show(self, step: Step) -> None:
+        if isinstance(step, Malformed | Duplicate):
+            return
+        message = step.message
+        self._announce(message)
+        if isinstance(step, Accepted) and step.missing is not None:
+            self._line(message, "agent", "✗", f"missing: {step.missing[0]} to {step.missing[1]}", "31")
+        fields = message.fields()
+        match message.type:
+            case "LOG":
+                self._log(message, fields)
+            case "STATUS":
+                self._status(message, fields)
+            case "ERROR":
+                self._line(message, "agent", "✗", phrases.error(fields), "31")
+            case "HEARTBEAT" if step.run is None or step.run.verdict is None:
+                self._vitals(message, phrases.vitals(fields))
+            case "COMPLETE":
+                self._line(message, "agent", "■", phrases.end(fields), "32" if fields.get("exitCode") == 0 else "31")
+                self._lines(message, [phrases.word(fields.get("message")), *phrases.bill(fields)])
+                if isinstance(step, Accepted) and step.verdict is not None:
+                    self._line(message, "", " ", step.verdict.summary, "32" if step.verdict.whole else "31")
+                    self._lines(message, list(step.verdict.problems))
+
+    def _announce(self, message: Message) -> None:
+        if message.key not in self._runs:
+            if len(self._runs) >= self._limits.receiver_runs:
+                self._runs.clear()
+            self._runs[message.key] = ""
+            text = f"── run {one_line(message.run_id) or '-'} of {one_line(message.container_id)}"
+            self._write(self._paint("1", text))
+
+    def _log(self, message: Message, fields: dict[str, Any]) -> None:
+        metadata = fields.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        part = metadata.get("part")
+        if isinstance(part, dict) and part.get("i") != 1:
+            return
+        source, kind = phrases.word(metadata.get("source")) or "agent", phrases.word(metadata.get("kind"))
+        color = _LEVELS.get(phrases.word(fields.get("level")), "")
+        self._line(message, source, _MARKS.get(kind, " "), phrases.word(fields.get("message")), color)
+
+    def _status(self, message: Message, fields: dict[str, Any]) -> None:
+        progress = fields.get("progress")
+        if isinstance(progress, dict):
+            stage = f"{phrases.word(progress.get('stage'))} {phrases.number(progress.get('percent')) == 100}"
+            self._progress(message, stage, phrases.progress(progress))
+            return
+        said = (phrases.word(fields.get("phase")) or phrases.word(fields.get("status")), fields.get("message"))
+        self._line(message, "agent", "●", ": ".join(filter(None, map(phrases.word, said))), "1")
+        self._lines(message, phrases.start(fields))
+
+    def _progress(self, message: Message, stage: str, text: str) -> None:
+        if self._columns is not None:
+            self._move(message, "git", text)
+        elif self._runs[message.key] != stage:
+            self._runs[message.key] = stage
+            self._line(message, "git", " ", text)
+
+    def _vitals(self, message: Message, text: str) -> None:
+        if self._columns is not None:
+            self._move(message, "agent", text)
+        elif text and self._now() - self._last_vitals >= self._limits.receiver_vitals:
+            self._last_vitals = self._now()
+            self._line(message, "agent", " ", text, "2")
+
+    def _lines(self, message: Message, texts: list[str]) -> None:
+        for text in filter(None, texts):
+            self._line(message, "", " ", text)
+
+    def _line(self, message: Message, source: str, mark: str, text: str, color: str = "") -> None:
+        self._write(self._prefix(message, source, mark) + self._paint(color, one_line(text, _WIDTH)))
+
+    def _move(self, message: Message, source: str, text: str) -> None:
+        assert self._columns is not None
+        # A line that wraps could not be erased by what follows it.
+        room = max(self._columns() - len(self._prefix(message, source, " ", plain=True)) - 1, 1)
+        self._out.write(_ERASE + self._prefix(message, source, " ") + self._paint("2", one_line(text, room)))
+        self._out.flush()
+        self._moving = True
+
+    def _prefix(self, message: Message, source: str, mark: str, *, plain: bool = False) -> str:
+        found = _CLOCK.match(message.timestamp)
+        clock = found[1] if found else " " * 8
+        run = f" [{one_line(message.container_id, 20)}]" if len(self._runs) > 1 else ""
+        name = f"{one_line(source, 6):6}"
+        if not plain:
+            clock, name = self._paint("2", clock), self._paint(_COLORS.get(source, ""), name)
+        return f"{clock}{run} {name} {mark} "
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._color and code else text
+
+    def _write(self, line: str) -> None:
+        self._out.write((_ERASE if self._moving else "") + line + "\n")
+        self._out.flush()
+        self._moving = False

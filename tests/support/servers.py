@@ -1,0 +1,126 @@
+"""Real servers in processes of their own, which may be killed at any instant and started again on the same port."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
+_LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
+
+
+class Server:
+    """One server program. `command(port)` is its command line; port 0 lets it choose."""
+
+    def __init__(self, command: Callable[[int], Sequence[str]], directory: Path, env: dict[str, str]) -> None:
+        self._command = command
+        self._env = env
+        self._process: subprocess.Popen[bytes] | None = None
+        self.directory = directory
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> Path:
+        """stdout and stderr since the last start."""
+        return self.directory / "output"
+
+    async def start(self) -> None:
+        """Return once it listens. Raises AssertionError with its output where it does not."""
+        with self.output.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command(self.port), stdout=output, stderr=subprocess.STDOUT, env=self._env, cwd=ROOT
+            )
+        with trio.move_on_after(30):
+            while (found := _LISTENING.search(self.output.read_bytes())) is None and self._process.poll() is None:
+                await trio.sleep(0.005)
+        assert found is not None, self.output.read_text()
+        self.port = int(found[1])
+
+    def kill(self) -> None:
+        """SIGKILL; returns once it is gone. Nothing happens to one that is not running."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns its exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(30)
+
+    async def wait(self) -> int:
+        """The exit status, once it ends by itself."""
+        assert self._process is not None
+        while self._process.poll() is None:
+            await trio.sleep(0.01)
+        return self._process.returncode
+
+    def lines(self) -> list[str]:
+        """What is stored, in order; for `agent serve`, of the one run that there is."""
+        files = [path for path in (self.directory / "received").rglob("*") if path.suffix == ".ndjson"]
+        return [line for path in files for line in path.read_text().splitlines()]
+
+
+@asynccontextmanager
+async def open_ws_server(directory: Path) -> AsyncIterator[Server]:
+    """`ws` from npm: plain, level 0. Skips the test where Node or the package is missing."""
+    node = shutil.which("node")
+    if node is None or not WS_MODULES.is_dir():
+        pytest.skip("needs node and the ws package: python tools/install_ws.py")
+    program = str(Path(__file__).with_name("ws_server.js"))
+    file = _file(directory)
+    async with _running(Server(lambda port: [node, program, file, str(port)], directory, node_env())) as server:
+        yield server
+
+
+@asynccontextmanager
+async def open_websockets_server(directory: Path) -> AsyncIterator[Server]:
+    """`websockets` from PyPI: a small consumer that acknowledges, level 1."""
+    pytest.importorskip("websockets")
+    file = _file(directory)
+    command = [sys.executable, "-m", "tests.support.websockets_server", file]
+    async with _running(Server(lambda port: [*command, str(port)], directory, dict(os.environ))) as server:
+        yield server
+
+
+@asynccontextmanager
+async def open_agent_serve(directory: Path, *options: str, env: dict[str, str] | None = None) -> AsyncIterator[Server]:
+    """`agent serve --store`: level 1."""
+    store = directory / "received"
+    code = "import sys; from agent.receiver import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "--store", str(store), *options]
+    environ = {**os.environ, "PYTHONIOENCODING": "utf-8", **(env or {})}
+    async with _running(Server(lambda port: [*command, "--port", str(port)], directory, environ)) as server:
+        yield server
+
+
+def node_env() -> dict[str, str]:
+    return {**os.environ, "NODE_PATH": str(WS_MODULES)}
+
+
+def _file(directory: Path) -> str:
+    (directory / "received").mkdir(exist_ok=True)
+    return str(directory / "received" / "messages.ndjson")
+
+
+@asynccontextmanager
+async def _running(server: Server) -> AsyncIterator[Server]:
+    await server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
