@@ -1,0 +1,77 @@
+"""The tools that the CLI has, and what is wrong with a list of permission rules.
+
+The CLI ignores what it does not know without a word, so a misspelt rule shows as a denied tool half an hour later, or
+as a tool that was meant to be forbidden and is not.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TOOLS = frozenset({
+    "Agent", "AskUserQuestion", "Bash", "BashOutput", "CronCreate", "CronDelete", "CronList", "Edit", "EnterPlanMode",
+    "EnterWorktree", "ExitPlanMode", "ExitWorktree", "Glob", "Grep", "KillShell", "LSP", "ListAgents",
+    "ListMcpResourcesTool", "Monitor", "NotebookEdit", "Read", "ReadMcpResourceTool", "RemoteTrigger",
+    "ReportFindings", "ScheduleWakeup", "SendMessage", "Skill", "SlashCommand", "StructuredOutput", "Task",
+    "TaskCreate", "TaskGet", "TaskList", "TaskOutput", "TaskStop", "TaskUpdate", "TodoWrite", "ToolSearch",
+    "WebFetch", "WebSearch", "Workflow", "Write",
+})  # fmt: skip
+#: Names of older examples, of other agents, and of what people call the thing.
+_MEANT = {
+    "edit_file": "Edit", "multiedit": "Edit", "multi_edit": "Edit", "str_replace": "Edit", "replace": "Edit",
+    "str_replace_editor": "Edit", "str_replace_based_edit_tool": "Edit", "apply_patch": "Edit",
+    "write_file": "Write", "create_file": "Write", "create": "Write",
+    "read_file": "Read", "view": "Read", "view_file": "Read", "cat": "Read", "notebookread": "Read",
+    "run_command": "Bash", "execute_command": "Bash", "run": "Bash", "shell": "Bash", "terminal": "Bash",
+    "list_files": "Glob", "list_directory": "Glob", "list_dir": "Glob", "ls": "Glob", "find": "Glob",
+    "search": "Grep", "search_files": "Grep", "ripgrep": "Grep",
+    "web_search": "WebSearch", "web_fetch": "WebFetch", "fetch": "WebFetch", "todoread": "TodoWrite",
+}  # fmt: skip
+_RULE = re.compile(r"[^\s,()]+(?:\((?:[^()]|\([^()]*\))*\))?")
+_GAP = re.compile(r"[\s,]*")
+
+
+def rules(value: str) -> str:
+    """A list as --allowedTools takes it, rules apart by commas or spaces: `Edit,Bash(git log:*)`; unchanged.
+
+    Raises:
+        ValueError: it cannot be taken apart into rules, so the CLI would silently take it for something else.
+    """
+    if value.startswith("-"):
+        raise ValueError('must not begin with "-"')
+    if not _split(value):
+        raise ValueError("names no tool")
+    return value
+
+
+def unknown(value: str) -> list[tuple[str, str | None]]:
+    """The tools that the CLI has not, each with the name that was probably meant; MCP tools are not known here."""
+    names = dict.fromkeys(rule.partition("(")[0] for rule in _split(value))
+    return [(name, _nearest(name)) for name in names if name not in _TOOLS and not name.startswith("mcp__")]
+
+
+def _split(value: str) -> list[str]:
+    found: list[str] = []
+    at = 0
+    while (at := _end(_GAP, value, at)) < len(value):
+        rule = _RULE.match(value, at)
+        if not rule or (rule.end() < len(value) and value[rule.end()] not in ", \t\n"):
+            raise ValueError(f"has parentheses that do not match in rule {len(found) + 1}")
+        found.append(rule[0])
+        at = rule.end()
+    return found
+
+
+def _end(pattern: re.Pattern[str], value: str, at: int) -> int:
+    match = pattern.match(value, at)
+    return match.end() if match else at
+
+
+def _nearest(name: str) -> str | None:
+    import difflib
+
+    if meant := _MEANT.get(name.lower()):
+        return meant
+    by_case = {tool.lower(): tool for tool in sorted(_TOOLS)}
+    near = difflib.get_close_matches(name.lower().replace("_", ""), by_case, n=1, cutoff=0.7)
+    return by_case[near[0]] if near else None

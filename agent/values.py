@@ -1,0 +1,197 @@
+"""Parsers of single values: text in, value out, or a ValueError that completes the sentence "NAME ...".
+
+No message repeats the value: a secret pasted into the wrong variable must not come back in an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+#: What a line may not hold: it would break a log, an argument list or a header apart.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DURATION = re.compile(r"([0-9]{1,15})(s|m|h)?")
+_MILLISECONDS = {None: 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_SIZE = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB)?")
+_BYTES = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOT_IN_REF = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)")
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def text(value: str, max_bytes: int) -> str:
+    """Free text of any number of lines, unchanged."""
+    if _SURROGATE.search(value):
+        raise ValueError("is not valid UTF-8")
+    if "\0" in value:
+        raise ValueError("holds a NUL byte")
+    if len(value.encode()) > max_bytes:
+        raise ValueError(f"is longer than {max_bytes:,} bytes")
+    return value
+
+
+def line(value: str, max_bytes: int) -> str:
+    """One line, without the white space around it (a Kubernetes secret often ends in a newline)."""
+    value = text(value.strip(), max_bytes)
+    if _CONTROL.search(value):
+        raise ValueError("holds a control character or a line break")
+    return value
+
+
+def word(value: str) -> str:
+    """A value that becomes an argument of a program and so must not look like an option."""
+    if value.startswith("-"):
+        raise ValueError('must not begin with "-"')
+    return value
+
+
+def token(value: str) -> str:
+    """A credential that travels in a header."""
+    if not value.isascii() or " " in value:
+        raise ValueError("must be ASCII without spaces")
+    return value
+
+
+def identifier(value: str) -> str:
+    """A name that stands in every message."""
+    if len(value) > 128:
+        raise ValueError("is longer than 128 characters")
+    return value
+
+
+def boolean(value: str) -> bool:
+    if value.lower() not in _YES + _NO:
+        raise ValueError("must be 1 or 0 (true, yes and on, false, no and off will do)")
+    return value.lower() in _YES
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """One of the words, in any case."""
+
+    def parse(value: str) -> str:
+        for word in allowed:
+            if word.lower() == value.lower():
+                return word
+        raise ValueError(f"must be one of {', '.join(allowed)}")
+
+    return parse
+
+
+def integer(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
+        raise ValueError("must be a whole number above 0")
+    return int(value)
+
+
+def amount(value: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or float(value) == 0:
+        raise ValueError("must be a number above 0")
+    return float(value)
+
+
+def duration(value: str) -> float:
+    """Seconds, from plain milliseconds or a number with s, m or h; may be zero."""
+    found = _DURATION.fullmatch(value)
+    if not found:
+        raise ValueError("must be milliseconds (90000) or a whole number with s, m or h (90s, 30m, 1h)")
+    return int(found[1]) * _MILLISECONDS[found[2]] / 1000
+
+
+def positive_duration(value: str) -> float:
+    if (seconds := duration(value)) == 0:
+        raise ValueError("must be longer than zero")
+    return seconds
+
+
+def optional_duration(value: str) -> float | None:
+    """A duration; `off` and zero are None."""
+    return None if value.lower() == "off" else duration(value) or None
+
+
+def size(low: int, high: int) -> Callable[[str], int]:
+    """Bytes, from a plain number or one with KiB, MiB or GiB."""
+
+    def parse(value: str) -> int:
+        found = _SIZE.fullmatch(value)
+        if not found:
+            raise ValueError("must be bytes (65536) or a whole number with KiB, MiB or GiB (64MiB)")
+        if not low <= (size := int(found[1]) * _BYTES[found[2]]) <= high:
+            raise ValueError(f"must be {low:,} to {high:,} bytes")
+        return size
+
+    return parse
+
+
+def path(value: str) -> Path:
+    if not value.startswith("/"):
+        raise ValueError('must be an absolute path, one that begins with "/"')
+    return Path(value)
+
+
+def directory(value: str) -> Path:
+    """A directory that is the agent's own: it may be filled, and the workspace emptied."""
+    if not path(value).parts[1:] or ".." in path(value).parts:
+        raise ValueError('must be a directory below "/", without ".."')
+    return path(value)
+
+
+def program(value: str) -> str:
+    """A program by name or absolute path: a relative path would be looked up in the cloned repository."""
+    if "/" in value and not value.startswith("/"):
+        raise ValueError("must be a program's name or an absolute path")
+    return word(value)
+
+
+def uuid(value: str) -> str:
+    if not _UUID.fullmatch(value.lower()):
+        raise ValueError("must be a UUID")
+    return value.lower()
+
+
+def ref(value: str) -> str:
+    """A branch, tag or commit, as `git check-ref-format` has it."""
+    if value.startswith(("-", "/", ".")) or value.endswith(("/", ".")) or _NOT_IN_REF.search(value):
+        raise ValueError("is not the name of a branch, tag or commit")
+    return value
+
+
+def branch_template(value: str) -> str:
+    """A branch in which {run} and {date} are filled in later."""
+    if set(re.findall(r"\{[^{}]*\}", value)) - {"{run}", "{date}"}:
+        raise ValueError("may hold {run} and {date} only")
+    ref(value.replace("{run}", "r").replace("{date}", "d"))
+    return value
+
+
+def labels(value: str) -> dict[str, str]:
+    """`key=value,key=value`; both are shown, neither is interpreted."""
+    found: dict[str, str] = {}
+    for n, item in enumerate(value.split(","), 1):
+        key, equals, content = (part.strip() for part in item.partition("="))
+        if not equals or not _LABEL.fullmatch(key):
+            raise ValueError(f"must be key=value pairs with commas between them; pair {n} is not one")
+        if key in found:
+            raise ValueError(f"names the key of pair {n} twice")
+        found[key] = content
+    return found
+
+
+def environment(value: str) -> dict[str, str]:
+    """`KEY: VALUE` lines; blank lines and those that begin with # are skipped.
+
+    A literal backslash-n separates lines as well where there is no real newline: many tools cannot write one.
+    """
+    lines = value.splitlines() if "\n" in value.strip() else value.replace("\\n", "\n").splitlines()
+    found: dict[str, str] = {}
+    for n, row in enumerate(lines, 1):
+        if not row.strip() or row.lstrip().startswith("#"):
+            continue
+        key, colon, content = (part.strip() for part in row.partition(":"))
+        if not colon or not _NAME.fullmatch(key):
+            raise ValueError(f"must be KEY: VALUE lines; line {n} is not one")
+        found[key] = content
+    return found
