@@ -250,6 +250,18 @@ def test_a_config_shows_no_secret_by_accident():
     assert "hidden" not in f"{config!r} {config} {[config]}"
 
 
+def test_a_secret_in_the_wrong_variable_is_masked():
+    (warning,) = loaded(GITHUB_TOKEN="g_hidden_token", ALLOWED_TOOLS="g_hidden_token").warnings
+    assert warning == "ALLOWED_TOOLS: claude has no tool *** and ignores it silently"
+
+
+def test_mcp_config_gives_its_secrets():
+    text = '{"mcpServers": {"a": {"command": "x", "env": {"KEY": "env-secret"}}}}'
+    config = loaded(MCP_CONFIG=text)
+    assert config.mcp_config == text
+    assert config.secrets["MCP_CONFIG a env KEY"] == "env-secret"
+
+
 ODD = [
     "", " ", "\n", "x" * 200_000, "ünïcödé 漢字", "30m", "0", "-1", "NaN", "a\nb", "$(touch x)", "\udcff", "\0",
     "--help", "{", "[]", "../..", "/", ",", "=", ":", "\u0663", "null", "9" * 5000, "http://[::1", "\x1b[31m",

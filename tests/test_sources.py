@@ -54,6 +54,10 @@ def test_a_file_loses_exactly_one_newline(gather):
     assert found.origins == {"TASK": "TASK_FILE", "ANTHROPIC_API_KEY": "ANTHROPIC_API_KEY_FILE"}
 
 
+def test_an_empty_name_file_is_unset(gather):
+    assert gather({"TASK": "x", "TASK_FILE": " "}).values == {"TASK": "x"}
+
+
 def test_a_path_that_is_a_variable_itself_is_no_name_file(gather):
     given = {"SSL_CERT_FILE": "/x", "WS_CA_FILE": "/y", "HEALTH_FILE": "/z", "OTHER_FILE": "/o"}
     assert gather(given).values == given
