@@ -18,7 +18,7 @@ from typing import Literal
 
 ErrorCode = Literal[
     "config", "clone", "auth", "connect", "rate_limit", "api", "max_turns", "budget", "timeout", "idle",
-    "cancelled", "oom", "killed", "no_result", "cli_missing", "push", "internal",
+    "cancelled", "oom", "killed", "no_result", "task_failed", "cli_missing", "push", "internal",
 ]  # fmt: skip
 
 

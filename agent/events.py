@@ -46,10 +46,11 @@ def log(level: Level, message: str, *, source: Source = "agent", kind: str | Non
 def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
     """A LOG that carries one whole message of claude as `metadata.claude`.
 
-    `raw` must be valid UTF-8 and one JSON value: it is spliced in as it is, never encoded again.
+    `raw` must be valid UTF-8 and one JSON value: it is spliced in as it is, never encoded again. `debug` spares the
+    person who follows on stderr; claude's lines always go to the server, where it is `info`.
     """
     data = b'{"level":"%s","message":%s,"metadata":{"source":"claude","kind":"%s","claude":%s}}' % (
-        level.encode(),
+        b"info" if level == "debug" else level.encode(),
         encode_json(message),
         kind.encode(),
         raw,
@@ -89,6 +90,8 @@ class Envelope:
         self.run_id = run_id
         self._container = encode_json(container_id)
         self._run = encode_json(run_id)
+        #: All between the value of `data` and the number.
+        self.tail = b',"runID":%s,"seq":' % self._run
 
     def head(self, type: str, time: str) -> bytes:
         """All before the value of `data`."""
@@ -98,7 +101,7 @@ class Envelope:
 
     def message(self, type: str, data: bytes, seq: int, time: str) -> bytes:
         """A numbered message, one line without its newline."""
-        return b'%s%s,"runID":%s,"seq":%d}' % (self.head(type, time), data, self._run, seq)
+        return b"%s%s%s%d}" % (self.head(type, time), data, self.tail, seq)
 
     def heartbeat(self, data: dict[str, Any], time: str) -> bytes:
         """A HEARTBEAT: neither numbered nor journalled, since a stale one is a lie."""

@@ -1,0 +1,79 @@
+"""Bytes as they come from a pipe, to lines: any chunking, any length, linear time, bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from agent.limits import Limits
+
+_HEAD_BYTES = Limits().skipped_head_bytes
+
+
+class Oversize(msgspec.Struct, frozen=True):
+    """Stands for a line that was longer than the limit; `length` counts its bytes without the newline."""
+
+    length: int
+    head: bytes
+
+
+Line = bytes | Oversize
+
+
+class LineFramer:
+    """Splits at b"\\n" and nowhere else, and takes nothing else away.
+
+    Nothing but the newline, since inside JSON every other line break is data, and a stray carriage return at the end
+    is white space to every JSON parser. Chunks of an unfinished line are kept as a list and joined once. A line
+    that outgrows `limit` is let go of at once and reported when its end comes, with its whole length.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head_bytes = min(_HEAD_BYTES, limit)  # known however the line was cut
+        self._pieces: list[bytes] = []
+        self._length = 0
+        #: Set while the present line is over the limit: all that is kept of it.
+        self._head: bytes | None = None
+
+    def feed(self, chunk: bytes) -> list[Line]:
+        """The lines that this chunk completes."""
+        first, *rest = chunk.split(b"\n")
+        self._extend(first)
+        if not rest:
+            return []
+        lines: list[Line] = [self._finish()]
+        tail = rest.pop()
+        if len(chunk) > self._limit:
+            lines += self._whole(rest)
+        else:
+            lines += rest
+        self._extend(tail)
+        return lines
+
+    def end(self) -> list[Line]:
+        """The rest that no newline ended, if there is any."""
+        return [self._finish()] if self._length else []
+
+    def _whole(self, lines: list[bytes]) -> Iterator[Line]:
+        for line in lines:
+            yield line if len(line) <= self._limit else Oversize(len(line), line[: self._head_bytes])
+
+    def _extend(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._length += len(piece)
+        if self._head is not None:
+            return
+        self._pieces.append(piece)
+        if self._length > self._limit:
+            self._head = b"".join(self._pieces)[: self._head_bytes]
+            self._pieces.clear()
+
+    def _finish(self) -> Line:
+        line: Line = b"".join(self._pieces) if self._head is None else Oversize(self._length, self._head)
+        self._pieces.clear()
+        self._length = 0
+        self._head = None
+        return line

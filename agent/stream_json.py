@@ -1,0 +1,223 @@
+"""One line of `claude --output-format stream-json`, typed as far as the transcript needs it.
+
+A run writes thousands of lines of any length, so one pass checks the syntax and finds the fields, and what is not
+needed is never built: such a field is `Raw`, the bytes of its value, and the readers below take from it what they can
+use. The format is the CLI's own and moves between versions: nothing here raises, whatever a line holds, and a field
+of another type than expected is as if absent.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from agent.limits import MIB, Limits
+
+_EXCERPT_BYTES = Limits().excerpt_bytes
+_VALUE_BYTES = Limits().value_bytes
+
+NONE = Raw()
+
+
+class Block(msgspec.Struct):
+    """One block of a message's content: text, thinking, tool_use, tool_result ..."""
+
+    type: str = ""
+    text: Raw = NONE
+    thinking: Raw = NONE
+    name: str = ""
+    id: str = ""
+    input: Raw = NONE
+    tool_use_id: str = ""
+    content: Raw = NONE
+    is_error: bool | None = None
+
+
+class Message(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+    content: list[Block] | str = ""
+
+
+class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_usage": "modelUsage"}):
+    """All kinds of lines in one type, since `type` may come last."""
+
+    type: str = ""
+    subtype: str = ""
+    message: Message | str | None = None
+    parent_tool_use_id: str | None = None
+    # assistant and user
+    tool_use_result: Raw = NONE
+    task_description: Raw = NONE
+    error: Raw = NONE
+    is_api_error_message: Raw = NONE
+    api_error_status: Raw = NONE
+    # system/init
+    session_id: Raw = NONE
+    cwd: Raw = NONE
+    model: Raw = NONE
+    claude_code_version: Raw = NONE
+    tools: Raw = NONE
+    mcp_servers: Raw = NONE
+    permission_mode: Raw = NONE
+    # system/api_retry
+    attempt: Raw = NONE
+    max_retries: Raw = NONE
+    retry_delay_ms: Raw = NONE
+    error_status: Raw = NONE
+    # system/task_*, system/background_tasks_changed
+    task_id: Raw = NONE
+    description: Raw = NONE
+    is_backgrounded: Raw = NONE
+    patch: Raw = NONE
+    status: Raw = NONE
+    summary: Raw = NONE
+    tasks: Raw = NONE
+    # other system lines
+    content: Raw = NONE
+    level: Raw = NONE
+    tool_name: Raw = NONE
+    hook_name: Raw = NONE
+    outcome: Raw = NONE
+    exit_code: Raw = NONE
+    stderr: Raw = NONE
+    error_code: Raw = NONE
+    compact_metadata: Raw = NONE
+    # tool_progress, rate_limit_event
+    elapsed_time_seconds: Raw = NONE
+    rate_limit_info: Raw = NONE
+    # result
+    is_error: Raw = NONE
+    num_turns: Raw = NONE
+    total_cost_usd: Raw = NONE
+    duration_ms: Raw = NONE
+    terminal_reason: Raw = NONE
+    api_error: Raw = NONE
+    errors: Raw = NONE
+    result: Raw = NONE
+    usage: Raw = NONE
+    model_usage: Raw = NONE
+    permission_denials: Raw = NONE
+    structured_output: Raw = NONE
+
+
+class _Bare(msgspec.Struct):
+    """Any object at all."""
+
+    type: Raw = NONE
+    subtype: Raw = NONE
+
+
+_line = msgspec.json.Decoder(Line)
+_bare = msgspec.json.Decoder(_Bare)
+_text = msgspec.json.Decoder(str)
+_value = msgspec.json.Decoder()
+
+#: Every escape of a JSON text, one by one, so that a backslash is never read twice; group 1 is half a surrogate pair.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def parse(line: bytes) -> tuple[Line | None, bytes]:
+    """The message, and the line as it may travel: strict receivers close the connection on bad UTF-8 and half
+    surrogate pairs, so both become U+FFFD. No message when the line is no JSON object.
+    """
+    if not _is_utf8(line):
+        line = line.decode("utf-8", "replace").encode()
+    try:
+        return _decode(line), line
+    except msgspec.DecodeError:
+        repaired = _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], line)
+        if repaired == line:
+            return None, line
+    except RecursionError:  # nested deeper than any receiver should be asked to follow
+        return None, line
+    try:
+        return _decode(repaired), repaired
+    except (msgspec.DecodeError, RecursionError):
+        return None, line
+
+
+def _decode(line: bytes) -> Line:
+    try:
+        return _line.decode(line)
+    except msgspec.ValidationError:
+        bare = _bare.decode(line)
+        return Line(text(bare.type), text(bare.subtype))
+
+
+def _is_utf8(line: bytes) -> bool:
+    """Checked in pieces where the line is long: decoded at once it would take up to four times its size."""
+    if line.isascii():
+        return True
+    try:
+        if len(line) <= MIB:
+            line.decode()
+        else:
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            view = memoryview(line)
+            for start in range(0, len(line), MIB):
+                decoder.decode(view[start : start + MIB])
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
+    """The string, or about its first `limit` bytes; "" when it is none."""
+    view = memoryview(raw)
+    if not view or view[0] != 0x22:
+        return ""
+    if len(view) <= limit:
+        return _text.decode(raw)
+    # The cut may go through a character or a pair of escapes: 12 bytes at most.
+    for end in range(limit, max(limit - 13, 0), -1):
+        try:
+            return _text.decode(view[:end].tobytes() + b'"')
+        except ValueError:
+            continue
+    return ""
+
+
+def value(raw: Raw, limit: int = _VALUE_BYTES) -> Any:
+    """Whatever it is, or None when absent or longer than `limit`."""
+    if not 0 < len(memoryview(raw)) <= limit:
+        return None
+    try:
+        return _value.decode(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def number(raw: Raw) -> float | int | None:
+    """A finite number."""
+    found = value(raw)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        return None
+    return found
+
+
+def integer(raw: Raw) -> int | None:
+    found = number(raw)
+    return None if found is None else int(found)
+
+
+def mapping(raw: Raw) -> dict[str, Any]:
+    found = value(raw)
+    return found if isinstance(found, dict) else {}
+
+
+_T = TypeVar("_T")
+
+
+def items(raw: Raw, type: type[_T]) -> list[_T]:
+    """The elements of that type; none when it is no list."""
+    found = value(raw)
+    return [item for item in found if isinstance(item, type)] if isinstance(found, list) else []
