@@ -1,0 +1,130 @@
+"""The real claude CLI for tests: where it is, and one run of it with the agent's own parts around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from agent import claude, prompt, reader, trust
+from agent.causes import by_deadline, by_refused_credentials
+from agent.config import load
+from agent.events import Event
+from agent.lines import LineFramer
+from agent.private import private_directory
+from agent.process import Launch, Patience, run
+from agent.redaction import Redactor
+from agent.summary import Summary
+from agent.transcript import Transcript
+from agent.verdict import Cause, ExitStatus, Outcome, verdict
+
+CLI = Path(__file__).parents[2] / ".tools" / "claude" / "claude"
+KEY = "sk-ant-api03-" + "canary" * 5
+
+
+def claude_cli() -> Path:
+    """The installed CLI; skips the test without it, and fails it in CI, which has to have it."""
+    if CLI.exists():
+        return CLI
+    reason = "the claude CLI is not installed: python tools/install_claude.py"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Ran:
+    """What a run of claude came to."""
+
+    status: ExitStatus
+    summary: Summary
+    outcome: Outcome
+    events: list[Event]
+    stderr: str
+    seconds: float
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """claude's messages as they went out."""
+        found = (json.loads(event.data) for event in self.events if event.type == "LOG")
+        return [data["metadata"]["claude"] for data in found if "claude" in data["metadata"]]
+
+    def of_kind(self, kind: str) -> list[Event]:
+        return [event for event in self.events
+                if event.type == "LOG" and json.loads(event.data)["metadata"].get("kind") == kind]  # fmt: skip
+
+
+async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60, **environ: str) -> Ran:
+    """Runs claude on `root`/workspace in a clean environment, as the agent does, and stops it after some seconds."""
+    for name in ("workspace", "home", "tmp"):
+        (root / name).mkdir(exist_ok=True)
+    config = load(
+        {"REPO_URL": "https://example.com/r.git", "TASK": task, "WS_SERVER": "none", "CLAUDE_BIN": str(CLI),
+         "WORKSPACE_DIR": str(root / "workspace"), "HOME": str(root / "home"), "TMPDIR": str(root / "tmp"),
+         "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url, **environ},
+        in_container=True,
+    )  # fmt: skip
+    limits, redactor, transcript = config.limits, Redactor(config.secrets), Transcript()
+    events: list[Event] = []
+    tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
+    cause: Cause | None = None
+    status = ExitStatus()
+
+    def publish(batch: Sequence[Event]) -> None:
+        events.extend(batch)
+
+    def refused() -> None:
+        nonlocal cause
+        cause = by_refused_credentials()
+        work.cancel()
+
+    with private_directory(root / "tmp") as private:
+        survey = trust.survey(config.workspace_dir, limits.instructions_bytes)
+        if not config.trust_repo and (warning := survey.warning()):
+            publish([warning])
+        files = claude.write_files(config, private, "" if config.trust_repo else survey.instructions)
+        pipe = prompt.open_prompt(prompt.encode_prompt(config.task), private.path, limits.pipe_bytes)
+        out, out_end = reader.open_output_pipe(limits.pipe_bytes)
+        err, err_end = reader.open_output_pipe(limits.pipe_bytes)
+        framer = LineFramer(limits.line_bytes)
+        began = trio.current_time()
+
+        async def read_stdout() -> None:
+            await reader.read_stdout(out, framer, transcript, redactor, publish, heard=lambda: None, refused=refused,
+                                     limits=limits)  # fmt: skip
+
+        async def read_stderr() -> None:
+            await reader.read_stderr(err, tail, redactor, publish, heard=lambda: None, limits=limits)
+
+        with trio.fail_after(stop_after + 15):
+            async with out, err, trio.open_nursery() as nursery:
+                nursery.start_soon(read_stdout)
+                nursery.start_soon(read_stderr)
+                nursery.start_soon(prompt.write_prompt, pipe)
+                with trio.move_on_after(stop_after) as work:
+                    status = await run(
+                        [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()))],
+                        env=claude.environment(config, private.path, {}),
+                        cwd=config.workspace_dir,
+                        stdin=pipe.read_end,
+                        stdout=out_end,
+                        stderr=err_end,
+                        stop=[(signal.SIGINT, 3.0), (signal.SIGTERM, 3.0)],
+                        patience=Patience(),
+                        launch=Launch(report=lambda _: None),
+                    )
+                if work.cancel_called and cause is None:
+                    cause = by_deadline(stop_after)
+        seconds = trio.current_time() - began
+    stderr = "\n".join(tail)
+    outcome = verdict(status, transcript.summary, cause, stderr_tail=stderr)
+    return Ran(status, transcript.summary, outcome, events, stderr, seconds)
