@@ -23,8 +23,8 @@ LAYERS = {
         "lifetime", "console", "private", "pulse", "launch",
     },
     "pure": {
-        "machine", "verdict", "result", "todo", "background", "transcript", "stream_json", "describe", "summary", "lines", "redaction",
-        "secret_forms", "frames", "events", "config", "variables", "values", "sources", "dotenv", "tools", "urls",
+        "machine", "verdict", "result", "todo", "background", "transcript", "stream_json", "describe", "summary",
+        "lines", "redaction", "secret_forms", "frames", "events", "config", "variables", "values", "sources", "dotenv", "tools", "urls",
         "limits", "errors", "causes", "reports", "reporting", "inbound", "refusal",
     },
 }  # fmt: skip
