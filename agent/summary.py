@@ -99,3 +99,9 @@ class Summary(msgspec.Struct, frozen=True):
     api_retries: int = 0
     last_api_error: ApiError | None = None
     mcp_failed: tuple[str, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to do for claude: a result, no open task, and no turn that began since (each begins with an
+        init, also the one that a background task's end sets off)."""
+        return self.last_result is not None and not self.open_tasks and self.inits <= self.results

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.describe import one_line, tool_call
 from tests.support.claude_lines import (
     INIT,
+    answer,
     assistant,
     call,
     last,

@@ -24,8 +24,8 @@ LAYERS = {
     },
     "pure": {
         "machine", "verdict", "result", "todo", "background", "transcript", "stream_json", "describe", "summary",
-        "lines", "redaction", "secret_forms", "frames", "events", "config", "variables", "values", "sources", "dotenv", "tools", "urls",
-        "limits", "errors", "causes", "reports", "reporting", "inbound", "refusal",
+        "lines", "redaction", "secret_forms", "frames", "events", "config", "variables", "values", "sources",
+        "dotenv", "tools", "urls", "limits", "errors", "causes", "reports", "reporting", "inbound", "refusal",
     },
 }  # fmt: skip
 
