@@ -8,7 +8,7 @@ did not work; the descriptor closes with the exec. Without the program it ends w
 """
 
 # pathlib alone would take as long to import as all the rest.
-# ruff: noqa: PTH
+# ruff: noqa: PTH112, PTH114, PTH118, PTH120, PTH208
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,19 @@ def deaf(*signals: signal.Signals) -> str:
     """Code that ignores the signals, touches argv-less `ready` in its directory, and sleeps."""
     ignored = ";".join(f"signal.signal({int(s)},signal.SIG_IGN)" for s in signals) or "pass"
     return f"import signal,time;{ignored};open('ready','w').close();time.sleep(600)"
+
+
+def agent_program(code: str) -> list[str]:
+    """A small agent in a process of its own, for what must not happen to the process of the tests."""
+    head = """
+        import json, os, resource, signal, subprocess, sys, time
+        import trio
+        from functools import partial
+        from pathlib import Path
+        from agent import descendants, hardening
+        from agent.process import *
+    """
+    return [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)]
 
 
 async def run_child(

@@ -1,0 +1,35 @@
+"""What the agent's own process sets up for itself, at its start."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> None:
+    """Have every orphaned descendant re-parented to this process, in whatever session it is. Raises OSError."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def harden_self() -> None:
+    """Make this process non-dumpable: others of the same user cannot trace it or read its environment, memory and
+    descriptors, and it leaves no core file. It needs no Landlock, but does nothing for PID 1 if that is an init.
+    Raises OSError."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def clear_inherited_signals() -> None:
+    """Undo what a careless parent left us: an ignored SIGCHLD loses exit statuses, a blocked signal is never seen."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _prctl(option: int, argument: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
