@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 
 from agent import claude
 from agent.claude import Files, arguments, check_cli, environment, find_cli, write_files
@@ -251,6 +252,20 @@ async def test_what_cannot_be_executed_is_126(tmp_path: Path) -> None:
         assert caught.value.code == "cli_missing"
         if "exit status" in words:
             assert caught.value.details == "Error: no native binary"
+
+
+async def test_the_systems_own_words_where_there_are_no_better_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def noexec(*_: Any, stdout: int, stderr: int, **__: Any) -> None:
+        os.close(stdout)
+        os.close(stderr)
+        await trio.lowlevel.checkpoint()
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(claude, "run", noexec)
+    with pytest.raises(CliError, match="cannot be executed: Permission denied"):
+        await check_cli(config(CLAUDE_BIN=str(scripted_claude.install(tmp_path))))
 
 
 async def test_a_program_that_does_not_answer_is_126_and_gone(tmp_path: Path) -> None:

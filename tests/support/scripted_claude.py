@@ -226,19 +226,28 @@ class Claude:
             self.do_ignore(["SIGINT", "SIGTERM", "SIGHUP"])
             self.do_hang()
 
-    def do_fork_loop(self, chains=4):
-        """Never the same pids: each process of a chain forks the next one, in a session of its own, and exits."""
-        ends = time.monotonic() + LIFE
-        for _ in range(int(chains)):
+    def do_fork_loop(self, workers=8):
+        """Processes in sessions of their own that fork for ever, each child in one of its own, for a minute at most.
+
+        The workers stay, as in any fork bomb that meets its limit of pids; a chain of processes that each fork one and
+        exit could not be caught through /proc by anybody.
+        """
+        ends = time.monotonic() + 60
+        for _ in range(int(workers)):
             if os.fork():
                 continue
+            os.setsid()
             while time.monotonic() < ends:
                 try:
-                    if os.fork():
+                    if os.fork() == 0:
+                        os.setsid()
+                        time.sleep(0.05)
                         os._exit(0)
-                except OSError:
-                    time.sleep(0.001)
-                os.setsid()
+                    while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
+                        pass
+                except OSError:  # the limit of pids
+                    time.sleep(0.01)
+                time.sleep(0.02)
             os._exit(0)
         self.do_hang()
 
