@@ -93,7 +93,8 @@ class Receiver:
             if self._streams <= self._limits.receiver_connections:
                 async with trio.open_nursery() as nursery:
                     await self._converse(nursery, stream)
-                    nursery.cancel_scope.cancel()
+                    # The library's reader still has the close handshake to finish.
+                    nursery.cancel_scope.deadline = trio.current_time() + self._limits.receiver_close
         except* Exception as errors:
             # The library raises whatever its parsers raise, out of its reader task too.
             self._fail("; ".join(f"{type(error).__name__}: {error}" for error in _leaves(errors)))

@@ -16,6 +16,8 @@ import trio
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
+#: The program `agent serve`, without what the rest of the command line needs to start.
+SERVE = (sys.executable, "-c", "import sys; from agent.receiver import main; sys.exit(main(sys.argv[1:]))")
 _LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
 
 
@@ -32,6 +34,11 @@ class Server:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def output(self) -> Path:
@@ -54,7 +61,7 @@ class Server:
         """SIGKILL; returns once it is gone. Nothing happens to one that is not running."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(60)
 
     def stop(self) -> int:
         """SIGTERM; returns its exit status."""
@@ -69,10 +76,16 @@ class Server:
             await trio.sleep(0.01)
         return self._process.returncode
 
+    def stored(self) -> int:
+        """Bytes of what is stored."""
+        return sum(path.stat().st_size for path in self._files())
+
     def lines(self) -> list[str]:
         """What is stored, in order; for `agent serve`, of the one run that there is."""
-        files = [path for path in (self.directory / "received").rglob("*") if path.suffix == ".ndjson"]
-        return [line for path in files for line in path.read_text().splitlines()]
+        return [line for path in self._files() for line in path.read_text().splitlines()]
+
+    def _files(self) -> list[Path]:
+        return list((self.directory / "received").rglob("*.ndjson"))
 
 
 @asynccontextmanager
@@ -100,9 +113,7 @@ async def open_websockets_server(directory: Path) -> AsyncIterator[Server]:
 @asynccontextmanager
 async def open_agent_serve(directory: Path, *options: str, env: dict[str, str] | None = None) -> AsyncIterator[Server]:
     """`agent serve --store`: level 1."""
-    store = directory / "received"
-    code = "import sys; from agent.receiver import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "--store", str(store), *options]
+    command = [*SERVE, "--store", str(directory / "received"), *options]
     environ = {**os.environ, "PYTHONIOENCODING": "utf-8", **(env or {})}
     async with _running(Server(lambda port: [*command, "--port", str(port)], directory, environ)) as server:
         yield server
