@@ -347,6 +347,24 @@ async def test_another_host_does_not_get_the_token(run, token_http, origin, tmp_
     assert token_http.authorizations == []
 
 
+async def test_a_redirect_does_not_carry_the_token_away(run, http, token_http):
+    http.redirect = token_http.url
+    r = run(f"{http.url}/origin.git", GITHUB_TOKEN=CANARY)
+    error = await r.fails()
+    assert error.exit is Exit.AUTH
+    assert token_http.requests
+    assert token_http.authorizations == []
+
+
+async def test_nothing_leads_from_a_network_address_to_a_local_one(run, http, origin):
+    r = run(f"{http.url}/origin.git")
+    rewrite = f'[url "file://{origin.parent}/"]\n\tinsteadOf = {http.url}/\n'
+    (Path(r.config.environ["HOME"]) / ".gitconfig").write_text(rewrite)
+    r.prepare_again()
+    error = await r.fails()
+    assert "an address that is not allowed" in str(error)
+
+
 async def test_a_git_that_trusts_no_file_can_push_too(run, token_http, tmp_path):
     r = run(f"{token_http.url}/origin.git", GITHUB_TOKEN=CANARY)
     await r.clone()
@@ -599,6 +617,14 @@ async def test_replace_workspace_empties_it_and_says_so(run, tmp_path, origin):
     assert (tmp_path / "outside" / "precious.txt").read_text() == "precious"
     assert workspace.stat().st_ino == inode
     assert any("REPLACE_WORKSPACE=1" in line for line in r.logs())
+
+
+async def test_a_git_that_is_killed(run, tmp_path, origin):
+    (tmp_path / "git").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "git").chmod(0o755)
+    error = await run(origin, PATH=f"{tmp_path}:{os.environ['PATH']}").fails()
+    assert error.exit is Exit.CLONE_FAILED
+    assert "out of memory" in str(error)
 
 
 async def test_without_git_it_is_said_so(run, tmp_path, origin):

@@ -15,7 +15,8 @@ LAYERS = {
     "drive": {"supervisor", "reporter", "orphans"},
     "beside": {"receiver", "replay", "schema"},
     "tasks": {
-        "clone", "git", "git_settings", "git_errors", "progress", "claude", "prompt", "reader", "sender", "session",
+        "clone", "git", "git_settings", "git_errors", "git_stderr", "progress", "workspace",
+        "claude", "prompt", "reader", "sender", "session",
         "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",
     },
     "shared": {

@@ -80,6 +80,8 @@ class HttpServer:
     faults: list[Fault] = field(default_factory=list)
     #: Of the next bodies over so many bytes, the rest: closed or stalled.
     cut: tuple[int, Literal["close", "stall"]] | None = None
+    #: Every request is sent there instead.
+    redirect: str | None = None
     requests: list[str] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
     url: str = ""
@@ -147,6 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
             state.authorizations.append(authorization)
         if isinstance(fault, int):
             self.send_error(fault)
+        elif state.redirect is not None:
+            self.send_response(302)
+            self.send_header("Location", state.redirect + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif not state.allows(authorization):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
