@@ -63,7 +63,7 @@ class Child:
         if launch is not None:
             read, write = os.pipe2(os.O_CLOEXEC)
             self._status = trio.lowlevel.FdStream(read)
-            argv = _launcher(launch, write, env, argv)
+            argv = _launcher(launch, write, argv)
         clear_inherited_signals()
         try:
             # The launcher starts deaf: a SIGINT in its first milliseconds would print a traceback in claude's name.
@@ -157,11 +157,9 @@ class Child:
             self._status.close()
 
 
-def _launcher(launch: Launch, status: int, env: Mapping[str, str], argv: Sequence[str]) -> list[str]:
+def _launcher(launch: Launch, status: int, argv: Sequence[str]) -> list[str]:
     options = [f"--status={status}", f"--parent={os.getpid()}"]
     if launch.isolate:
         options.append("--isolate")
     options += [f"--hide={path}" for path in launch.hidden]
-    if "LC_CTYPE" not in env:
-        options.append("--drop-lc-ctype")
     return [sys.executable, "-I", "-S", str(_LAUNCHER), *options, "--", *argv]

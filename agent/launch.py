@@ -1,6 +1,6 @@
 """What happens to a child between fork and exec: a program of its own, so that nothing has to run in a forked agent.
 
-    python -I -S launch.py [--status=FD] [--parent=PID] [--isolate] [--hide=PATH ...] [--drop-lc-ctype] -- PROGRAM ...
+    python -I -S launch.py [--status=FD] [--parent=PID] [--isolate] [--hide=PATH ...] -- PROGRAM ARG ...
 
 Standard library only, and little of it: every import is paid at each start. On the descriptor --status it says, one a
 line, `warn TEXT` for a guard that is not in force, `exec` before it becomes the program, and `failed ERRNO` if that
@@ -58,8 +58,6 @@ def main(arguments: list[str]) -> int:
             parent = int(value)
         elif name == "--hide":
             hidden.append(value)
-        elif name == "--drop-lc-ctype":
-            os.environ.pop("LC_CTYPE", None)  # put there by our own interpreter, in the C locale (PEP 538)
 
     def say(line: str) -> None:
         if status >= 0:
@@ -86,11 +84,18 @@ def main(arguments: list[str]) -> int:
     say("exec")
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     try:
-        os.execvpe(argv[0], argv, os.environ)
+        os.execvpe(argv[0], argv, inherited_environment())
     except OSError as e:
         say(f"failed {e.errno}")
         print(f"{argv[0]}: {e.strerror}", file=sys.stderr)
         return 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+
+
+def inherited_environment() -> dict[bytes, bytes]:
+    """As it was given to us: os.environ has LC_CTYPE as our own interpreter wants it (PEP 538)."""
+    with open("/proc/self/environ", "rb") as file:
+        entries = (entry.partition(b"=") for entry in file.read().split(b"\0"))
+    return {name: value for name, _, value in entries if name}
 
 
 def prctl(option: int, argument: int) -> None:

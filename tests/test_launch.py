@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+
+from agent import child, launch
+from agent.process import Launch
+from agent.verdict import ExitStatus
+
+from .support.children import agent_program, python, run_child
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+CANARY = "AGENT_CANARY_49152"
+
+#: What a child finds out about its surroundings; OUTSIDE is the agent's pid.
+PROBE = """
+import json, os, resource
+outside = int(os.environ["OUTSIDE"])
+def can(what):
+    try:
+        return what() is not False
+    except OSError:
+        return False
+def read(path):
+    with open(path, "rb") as file:
+        return bool(file.read(1))
+def move():
+    os.makedirs("from", exist_ok=True); os.makedirs("to", exist_ok=True)
+    open("from/file", "w").close(); os.rename("from/file", "to/file")
+    os.link("to/file", "from/link"); os.unlink("from/link")
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+inside = os.fork()
+if inside == 0:
+    import signal; signal.pause()
+found = {
+    "own environ": can(lambda: read("/proc/self/environ")),
+    "child's environ": can(lambda: read(f"/proc/{inside}/environ")),
+    "environ": can(lambda: read(f"/proc/{outside}/environ")),
+    "memory": can(lambda: os.close(os.open(f"/proc/{outside}/mem", os.O_RDONLY))),
+    "descriptors": can(lambda: os.listdir(f"/proc/{outside}/fd") and os.readlink(f"/proc/{outside}/fd/0")),
+    "signal": can(lambda: os.kill(outside, 0)),
+    "signal inside": can(lambda: os.kill(inside, 9)),
+    "move": can(move),
+    "read": can(lambda: read("/etc/passwd")),
+    "no new privileges": int(status["NoNewPrivs"]),
+    "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+    "oom": int(open("/proc/self/oom_score_adj").read()),
+}
+print(json.dumps(found), flush=True)
+"""
+
+
+def patched_launcher(path: Path, abi: str) -> Path:
+    """The launcher on a kernel whose Landlock says what the expression `abi` gives."""
+    script = path / "launcher.py"
+    script.write_text(
+        f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("launch", {launch.__file__!r})
+launch = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(launch)
+real = launch.syscall
+def syscall(number, *arguments):
+    if number == launch.SYS_LANDLOCK_CREATE_RULESET and arguments[2] == 1:
+        return {abi}
+    return real(number, *arguments)
+launch.syscall = syscall
+sys.exit(launch.main(sys.argv[1:]))
+"""
+    )
+    return script
+
+
+async def probe(path: Path, launch: Launch | None) -> dict[str, int]:
+    read, write = os.pipe()
+    env = {"PATH": os.environ["PATH"], "OUTSIDE": str(os.getpid())}
+    status = await run_child(python(PROBE), path, stdout=write, stderr=os.dup(2), launch=launch, env=env)
+    assert status == ExitStatus(code=0)
+    with open(read) as stream:
+        found: dict[str, int] = json.load(stream)
+    return found
+
+
+GUARDED = {
+    "own environ": True,
+    "child's environ": True,
+    "environ": False,
+    "memory": False,
+    "descriptors": False,
+    "signal": False,
+    "signal inside": True,
+    "move": True,
+    "read": True,
+    "no new privileges": 1,
+    "core": 0,
+    "oom": 500,
+}
+
+
+async def test_the_child_is_isolated_and_otherwise_free(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert await probe(tmp_path, Launch(report=said.append)) == GUARDED
+    assert said == []
+
+
+async def test_without_the_guard_it_would_not_be(tmp_path: Path) -> None:
+    found = await probe(tmp_path, Launch(report=lambda text: None, isolate=False))
+    assert found == GUARDED | {"environ": True, "memory": True, "descriptors": True, "signal": True}
+
+
+async def test_older_kernels_isolate_all_but_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_LAUNCHER", patched_launcher(tmp_path, "4"))
+    assert await probe(tmp_path, Launch(report=lambda text: None)) == GUARDED | {"signal": True}
+
+
+@pytest.mark.parametrize(
+    ("abi", "why"),
+    [("real(-1)", "Function not implemented"), ("1", "could not move files")],
+    ids=["no Landlock", "the first Landlock"],
+)
+async def test_without_landlock_it_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abi: str, why: str
+) -> None:
+    monkeypatch.setattr(child, "_LAUNCHER", patched_launcher(tmp_path, abi))
+    said: list[str] = []
+    found = await probe(tmp_path, Launch(report=said.append))
+    assert found["environ"]
+    assert found["no new privileges"] == 1
+    assert len(said) == 1
+    assert said[0].startswith("claude can read the agent's environment and memory: Landlock: ")
+    assert why in said[0]
+
+
+async def test_a_path_beside_which_the_child_may_create_files_is_not_hidden(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "journal").mkdir()
+    await probe(tmp_path, Launch(report=said.append, hidden=(tmp_path / "journal",)))
+    assert len(said) == 1
+    assert said[0].startswith(f"claude can read and write {tmp_path / 'journal'}: /")
+    assert said[0].endswith(" is writable")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory of `nobody` in one that only root may write to, like /var/lib in an image."""
+    place = Path(f"/var/lib/agent-test-{os.getpid()}")
+    (place / "journal").mkdir(parents=True)
+    (place / "workspace").mkdir()
+    for path in ("journal", "workspace"):
+        os.chown(place / path, 65534, 65534)
+    (place / "journal" / "segment").write_text("secret")
+    (place / "journal" / "segment").chmod(0o666)
+    yield place
+    rmtree(place)
+
+
+#: An unprivileged agent; its child prints what it found.
+UNPRIVILEGED = """
+    place, code = sys.argv[1:]
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    hardening._prctl(hardening._PR_SET_DUMPABLE, 1)  # so that nothing but Landlock guards it
+    sys.executable = "/usr/bin/python3"
+    launch = Launch(report=lambda text: print("warn", text), hidden=(Path(place, "journal"), Path(place, "absent")))
+    argv = [sys.executable, "-I", "-S", "-c", code]
+    env = {"OUTSIDE": str(os.getpid()), "PATH": "/usr/bin:/bin"}
+    print(trio.run(lambda: run(argv, env=env, cwd=place + "/workspace", stdin=-3, stdout=os.dup(1), stderr=os.dup(2),
+                               stop=(), patience=Patience(), launch=launch)))
+"""
+
+
+def unprivileged(place: Path, code: str) -> list[str]:
+    program = [*agent_program(UNPRIVILEGED), str(place), code]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@ROOT
+def test_unprivileged_it_is_isolated_too(place: Path) -> None:
+    found, status = unprivileged(place, PROBE)
+    assert json.loads(found) == GUARDED
+    assert status == "exit status 0"
+
+
+HIDDEN = """
+import json, os
+def can(what):
+    try:
+        what()
+    except OSError:
+        return False
+    return True
+hidden, temporary = "../journal/segment", f"/tmp/agent-test-{os.getpid()}"
+print(json.dumps({
+    "read": can(lambda: open(hidden).read()),
+    "by link": can(lambda: (os.symlink(hidden, "link"), open("link").read())),
+    "write": can(lambda: open(hidden, "a")),
+    "truncate": can(lambda: os.truncate(hidden, 0)),
+    "remove": can(lambda: os.unlink(hidden)),
+    "add": can(lambda: open("../journal/new", "w")),
+    "move out": can(lambda: os.rename(hidden, "taken")),
+    "link out": can(lambda: os.link(hidden, "taken")),
+    "work": can(lambda: (os.mkdir("a"), open("a/new", "w").close(), os.rename("a/new", "new"), open("new").read())),
+    "temporary": can(lambda: (open(temporary, "w").close(), open(temporary).read(), os.unlink(temporary))),
+    "run": os.system("cat /etc/passwd >/dev/null") == 0,
+}))
+"""
+
+
+@ROOT
+def test_hidden_paths_are_out_of_reach_and_nothing_else_is(place: Path) -> None:
+    found, status = unprivileged(place, HIDDEN)
+    reachable = {name for name, possible in json.loads(found).items() if possible}
+    assert reachable == {"work", "temporary", "run"}
+    assert status == "exit status 0"
+    assert (place / "journal" / "segment").read_text() == "secret"
+
+
+@ROOT
+def test_a_hardened_agent_is_not_read_by_its_own_user_even_without_landlock() -> None:
+    code = """
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        hardening._prctl(hardening._PR_SET_DUMPABLE, 1)  # which setuid() took away
+        if sys.argv[1] == "hard": hardening.harden_self()
+        reader = ["cat", f"/proc/{os.getpid()}/environ"]
+        print(subprocess.run(reader, capture_output=True).returncode)
+    """
+    said = {
+        how: subprocess.run([*agent_program(code), how], capture_output=True, text=True, check=True).stdout
+        for how in ("soft", "hard")
+    }
+    assert said == {"soft": "0\n", "hard": "1\n"}
+
+
+def launched(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-I", "-S", launch.__file__, *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_by_itself_it_is_a_program_with_the_shells_exit_codes(tmp_path: Path) -> None:
+    done = launched("--isolate", "--", "sh", "-c", "echo $0 $1; exit 5", "a b", "c")
+    assert (done.returncode, done.stdout) == (5, "a b c\n")
+    done = launched("--", str(tmp_path / "missing"))
+    assert (done.returncode, done.stderr) == (127, f"{tmp_path / 'missing'}: No such file or directory\n")
+    done = launched("--", str(tmp_path))
+    assert (done.returncode, done.stderr) == (126, f"{tmp_path}: Permission denied\n")
+
+
+def test_a_parent_that_died_meanwhile_takes_it_along() -> None:
+    assert launched("--parent=1", "--", "true").returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "de_DE.UTF-8"}, {"LC_ALL": "C", "LANG": "xx"}])
+async def test_the_environment_arrives_as_it_was_given(tmp_path: Path, given: dict[str, str]) -> None:
+    read, write = os.pipe()
+    env = given | {"PATH": "/usr/bin:/bin", CANARY: "ü"}
+    await run_child(["env"], tmp_path, stdout=write, launch=Launch(report=lambda text: None), env=env)
+    with open(read) as stream:
+        assert dict(line.split("=", 1) for line in stream.read().splitlines()) == env
