@@ -20,12 +20,12 @@ from pathlib import Path
 import msgspec
 import trio
 
+from agent.limits import Limits
 from agent.process import own_children
 
 #: Not so without CONFIG_PROC_CHILDREN, nor in some sandboxes.
 _KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
-#: Dead processes to leave unreaped while freezing: looking through so many takes under a millisecond.
-_CORPSES = 200
+_CORPSES = Limits().corpses
 
 
 class Survivor(msgspec.Struct, frozen=True):

@@ -107,6 +107,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     interrupt_grace: float = 2.0
     #: SIGKILL takes effect at once, but for a process that is stuck in the kernel.
     kill_wait: float = 2.0
+    #: Dead processes that a sweep leaves unreaped while freezing: looking through them takes under a millisecond.
+    corpses: int = 200
     #: The sweep of survivors: freeze, then kill.
     sweep: float = 2.0
     #: Readers meet end of file at once, unless something holds the pipe.

@@ -20,7 +20,7 @@ LAYERS = {
         "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",
     },
     "shared": {
-        "process", "descendants", "cgroup", "landlock", "journal", "segments", "rundirectory", "gaps", "connection",
+        "process", "child", "hardening", "descendants", "cgroup", "journal", "segments", "rundirectory", "gaps", "connection",
         "lifetime", "console", "private", "pulse", "launch",
     },
     "pure": {
