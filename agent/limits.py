@@ -102,6 +102,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Without a writable directory: enough for a normal run's tail.
     memory_journal_bytes: int = 8 * MIB
 
+    #: Of the container's memory, for a journal on tmpfs, which is memory.
+    tmpfs_share: float = 0.05
+
     # --- stop
     #: SIGINT gives a result with cost and usage within 0.2 s, 1.4 s with a deaf child.
     interrupt_grace: float = 2.0

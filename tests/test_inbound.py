@@ -15,7 +15,7 @@ def test_ack() -> None:
 
 @pytest.mark.parametrize("ack", ["1.0", '"7"', "true", "null", "[1]", "{}"])
 def test_ack_that_is_no_integer(ack: str) -> None:
-    assert isinstance(parse_inbound('{"runID":"r","ack":%s}' % ack), BadAck)
+    assert isinstance(parse_inbound(f'{{"runID":"r","ack":{ack}}}'), BadAck)
 
 
 def test_cancel() -> None:

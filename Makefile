@@ -1,0 +1,63 @@
+# Every target does its own set-up on a machine with Python 3.11 or newer, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+N ?= 2000
+
+.PHONY: help demo test run lint setup tools coverage soak simulate bench bench-short profile audit \
+        image image-test docker-run k8s-test lock clean
+
+help:
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(VENV)/.ready: requirements/dev.lock requirements/agent.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@echo "$(CURDIR)" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/claude-code-wrapper.pth
+	@touch $@
+
+setup: $(VENV)/.ready ## install what the project needs into .venv
+
+demo: setup ## the whole job, with a scripted claude, in half a minute and without a key
+	@$(BIN)/python -m agent demo
+
+test: setup ## the tests; what a suite lacks is named and skipped
+	$(PYTEST) -m "not slow and not soak and not docker"
+
+run: setup ## the job that your own variables (or .env) describe
+	@$(BIN)/python -m agent run
+
+tools: setup ## the real claude CLI and the ws package, for the tests that want them
+	$(BIN)/python tools/install_claude.py
+	$(BIN)/python tools/install_ws.py
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff format --check agent tests tools benchmarks
+	$(BIN)/ruff check agent tests tools benchmarks
+	$(BIN)/mypy
+
+soak: setup tools ## everything that is too long for CI
+	$(PYTEST) -m "soak or slow" --timeout-seconds=0
+
+simulate: setup ## N=10000 simulated runs
+	$(BIN)/python -m tests.simulation $(N)
+
+bench: setup ## the benchmarks against their peers
+	$(BIN)/python -m benchmarks
+
+profile: setup ## where the time of a run goes
+	$(BIN)/python -m benchmarks.profile
+
+audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip_audit --require-hashes --disable-pip -r requirements/agent.lock
+
+lock: setup ## pin the dependencies anew, with hashes
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-header --extra fast -o requirements/agent.lock pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-header --extra fast -o requirements/dev.lock pyproject.toml requirements/dev.in
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist

@@ -1,0 +1,298 @@
+"""One WebSocket connection: opened within a bound, sending whole batches, dead as soon as a frame may be torn.
+
+trio-websocket keeps the handshake, ping and pong, the close and everything inbound. Between it and the socket stands
+`Tap`, a stream of ours: our batches of text frames and its control frames go through the same lock, whole.
+
+Known hazards of trio-websocket 0.12, each handled here and nowhere else:
+- its own connect timeout does not end a silent handshake: an outer deadline does;
+- a server that closes during the handshake is not noticed: Tap notices;
+- a send that is cancelled half-way corrupts the stream without an error: `send` is shielded, with a deadline after
+  which the connection is dead;
+- a ping in flight when the connection dies never returns: pings live in a scope that ends with the connection;
+- a client that does not read answers no pings: the sender's receiver task always reads;
+- a ping that arrives while we close raises in its reader task: the connection's nursery is inside `connect`, which
+  turns everything that the library lets through into ConnectionLost.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+import trio
+
+from agent.frames import text_frames
+from agent.limits import Limits
+
+if TYPE_CHECKING:
+    from trio_websocket import WebSocketConnection
+
+OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
+
+
+class ConnectionLost(Exception):
+    """The connection is over or never came up; try another. The message says why, for a person.
+
+    `refused` means that the server refused our credentials, `retry_after` that it asked for so many seconds.
+    """
+
+    def __init__(
+        self, message: str, *, refused: bool = False, retry_after: float | None = None, close_code: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.retry_after = retry_after
+        self.close_code = close_code
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where the server is and how to be let in."""
+
+    host: str
+    port: int
+    resource: str
+    tls: ssl.SSLContext | None
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def parse(cls, url: str, *, token: str | None, ca_file: str | None) -> Endpoint:
+        """`url` is ws:// or wss://, checked by the configuration already.
+
+        Raises:
+            OSError, ssl.SSLError: `ca_file` cannot be read or holds no certificate.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        context = None
+        if secure:
+            context = ssl.create_default_context()
+            if ca_file is not None:
+                context.load_verify_locations(ca_file)
+        resource = parts.path or "/"
+        if parts.query:
+            resource += "?" + parts.query
+        headers = () if token is None else ((b"Authorization", b"Bearer " + token.encode()),)
+        return cls(parts.hostname or "", parts.port or (443 if secure else 80), resource, context, headers)
+
+    @property
+    def host_header(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.tls else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+    async def open_stream(self) -> trio.abc.Stream:
+        """TCP, then TLS where the URL says so; bounded by the caller.
+
+        Cancelling: safe.
+        """
+        stream: trio.abc.Stream = await trio.open_tcp_stream(self.host, self.port)
+        if self.tls is not None:
+            stream = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
+        return stream
+
+
+class Tap(trio.abc.Stream):
+    """The stream under trio-websocket, shared with our own frames; one writer at a time, in order of arrival."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._lock = trio.StrictFIFOLock()
+        #: The peer's end of file, or the death of the connection.
+        self.ended = trio.Event()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        async with self._lock:
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self.ended.set()
+                raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+        if not data:
+            self.ended.set()
+        return data
+
+    async def aclose(self) -> None:
+        # Forcefully: the close handshake of WebSocket is over by now, and TLS's own could wait for a dead peer.
+        self.ended.set()
+        await trio.aclose_forcefully(self._stream)
+
+
+class Connection:
+    """An open connection. Sending is one task's business, receiving another's."""
+
+    def __init__(self, ws: WebSocketConnection, tap: Tap) -> None:
+        self._ws = ws
+        self._tap = tap
+
+    async def send(self, messages: Sequence[bytes], *, within: float) -> None:
+        """Send all of these as one write.
+
+        Cancelling: takes effect after the write, or after `within` seconds, since half a frame poisons the stream.
+        Raises ConnectionLost: nothing is known of what arrived; never send here again.
+        """
+        if self._ws.closed is not None:
+            raise self._lost()
+        with trio.move_on_after(within, shield=True) as scope:
+            try:
+                await self._tap.send_all(text_frames(messages))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise self._lost() from None
+        if scope.cancelled_caught:
+            await self._tap.aclose()
+            raise ConnectionLost(f"the server took no data for {within:g} s")
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def ping(self, payload: bytes) -> None:
+        """Send a PING and wait for its PONG. One at a time.
+
+        Cancelling: safe, but the payload counts as in flight for the rest of this connection.
+        """
+        from trio_websocket import ConnectionClosed
+
+        try:
+            await self._ws.ping(payload)
+        except ConnectionClosed:
+            raise self._lost() from None
+
+    async def receive(self) -> str | bytes:
+        """The next message of the server.
+
+        Cancelling: safe.
+        """
+        from trio_websocket import ConnectionClosed
+
+        try:
+            return await self._ws.get_message()
+        except ConnectionClosed:
+            raise self._lost() from None
+
+    async def close(self, *, within: float) -> None:
+        """Close handshake with 1000.
+
+        Cancelling: takes effect after at most `within` seconds.
+        """
+        with trio.move_on_after(within, shield=True):
+            await self._ws.aclose(1000)
+
+    def _lost(self) -> ConnectionLost:
+        reason = self._ws.closed
+        if reason is None:
+            return ConnectionLost("the connection broke")
+        if reason.code == 1006:
+            return ConnectionLost("the connection broke", close_code=1006)
+        text = f": {reason.reason}" if reason.reason else ""
+        return ConnectionLost(
+            f"the server closed the connection with {reason.code}{text}",
+            refused=reason.code == 1008,
+            close_code=reason.code,
+        )
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: Endpoint, limits: Limits, open_stream: OpenStream | None = None
+) -> AsyncIterator[Connection]:
+    """Open a connection and give it to the body; it ends with the body, without a close handshake of its own.
+
+    Cancelling: safe.
+    Raises ConnectionLost: from the opening, or in place of whatever the library raised while the body ran.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            ws, tap = await _open(nursery, endpoint, limits, open_stream or endpoint.open_stream)
+            try:
+                yield Connection(ws, tap)
+            finally:
+                await tap.aclose()
+                nursery.cancel_scope.cancel("the connection is over")
+    except BaseExceptionGroup as group:
+        at_fault, rest = group.split(_library_error)
+        if rest is not None:
+            raise rest from None
+        raise _explain(at_fault) from None
+
+
+async def _open(
+    nursery: trio.Nursery, endpoint: Endpoint, limits: Limits, open_stream: OpenStream
+) -> tuple[WebSocketConnection, Tap]:
+    from trio_websocket import wrap_client_stream
+
+    with trio.move_on_after(limits.connect) as scope:
+        tap = Tap(await open_stream())
+        ended_early = False
+
+        async def watch() -> None:
+            nonlocal ended_early
+            await tap.ended.wait()
+            ended_early = True
+            scope.cancel("the server closed during the handshake")
+
+        async with trio.open_nursery() as watching:
+            watching.start_soon(watch)
+            # Any stream does, whatever the annotation says: only its four methods are used.
+            ws = await wrap_client_stream(
+                nursery,
+                tap,  # type: ignore[arg-type]
+                endpoint.host_header,
+                endpoint.resource,
+                extra_headers=list(endpoint.headers),
+                max_message_size=limits.inbound_bytes,
+                receive_buffer_size=limits.read_bytes,
+            )
+            watching.cancel_scope.cancel("connected")
+        return ws, tap
+    if ended_early:
+        raise ConnectionLost("the server closed the connection during the handshake")
+    raise ConnectionLost(f"no answer within {limits.connect:g} s")
+
+
+def _library_error(error: BaseException) -> bool:
+    """Everything that opening or the library's reader task may raise at a network's or a server's fault."""
+    import h11
+    from trio_websocket import ConnectionClosed, HandshakeError
+    from wsproto.utilities import ProtocolError
+
+    kinds = (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionLost)
+    return isinstance(error, (*kinds, HandshakeError, ConnectionClosed, h11.ProtocolError, ProtocolError))
+
+
+def _explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
+    """One sentence for the first of these errors, and what it says about another attempt."""
+    from trio_websocket import ConnectionRejected
+
+    error: BaseException | None = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ConnectionLost):
+        return error
+    if isinstance(error, ConnectionRejected):
+        return _rejected(error.status_code, dict(error.headers or ()))
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionLost(f"the server's certificate is not trusted ({error.verify_message}); see WS_CA_FILE")
+    if isinstance(error, OSError):
+        return ConnectionLost(error.strerror or str(error) or type(error).__name__)
+    return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
+
+
+def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
+    if status in (401, 403):
+        return ConnectionLost(f"the server refused the credentials (HTTP {status})", refused=True)
+    try:
+        retry_after = max(0.0, float(headers.get(b"retry-after", b"")))
+    except ValueError:
+        retry_after = None
+    return ConnectionLost(f"the server answered HTTP {status} instead of a WebSocket", retry_after=retry_after)

@@ -1,0 +1,59 @@
+"""Vital signs: HEARTBEAT to the server, and the health file for whoever looks from outside.
+
+The health file is rewritten every second by the same loop that drives the run, so a hung agent shows by the file's
+age (healthcheck.sh). One line, `key=value` separated by spaces, for a plain shell to read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+
+from agent.limits import Limits
+
+
+async def beat_forever(beat: Callable[[], None], write_health: Callable[[], None], limits: Limits) -> None:
+    """Call `beat` and `write_health` at their intervals; both are synchronous.
+
+    Cancelling: the only way to end it.
+    """
+    next_beat = trio.current_time() + limits.heartbeat_interval
+    while True:
+        write_health()
+        if trio.current_time() >= next_beat:
+            beat()
+            next_beat += limits.heartbeat_interval
+        await trio.sleep(limits.health_interval)
+
+
+class HealthFile:
+    """Replaced atomically, private where it is new. A directory that cannot be written costs one warning, no run."""
+
+    def __init__(self, path: Path | None, warn: Callable[[str], None]) -> None:
+        self._path = path
+        self._warn = warn
+
+    def write(self, fields: Mapping[str, object]) -> None:
+        if self._path is None:
+            return
+        line = " ".join(f"{key}={str(value).replace(' ', '_')}" for key, value in fields.items())
+        new = self._path.with_name(self._path.name + ".new")
+        try:
+            # O_NOFOLLOW: the directory is usually /tmp, where anybody may have laid a link.
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(fd, line.encode() + b"\n")
+            finally:
+                os.close(fd)
+            new.rename(self._path)
+        except OSError as error:
+            self._path = None
+            self._warn(f"HEALTH_FILE cannot be written ({error.strerror}): the health check will call this agent dead")
+
+    def remove(self) -> None:
+        """A finished agent is not a hung one."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)

@@ -1,0 +1,192 @@
+"""The real work: git and claude as child processes, /proc and cgroups, a private directory for what must be a file."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from agent import claude, clone, descendants, git, process, prompt, reader, trust, watchdog
+from agent.config import Config
+from agent.events import log
+from agent.lines import LineFramer
+from agent.private import PrivateDirectory
+from agent.process import Launch, Patience
+from agent.redaction import Redactor
+from agent.sampler import MemoryGuard, Sample, Sampler, sample_forever
+from agent.summary import Summary
+from agent.transcript import Transcript
+from agent.verdict import ExitStatus
+from agent.watchdog import Activity, Bark
+from agent.work import Cloned, Publish, Swept
+
+
+class LocalClaude:
+    """One claude with its pipes (work.ClaudeRun)."""
+
+    def __init__(
+        self,
+        config: Config,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        private: Path,
+        redactor: Redactor,
+        launch: Launch,
+    ) -> None:
+        limits = config.limits
+        self.activity = Activity()
+        self._config = config
+        self._limits = limits
+        self._argv = argv
+        self._environment = environment
+        self._redactor = redactor
+        self._launch = launch
+        self._transcript = Transcript(limits)
+        self._framer = LineFramer(limits.line_bytes)
+        self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
+        self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
+        self._stdout, self._stdout_end = reader.open_output_pipe(limits.pipe_bytes)
+        self._stderr, self._stderr_end = reader.open_output_pipe(limits.pipe_bytes)
+
+    @property
+    def summary(self) -> Summary:
+        return self._transcript.summary
+
+    @property
+    def stderr_tail(self) -> str:
+        return "\n".join(self._tail)
+
+    async def run(self, patience: Patience) -> ExitStatus:
+        grace = self._config.kill_grace
+        polite = min(self._limits.interrupt_grace, grace)
+        return await process.run(
+            self._argv,
+            env=self._environment,
+            cwd=self._config.workspace_dir,
+            stdin=self._prompt.read_end,
+            stdout=self._stdout_end,
+            stderr=self._stderr_end,
+            # SIGINT first: the CLI answers it with a result that carries cost and usage.
+            stop=[(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)],
+            patience=patience,
+            launch=self._launch,
+        )
+
+    async def feed(self) -> None:
+        await prompt.write_prompt(self._prompt)
+
+    async def read_stdout(self, publish: Publish) -> None:
+        await reader.read_stdout(
+            self._stdout,
+            self._framer,
+            self._transcript,
+            self._redactor,
+            publish,
+            heard=self.activity.heard,
+            refused=self.activity.refused,
+            limits=self._limits,
+        )
+
+    async def read_stderr(self, publish: Publish) -> None:
+        await reader.read_stderr(
+            self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
+        )
+
+    async def drain_stdout(self, publish: Publish) -> None:
+        await reader.drain_raw(self._stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
+
+    async def drain_stderr(self, publish: Publish) -> None:
+        framer = LineFramer(self._limits.stderr_line_bytes)
+        await reader.drain_raw(self._stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
+
+    async def watch(self) -> Bark:
+        return await watchdog.watch(
+            self.activity,
+            lambda: self.summary,
+            idle_timeout=self._config.idle_timeout,
+            result_grace=self._config.result_grace,
+            limits=self._limits,
+        )
+
+
+class LocalWork:
+    """Real git, real claude (work.Work)."""
+
+    def __init__(self, config: Config, private: PrivateDirectory, redactor: Redactor) -> None:
+        self.session_id = config.resume_session or str(uuid4())
+        self._config = config
+        self._limits = config.limits
+        self._private = private
+        self._redactor = redactor
+        self._sampler = Sampler(config.workspace_dir)
+        self._sample: Sample | None = None
+        self._oom_kills = 0
+        self._program = ""
+        self._git = git.prepare(config, private)
+
+    async def check(self) -> str:
+        version = await claude.check_cli(self._config)
+        self._program = claude.find_cli(self._config)
+        return version
+
+    async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        return await clone.clone(self._config, self._git, publish, patience)
+
+    def begin(self, cloned: Cloned, publish: Publish) -> LocalClaude:
+        config, private = self._config, self._private
+        instructions = ""
+        if not config.trust_repo:
+            survey = trust.survey(config.workspace_dir, self._limits.instructions_bytes)
+            instructions = survey.instructions
+            warning = survey.warning()
+            if warning is not None:
+                publish([warning])
+        files = claude.write_files(config, private, instructions)
+        argv = [self._program, *claude.arguments(config, files, self.session_id)]
+        environment = claude.environment(config, private.path, self._git.child_environment)
+        launch = Launch(
+            report=lambda text: publish([log("warn", text, kind="isolation")]),
+            hidden=(config.journal_dir,),
+        )
+        self._oom_kills = self._sampler.sample().oom_kills or 0
+        return LocalClaude(config, argv, environment, private.path, self._redactor, launch)
+
+    async def sweep(self) -> Swept:
+        swept = await descendants.sweep(self._limits.sweep)
+        oom = (self._sampler.sample().oom_kills or 0) > self._oom_kills
+        return Swept(swept.survivors, swept.left, oom)
+
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+        return None
+
+    def vitals(
+        self, publish: Publish, exceeded: Callable[[int, int], None]
+    ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:
+        guard = MemoryGuard(self._limits)
+        disk_low = False
+
+        def deliver(sample: Sample) -> None:
+            nonlocal disk_low
+            self._sample = sample
+            if guard.exceeded(sample):
+                exceeded(sample.memory or 0, sample.memory_limit or 0)
+            low = sample.disk_free is not None and sample.disk_free < self._limits.disk_warn_bytes
+            if low and not disk_low:
+                free = (sample.disk_free or 0) >> 20
+                publish([log("warn", f"the workspace's disk is nearly full: {free} MiB are free", kind="disk")])
+            disk_low = low
+
+        return (
+            ("sampler", partial(sample_forever, self._sampler, self._limits.sample_interval, deliver)),
+            ("reaper", partial(descendants.reap, self._limits.sample_interval)),
+        )
+
+    def vital_signs(self) -> dict[str, Any]:
+        return {} if self._sample is None else self._sample.fields()
+
+    def emergency_sweep(self) -> None:
+        descendants.sweep_now(1.0)

@@ -1,0 +1,204 @@
+"""The voice of a run: publishes to journal and console; says what HEARTBEAT, health file and the end have to say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from agent import __version__, events
+from agent.config import Config
+from agent.console import Console
+from agent.errors import Exit
+from agent.events import Envelope, Event
+from agent.journal import Journal
+from agent.machine import Phase
+from agent.reporting import complete_fields, termination_message, write_termination_message
+from agent.verdict import Cause, Outcome
+from agent.work import ClaudeRun
+
+#: STATUS.status, the plain protocol's word, for each phase that is entered.
+_PLAIN_STATUS = {Phase.PENDING: "starting", Phase.CONNECTING: "starting"}
+
+_WORDS = {
+    Phase.PENDING: "starting",
+    Phase.CONNECTING: "connecting to the server",
+    Phase.CLONING: "cloning the repository",
+    Phase.RUNNING: "claude is at work",
+    Phase.STOPPING: "claude has ended; cleaning up",
+    Phase.DRAINING: "collecting what is left of the output",
+}
+
+
+class Reporter:
+    """Publishes. Holds what its messages need: the run's clock, the phase, and the claude that runs."""
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        envelope: Envelope,
+        console: Console,
+        vital_signs: Callable[[], dict[str, Any]],
+        session_id: str,
+    ) -> None:
+        self.phase = Phase.PENDING
+        self.run: ClaudeRun | None = None
+        self.connected: bool | None = None
+        self._config = config
+        self._journal = journal
+        self._envelope = envelope
+        self._console = console
+        self._session_id = session_id
+        self._vital_signs = vital_signs
+        self._began = trio.current_time()
+
+    @property
+    def uptime(self) -> float:
+        return trio.current_time() - self._began
+
+    def publish(self, batch: Sequence[Event]) -> None:
+        """The one way to the server and to stderr. Without a server there is nobody to wait for."""
+        self._journal.append(batch)
+        if self._config.ws_server is None:
+            self._journal.confirm(self._journal.last_seq)
+        self._console.show(batch)
+
+    @property
+    def completed(self) -> bool:
+        return self._journal.completed
+
+    def notice(self, level: events.Level, message: str) -> None:
+        """What the link has to say: a LOG while the run goes on; after COMPLETE for stderr alone."""
+        if self.completed:
+            self._console.say(level, message)
+        else:
+            self.log(level, message, kind="link")
+
+    def log(self, level: events.Level, message: str, **metadata: Any) -> None:
+        """A LOG of the agent's own; below LOG_LEVEL it is not even sent."""
+        if level != "debug" or self._console.level == "debug":
+            self.publish([events.log(level, message, **metadata)])
+
+    def entered(self, phase: Phase, cause: Cause | None) -> None:
+        self.phase = phase
+        if phase not in _WORDS:
+            return
+        message = _WORDS[phase]
+        if phase is Phase.STOPPING and cause is not None:
+            message = f"stopping: {cause.message}"
+        extra = self._introduction() if phase is Phase.PENDING else {}
+        status = _PLAIN_STATUS.get(phase, "running")
+        self.publish([events.status(status, message, phase=phase.value, **extra)])
+
+    def _introduction(self) -> dict[str, Any]:
+        config = self._config
+        title = config.task.strip().split("\n", 1)[0][:120]
+        return {
+            "repo": config.repo_url,
+            "ref": config.repo_ref,
+            "task": title,
+            "labels": dict(config.labels),
+            "sessionID": self._session_id,
+            "versions": {"agent": __version__},
+        }
+
+    def ready(self, claude_version: str) -> None:
+        self.publish([events.status("starting", f"claude {claude_version}", versions={"claude": claude_version})])
+
+    def cloned(self, head: str | None, branch: str | None) -> None:
+        words = f"cloned: {branch or 'detached head'} at {head[:12]}" if head else "cloned an empty repository"
+        self.publish([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
+
+    def complete(
+        self,
+        outcome: Outcome,
+        *,
+        signal: str | None,
+        changes: Mapping[str, Any] | None,
+        survivors: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """ERROR unless all went well, the last STATUS, COMPLETE."""
+        failed = outcome.exit != 0
+        batch: list[Event] = []
+        if failed:
+            batch.append(
+                events.error(outcome.message, code=outcome.code or "internal", details=outcome.details or None)
+            )
+        word = "failed" if failed else "completed"
+        level: events.Level = "error" if failed else "info"
+        batch.append(
+            events.status(word, outcome.message, level=level, phase=Phase.REPORTING.value, reason=outcome.reason)
+        )
+        self.publish(batch)
+        summary = self.run.summary if self.run else None
+        fields = complete_fields(
+            outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
+        )
+        self.publish([events.complete(fields, outcome.message, failed=failed)])
+
+    def heartbeat(self) -> bytes:
+        """A HEARTBEAT of this moment, ready to send."""
+        journal = self._journal
+        now = events.timestamp(time.time())
+        data: dict[str, Any] = {
+            "timestamp": now,
+            "uptime": round(self.uptime, 1),
+            "phase": self.phase.value,
+            "lastSeq": journal.last_seq,
+            "confirmedSeq": journal.confirmed_seq,
+            "queued": journal.queued,
+            "journalBytes": journal.size,
+            "dropped": journal.dropped,
+        }
+        if self.run is not None:
+            summary = self.run.summary
+            data |= {
+                "idle": round(self.run.activity.idle, 1),
+                "turns": summary.turns,
+                "lastTool": summary.last_tool,
+            }
+        return self._envelope.heartbeat(data | self._vital_signs(), now)
+
+    def health(self) -> dict[str, object]:
+        """What the health file says; healthcheck.sh knows these keys."""
+        signs = self._vital_signs()
+        server = {None: "none" if self._config.ws_server is None else "waiting", True: "up", False: "down"}
+        return {
+            "phase": self.phase.value,
+            "server": server[self.connected],
+            "uptime": int(self.uptime),
+            "idle": int(self.run.activity.idle) if self.run else 0,
+            "queued": self._journal.queued,
+            "memory": signs.get("memory") or 0,
+            "limit": signs.get("memoryLimit") or 0,
+            "pids": signs.get("pids") or 0,
+        }
+
+    def finish(self, outcome: Outcome) -> int:
+        """The exit status; the termination message and the last line on stderr say the same."""
+        journal = self._journal
+        undelivered = 0 if self._config.ws_server is None else journal.queued
+        exit = outcome.exit
+        if exit == 0 and undelivered and self._config.strict_delivery:
+            exit = int(Exit.UNDELIVERED)
+        line = termination_message(
+            exit,
+            outcome,
+            last_seq=journal.last_seq,
+            confirmed_seq=journal.confirmed_seq,
+            undelivered=undelivered,
+            journal=journal.path,
+        )
+        redacted = self._console.redact(line.decode()).encode()
+        trouble = write_termination_message(self._config.termination_log, redacted)
+        if trouble:
+            self._console.say("warn", trouble)
+        words = f"exit {exit} ({outcome.reason}): {outcome.message}"
+        if undelivered:
+            kept = f"; kept in {journal.path}, deliver it with `agent flush`" if journal.path else ""
+            words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}{kept}]"
+        self._console.say("error" if exit else "info", words)
+        return exit

@@ -1,0 +1,205 @@
+"""`agent run`: reads the configuration, puts the parts of a run together, and answers for a bug in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+import traceback
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from agent import cgroup, events, hardening, ids, signals
+from agent.config import Config, examine
+from agent.connection import Endpoint
+from agent.console import Console
+from agent.errors import ConfigError, Exit
+from agent.events import Envelope
+from agent.heartbeat import HealthFile
+from agent.inbound import Cancel
+from agent.journal import Journal
+from agent.limits import MIB
+from agent.local_work import LocalWork
+from agent.private import private_directory
+from agent.redaction import Redactor
+from agent.reporter import Reporter
+from agent.reports import CancelRequested, Connected
+from agent.salvage import salvage
+from agent.sender import Sender
+from agent.session import Listener
+from agent.supervisor import Supervisor
+from agent.verdict import Cause, CauseKind, Outcome
+
+
+def in_container(environ: Mapping[str, str]) -> bool:
+    """Whether this looks like a container, by the marks that Docker, Podman, Kubernetes and our image leave."""
+    marks = ("/.dockerenv", "/run/.containerenv")
+    return "container" in environ or "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in marks)
+
+
+def main() -> int:
+    """Run one task as the environment and `.env` describe it; the exit status of the process."""
+    config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
+    redactor = Redactor(config.secrets)
+    console = Console(config.log_level, as_json=config.log_format == "json", redact=redactor.text)
+    try:
+        return trio.run(partial(_run, config, problems, redactor, console))
+    finally:
+        signals.ignore()
+        console.close()
+
+
+async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, console: Console) -> int:
+    hardening.clear_inherited_signals()
+    with contextlib.ExitStack() as stack:
+        fault = _configuration_fault(problems) if problems else None
+        _harden(console)
+        private = stack.enter_context(private_directory())
+        envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
+        journal, journal_fault = _open_journal(config, envelope, redactor, console)
+        stack.callback(_close_journal, journal)
+        work = LocalWork(config, private, redactor)
+        reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
+        health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
+        stack.callback(health.remove)
+        link = _Link(config, envelope, journal, reporter)
+        supervisor = Supervisor(
+            config,
+            work,
+            reporter,
+            link.sender,
+            listen=signals.listen,
+            write_health=lambda: health.write(reporter.health()),
+            emergency_exit=partial(_leave, work),
+            fault=fault or journal_fault,
+            salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
+        )
+        link.supervisor = supervisor
+        for warning in config.warnings:
+            reporter.log("warn", warning)
+        if redactor.skipped:
+            names = ", ".join(redactor.skipped)
+            reporter.log("warn", f"too short or too ordinary to be hidden in the output: {names}", kind="redaction")
+        try:
+            outcome = await supervisor.run()
+        except Exception as bug:
+            outcome = await _answer_for(bug, work, reporter, link)
+        return reporter.finish(outcome)
+
+
+class _Link:
+    """The sender of a run with its listener; without a server there is neither."""
+
+    def __init__(self, config: Config, envelope: Envelope, journal: Journal, reporter: Reporter) -> None:
+        self.supervisor: Supervisor | None = None
+        self.endpoint: Endpoint | None = None
+        self.sender: Sender | None = None
+        self._config = config
+        self._envelope = envelope
+        self._reporter = reporter
+        if config.ws_server is not None:
+            ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+            self.endpoint = Endpoint.parse(config.ws_server, token=config.ws_token, ca_file=ca_file)
+            listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
+            self.sender = Sender(journal, self.endpoint, config.limits, listener, rng=random.SystemRandom())
+
+    def _connected(self, up: bool) -> None:
+        self._reporter.connected = up
+        if up and self.supervisor is not None:
+            self.supervisor.post(Connected())
+
+    def _notice(self, level: events.Level, message: str) -> None:
+        self._reporter.notice(level, message)
+
+    def _cancel(self, request: Cancel) -> None:
+        if request != Cancel(self._envelope.container_id, self._envelope.run_id):
+            return
+        if self._config.allow_remote_cancel and self.supervisor is not None:
+            self.supervisor.post(CancelRequested())
+        else:
+            self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
+
+
+def _configuration_fault(problems: tuple[str, ...]) -> Cause:
+    error = ConfigError(problems)
+    message = "the configuration has problems: " + "; ".join(problems)
+    return Cause(CauseKind.FAULT, error.exit, error.code, "config", message)
+
+
+def _harden(console: Console) -> None:
+    for step in (hardening.become_subreaper, hardening.harden_self):
+        try:
+            step()
+        except OSError as error:
+            console.say("warn", f"{step.__name__} is not possible here: {error.strerror}")
+
+
+def _open_journal(
+    config: Config, envelope: Envelope, redactor: Redactor, console: Console
+) -> tuple[Journal, Cause | None]:
+    """The journal, and what stands against the run if the one that was asked for cannot be had."""
+    make = partial(
+        Journal.open, envelope=envelope, limits=config.limits, message_limit=config.message_limit,
+        redact=redactor.json, now=time.time,
+    )  # fmt: skip
+    try:
+        return make(config.journal_dir, limit=_journal_limit(config)), None
+    except OSError as error:
+        trouble = f"JOURNAL_DIR: {config.journal_dir} cannot be written ({error.strerror})"
+    journal = make(None, limit=config.journal_limit)
+    if config.is_set("JOURNAL_DIR"):
+        return journal, _configuration_fault((f"{trouble}; for example /var/lib/agent-journal, writable by this user",))
+    held = config.limits.memory_journal_bytes // MIB
+    console.say("warn", f"{trouble}: at most {held} MiB of undelivered output are held in memory")
+    return journal, None
+
+
+def _journal_limit(config: Config) -> int:
+    """JOURNAL_LIMIT; on tmpfs, which is memory, a share of the container's memory at most."""
+    group = cgroup.find()
+    limit = group.usage().memory_limit if group else None
+    if limit is None or config.is_set("JOURNAL_LIMIT") or not _on_tmpfs(config.journal_dir):
+        return config.journal_limit
+    return min(config.journal_limit, int(limit * config.limits.tmpfs_share))
+
+
+def _on_tmpfs(path: Path) -> bool:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    best, kind = "", ""
+    with contextlib.suppress(OSError), open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            _, place, type, *_ = line.split(" ")
+            if path.is_relative_to(place) and len(place) >= len(best):
+                best, kind = place, type
+    return kind in ("tmpfs", "ramfs")
+
+
+def _close_journal(journal: Journal) -> None:
+    if journal.queued:
+        journal.close()
+    else:
+        journal.remove()
+
+
+async def _answer_for(bug: Exception, work: LocalWork, reporter: Reporter, link: _Link) -> Outcome:
+    """The supervisor itself failed: end everything, say so, and deliver what can be delivered in two seconds."""
+    work.emergency_sweep()
+    trace = "".join(traceback.format_exception(bug))
+    outcome = Outcome(int(Exit.INTERNAL), "internal", "internal", f"internal error in the supervisor: {bug!r}", trace)
+    if not reporter.completed:
+        reporter.complete(outcome, signal=None, changes=None, survivors=())
+    if link.sender is not None:
+        with trio.move_on_after(link.sender.limits.flush_after_signal), contextlib.suppress(Exception):
+            await link.sender.run(None)
+    return outcome
+
+
+def _leave(work: LocalWork, number: int) -> None:
+    """A third signal: nobody is to wait any more. The journal keeps what is not delivered."""
+    work.emergency_sweep()
+    os._exit(128 + number)

@@ -1,0 +1,45 @@
+"""Signals that end a run: recorded from the first line of the program on, delivered once there is somebody to listen.
+
+Python's own handlers would kill the process or raise KeyboardInterrupt anywhere. `record()` runs before the heavy
+imports, so a SIGTERM in the first 100 ms is not lost; `listen()` takes over inside the run; `ignore()` outlives the
+run, since Python resets handlers while it shuts down and a late SIGTERM would then turn success into a death.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_recorded: list[int] = []
+
+
+def record() -> None:
+    """Install a handler that only takes notes: one that raises would break Trio."""
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        _recorded.append(signum)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, note)
+
+
+def ignore() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+async def listen(deliver: Callable[[int], None]) -> None:
+    """Deliver every stop signal, the recorded ones first; several of one kind before a wake-up are one.
+
+    Cancelling: the only way to end it.
+    """
+    import trio
+
+    with trio.open_signal_receiver(*STOP_SIGNALS) as received:
+        while _recorded:
+            deliver(_recorded.pop(0))
+        async for number in received:
+            deliver(number)

@@ -1,0 +1,69 @@
+"""A journal in memory and a sender towards a scripted peer, for tests on the mock clock."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+
+from agent import events
+from agent.connection import Endpoint
+from agent.events import Envelope
+from agent.inbound import Cancel
+from agent.journal import Journal
+from agent.limits import Limits
+from agent.sender import Sender
+from agent.session import Listener
+from tests.support.peer import Peer
+
+ENDPOINT = Endpoint("server", 80, "/", None, ())
+LIMITS = msgspec.structs.replace(Limits(), backoff_min=0.01, backoff_max=0.1)
+
+
+def journal(limits: Limits = LIMITS) -> Journal:
+    return Journal.open(
+        None,
+        Envelope("container", "RUN"),
+        limits=limits,
+        limit=1 << 30,
+        message_limit=256 * 1024,
+        redact=lambda data: data,
+        now=lambda: 0.0,
+    )
+
+
+def fill(target: Journal, count: int, size: int = 10) -> None:
+    first = target.last_seq + 1
+    target.append([events.log("info", f"{first + i}:" + "x" * size) for i in range(count)])
+
+
+def finish(target: Journal) -> None:
+    target.append([events.complete({"exitCode": 0}, "done", failed=False)])
+
+
+class Told:
+    """What a listener was told."""
+
+    def __init__(self) -> None:
+        self.connected: list[bool] = []
+        self.notices: list[tuple[str, str]] = []
+        self.cancels: list[Cancel] = []
+        self.beats = 0
+
+    def heartbeat(self) -> bytes:
+        self.beats += 1
+        return b'{"type":"HEARTBEAT","data":{"n":%d}}' % self.beats
+
+    def listener(self) -> Listener:
+        return Listener(
+            connected=self.connected.append,
+            notice=lambda level, message: self.notices.append((level, message)),
+            cancel=self.cancels.append,
+            heartbeat=self.heartbeat,
+        )
+
+
+def sender(target: Any, peer: Peer, told: Told | None = None, limits: Limits = LIMITS, seed: int = 0) -> Sender:
+    listener = (told or Told()).listener()
+    return Sender(target, ENDPOINT, limits, listener, open_stream=peer.open_stream, rng=random.Random(seed))

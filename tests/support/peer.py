@@ -1,0 +1,81 @@
+"""A scripted WebSocket server on in-memory streams, for tests on the mock clock: no descriptor, no real time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from trio.testing import memory_stream_pair
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from wsproto.utilities import ProtocolError
+
+
+class Peer:
+    """Accepts connections and hands each to `serve(ws, n)`, n = 0, 1, ...; keeps every text that it received."""
+
+    def __init__(
+        self, nursery: trio.Nursery, serve: Callable[[WebSocketConnection, int], Awaitable[None]] | None = None
+    ):
+        self.nursery = nursery
+        self.serve = serve or self.take_all
+        #: Texts by connection.
+        self.connections: list[list[str]] = []
+        self.streams: list[trio.StapledStream] = []
+        #: Raise this instead of connecting.
+        self.refuse: OSError | None = None
+        self.close_reasons: list[Any] = []
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for texts in self.connections for text in texts]
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(text) for text in self.texts]
+
+    @property
+    def stored(self) -> list[dict[str, Any]]:
+        """After the consumer's rule: numbered messages, each once."""
+        found, following = [], 1
+        for message in self.messages:
+            if "seq" in message and message["seq"] >= following:
+                following = message["seq"] + 1
+                found.append(message)
+        return found
+
+    async def open_stream(self) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        if self.refuse is not None:
+            raise self.refuse
+        client, server = memory_stream_pair()
+        self.streams.append(server)
+        number = len(self.connections)
+        self.connections.append([])
+        self.nursery.start_soon(self._connection, server, number)
+        return client
+
+    async def _connection(self, stream: trio.StapledStream, number: int) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                request = await wrap_server_stream(nursery, stream)
+                ws = await request.accept()
+                try:
+                    await self.serve(ws, number)
+                except ConnectionClosed:
+                    pass
+                self.close_reasons.append(ws.closed)
+                with trio.move_on_after(1):
+                    await ws.aclose()
+                nursery.cancel_scope.cancel()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, ProtocolError):
+            pass
+
+    async def take_all(self, ws: WebSocketConnection, number: int) -> None:
+        while True:
+            self.connections[number].append(await ws.get_message())
+
+    async def cut(self, number: int = -1) -> None:
+        """The network is gone: no close frame, nothing."""
+        await trio.aclose_forcefully(self.streams[number])
