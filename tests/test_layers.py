@@ -20,13 +20,14 @@ LAYERS = {
         "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",
     },
     "shared": {
-        "process", "child", "hardening", "descendants", "cgroup", "journal", "segments", "rundirectory", "gaps", "connection",
-        "lifetime", "console", "private", "pulse", "launch",
+        "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
+        "segments", "rundirectory", "connection", "lifetime", "console", "private", "pulse", "launch",
     },
     "pure": {
         "machine", "verdict", "result", "todo", "background", "transcript", "stream_json", "describe", "summary",
         "lines", "redaction", "secret_forms", "frames", "events", "config", "variables", "values", "sources",
         "dotenv", "tools", "urls", "limits", "errors", "causes", "reports", "reporting", "inbound", "refusal",
+        "gaps", "parts", "totals",
     },
 }  # fmt: skip
 
