@@ -123,6 +123,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     flush_after_signal: float = 2.0
     flush_after_fault: float = 30.0
     flush: float = 600.0
+    #: `agent flush` gives up a server that confirms nothing for so long: twice what a change of level takes.
+    flush_stall: float = 60.0
 
     # --- vitals
     #: The watchdog's look at claude: its limits are seconds at least, and a look costs microseconds.
