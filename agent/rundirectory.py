@@ -167,8 +167,11 @@ class RunDirectory:
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is the directory of a run, dead or alive."""
-    return path.is_dir() and not path.is_symlink() and (path / "run.json").is_file()
+    """Whether `path` is the directory of a run, dead or alive; one that we may not look into is none of ours."""
+    try:
+        return path.is_dir() and not path.is_symlink() and (path / "run.json").is_file()
+    except PermissionError:
+        return False
 
 
 def _name(first: int) -> str:
