@@ -24,7 +24,7 @@ demo: setup ## the whole job, with a scripted claude, in half a minute and witho
 	@$(BIN)/python -m agent demo
 
 test: setup ## the tests; what a suite lacks is named and skipped
-	$(PYTEST) -m "not slow and not soak and not docker"
+	$(PYTEST) -m "not slow and not soak and not docker" $(TEST_FLAGS)
 
 run: setup ## the job that your own variables (or .env) describe
 	@$(BIN)/python -m agent run
@@ -39,7 +39,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 soak: setup tools ## everything that is too long for CI
-	$(PYTEST) -m "soak or slow" --timeout-seconds=0
+	$(PYTEST) -m "soak or slow"
 
 simulate: setup ## N=10000 simulated runs
 	$(BIN)/python -m tests.simulation $(N)

@@ -107,6 +107,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return sources.is_set(self.environ.get(name))
 
     @property
+    def server_hint(self) -> str:
+        """What to try when WS_SERVER cannot be reached; empty where nothing looks wrong."""
+        if self.in_container and self.ws_server and urls.is_loopback(self.ws_server):
+            return (
+                "localhost is this container itself; a server on the host is host.docker.internal "
+                "(docker run --add-host host.docker.internal:host-gateway)"
+            )
+        return ""
+
+    @property
     def stop_budget(self) -> float:
         """From a SIGTERM to the agent's end at the latest, seconds."""
         limits = self.limits
@@ -232,11 +242,6 @@ def _warnings(config: Config) -> Iterator[str]:
     """What is allowed and probably not meant."""
     if config.github_token and urls.is_clear_text(config.repo_url):
         yield "REPO_URL: http:// sends the token unencrypted; use https://"
-    if config.in_container and config.ws_server and urls.is_loopback(config.ws_server):
-        yield (
-            "WS_SERVER: localhost is this container itself; a server on the host is host.docker.internal "
-            "(docker run --add-host host.docker.internal:host-gateway)"
-        )
     for name, rules in (("ALLOWED_TOOLS", config.allowed_tools), ("DISALLOWED_TOOLS", config.disallowed_tools)):
         for tool, near in tools.unknown(rules or ""):
             meant = f"; {near} is the nearest that it has" if near else ""

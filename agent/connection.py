@@ -57,9 +57,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     resource: str
     tls: ssl.SSLContext | None
     headers: tuple[tuple[bytes, bytes], ...]
+    #: What to try when it cannot be reached, for a person.
+    hint: str = ""
 
     @classmethod
-    def parse(cls, url: str, *, token: str | None, ca_file: str | None) -> Endpoint:
+    def parse(cls, url: str, *, token: str | None, ca_file: str | None, hint: str = "") -> Endpoint:
         """`url` is ws:// or wss://, checked by the configuration already.
 
         Raises:
@@ -76,7 +78,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         if parts.query:
             resource += "?" + parts.query
         headers = () if token is None else ((b"Authorization", b"Bearer " + token.encode()),)
-        return cls(parts.hostname or "", parts.port or (443 if secure else 80), resource, context, headers)
+        return cls(parts.hostname or "", parts.port or (443 if secure else 80), resource, context, headers, hint)
 
     @property
     def host_header(self) -> str:

@@ -12,6 +12,7 @@ Callbacks are named explicitly and are synchronous, always: the library silently
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 from statemachine import State, StateMachine
 
@@ -38,6 +39,35 @@ class Phase(enum.Enum):
     FAILED = "FAILED"
     TIMED_OUT = "TIMED_OUT"
     CANCELLED = "CANCELLED"
+
+
+class Lives(NamedTuple):
+    """Which lifetimes may be alive in a phase, what ends it, and after what time at the latest."""
+
+    alive: tuple[str, ...]
+    left_by: str
+    bound: str
+
+
+LIVES = {
+    Phase.PENDING: Lives(("watch", "work"), "start, interrupt", "10 s (`claude --version`)"),
+    Phase.CONNECTING: Lives(("watch", "vitals", "link"), "connected, interrupt", "SERVER_WAIT"),
+    Phase.CLONING: Lives(("watch", "vitals", "link", "work"), "cloned, interrupt", "TIMEOUT"),
+    Phase.RUNNING: Lives(("watch", "vitals", "link", "work", "output"), "exited, interrupt", "TIMEOUT"),
+    Phase.STOPPING: Lives(
+        ("watch", "vitals", "link", "work", "output", "sweep"),
+        "stopped: nothing of the work is left",
+        "KILL_GRACE + 2 s",
+    ),
+    Phase.DRAINING: Lives(
+        ("watch", "vitals", "link", "output", "harvest"),
+        "drained: pipes at their end, work saved",
+        "5 s, 1 s after a signal",
+    ),
+    Phase.REPORTING: Lives(
+        ("watch", "vitals", "link"), "reported: COMPLETE confirmed", "10 min, 30 s, 2 s or 0 by cause"
+    ),
+}
 
 
 class RunMachine(StateMachine):

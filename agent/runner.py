@@ -15,7 +15,7 @@ import trio
 
 from agent import cgroup, events, hardening, ids, signals
 from agent.config import Config, examine
-from agent.connection import Endpoint
+from agent.connection import Endpoint, OpenStream
 from agent.console import Console
 from agent.errors import ConfigError, Exit
 from agent.events import Envelope
@@ -33,6 +33,7 @@ from agent.sender import Sender
 from agent.session import Listener
 from agent.supervisor import Supervisor
 from agent.verdict import Cause, CauseKind, Outcome
+from agent.work import Work
 
 
 def in_container(environ: Mapping[str, str]) -> bool:
@@ -66,7 +67,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
         health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
         stack.callback(health.remove)
-        link = _Link(config, envelope, journal, reporter)
+        link = Link(config, envelope, journal, reporter)
         supervisor = Supervisor(
             config,
             work,
@@ -87,14 +88,23 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         try:
             outcome = await supervisor.run()
         except Exception as bug:
-            outcome = await _answer_for(bug, work, reporter, link)
+            outcome = await answer_for(bug, work, reporter, link)
         return reporter.finish(outcome)
 
 
-class _Link:
+class Link:
     """The sender of a run with its listener; without a server there is neither."""
 
-    def __init__(self, config: Config, envelope: Envelope, journal: Journal, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        config: Config,
+        envelope: Envelope,
+        journal: Journal,
+        reporter: Reporter,
+        *,
+        open_stream: OpenStream | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         self.supervisor: Supervisor | None = None
         self.endpoint: Endpoint | None = None
         self.sender: Sender | None = None
@@ -103,9 +113,12 @@ class _Link:
         self._reporter = reporter
         if config.ws_server is not None:
             ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-            self.endpoint = Endpoint.parse(config.ws_server, token=config.ws_token, ca_file=ca_file)
+            self.endpoint = Endpoint.parse(
+                config.ws_server, token=config.ws_token, ca_file=ca_file, hint=config.server_hint
+            )
             listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
-            self.sender = Sender(journal, self.endpoint, config.limits, listener, rng=random.SystemRandom())
+            chance = rng or random.SystemRandom()
+            self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)
 
     def _connected(self, up: bool) -> None:
         self._reporter.connected = up
@@ -186,7 +199,7 @@ def _close_journal(journal: Journal) -> None:
         journal.remove()
 
 
-async def _answer_for(bug: Exception, work: LocalWork, reporter: Reporter, link: _Link) -> Outcome:
+async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link) -> Outcome:
     """The supervisor itself failed: end everything, say so, and deliver what can be delivered in two seconds."""
     work.emergency_sweep()
     trace = "".join(traceback.format_exception(bug))

@@ -205,7 +205,6 @@ def test_nothing_of_the_agents_lies_in_the_workspace(name):
     [
         ({"REPO_URL": "git://github.com/a/b"}, "REPO_URL: git:// is neither encrypted"),
         ({"REPO_URL": "http://host/a", "GITHUB_TOKEN": "t"}, "REPO_URL: http:// sends the token unencrypted"),
-        ({"WS_SERVER": "ws://localhost:8080"}, "WS_SERVER: localhost is this container itself"),
         (
             {"ALLOWED_TOOLS": "edit_file"},
             "ALLOWED_TOOLS: claude has no tool edit_file and ignores it silently; Edit is",
@@ -241,8 +240,10 @@ def test_no_warning(environ):
     assert not loaded(**environ).warnings
 
 
-def test_localhost_is_right_outside_a_container():
-    assert not loaded(False, WS_SERVER="ws://localhost:8080").warnings
+def test_localhost_is_the_container_itself():
+    assert "host.docker.internal" in loaded(True, WS_SERVER="ws://localhost:8080").server_hint
+    assert not loaded(True, WS_SERVER="ws://server:8080").server_hint
+    assert not loaded(False, WS_SERVER="ws://localhost:8080").server_hint
 
 
 def test_a_config_shows_no_secret_by_accident():

@@ -136,6 +136,12 @@ class Walk(RuleBasedStateMachine):
         self.machine.interrupt(cause=cause)
         self.first_cause = self.first_cause or self.machine.cause
 
+    @rule()
+    @precondition(lambda self: self.machine.is_terminated)
+    def nothing_follows_a_final_state(self) -> None:
+        with pytest.raises(TransitionNotAllowed):
+            self.machine.interrupt(cause=causes.by_signal(15))
+
     @invariant()
     def forward_only(self) -> None:
         rank = min(self.order.index(self.machine.phase), 7)

@@ -148,6 +148,8 @@ class TextView:
     def _status(self, message: Message, fields: dict[str, Any]) -> None:
         progress = fields.get("progress")
         if isinstance(progress, dict):
+            if progress.get("stage") == "todo":
+                return  # the LOG beside it says the same
             stage = f"{phrases.word(progress.get('stage'))} {phrases.number(progress.get('percent')) == 100}"
             self._progress(message, stage, phrases.progress(progress))
             return
