@@ -43,6 +43,7 @@ class Reporter:
         console: Console,
         vital_signs: Callable[[], dict[str, Any]],
         session_id: str,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.phase = Phase.PENDING
         self.run: ClaudeRun | None = None
@@ -52,6 +53,7 @@ class Reporter:
         self._envelope = envelope
         self._console = console
         self._session_id = session_id
+        self._now = now
         self._vital_signs = vital_signs
         self._began = trio.current_time()
 
@@ -142,7 +144,7 @@ class Reporter:
     def heartbeat(self) -> bytes:
         """A HEARTBEAT of this moment, ready to send."""
         journal = self._journal
-        now = events.timestamp(time.time())
+        now = events.timestamp(self._now())
         data: dict[str, Any] = {
             "timestamp": now,
             "uptime": round(self.uptime, 1),

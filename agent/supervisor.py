@@ -51,6 +51,7 @@ class Supervisor:
         emergency_exit: Callable[[int], None],
         fault: Cause | None = None,
         salvage: Task | None = None,
+        observe: Callable[[Report, Phase], None] | None = None,
     ) -> None:
         """Args:
         sender: None without a server.
@@ -58,6 +59,7 @@ class Supervisor:
         emergency_exit: ends the process at once, after a third signal.
         fault: what stands against the run before it begins (a bad configuration).
         salvage: delivers what dead runs left, beside this one.
+        observe: is shown each report and the phase that it met, before it is handled.
         """
         self._config = config
         self._limits = config.limits
@@ -69,6 +71,7 @@ class Supervisor:
         self._emergency_exit = emergency_exit
         self._fault = fault
         self._salvage = salvage
+        self._observe = observe
         self._machine = RunMachine()
         self._patience = Patience()
         # Unbounded: a run makes some dozens of reports, and a producer must never wait for the supervisor.
@@ -93,6 +96,8 @@ class Supervisor:
         async with trio.open_nursery() as self._nursery:
             self._enter()
             async for report in self._inbox:
+                if self._observe is not None:
+                    self._observe(report, self._machine.phase)
                 self._handle(report)
                 self._advance()
                 if self._machine.is_terminated:
