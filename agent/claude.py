@@ -162,7 +162,7 @@ async def check_cli(config: Config) -> str:
                     patience=Patience(),
                 )
             except OSError as e:
-                raise _cannot_run(program, e) from e
+                raise cannot_run(program, e) from e
             said = await (out if status.code == 0 else err).receive_some(config.limits.read_bytes)
     await trio.lowlevel.checkpoint_if_cancelled()
     if scope.cancel_called:
@@ -191,7 +191,8 @@ def find_cli(config: Config) -> str:
     raise CliError(f"the claude program {name} was not found{where}; install it or set CLAUDE_BIN")
 
 
-def _cannot_run(program: str, error: OSError) -> CliError:
+def cannot_run(program: str, error: OSError) -> CliError:
+    """What a failure to start the program means, although it was there when it was looked for."""
     if error.errno == errno.ENOENT:
         # The file is there, or it would not have been found: what is missing is what the file needs.
         why = "its interpreter or the C library it was built for is missing"

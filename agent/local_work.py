@@ -63,18 +63,21 @@ class LocalClaude:
     async def run(self, patience: Patience) -> ExitStatus:
         grace = self._config.kill_grace
         polite = min(self._limits.interrupt_grace, grace)
-        return await process.run(
-            self._argv,
-            env=self._environment,
-            cwd=self._config.workspace_dir,
-            stdin=self._prompt.read_end,
-            stdout=self._stdout_end,
-            stderr=self._stderr_end,
-            # SIGINT first: the CLI answers it with a result that carries cost and usage.
-            stop=[(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)],
-            patience=patience,
-            launch=self._launch,
-        )
+        try:
+            return await process.run(
+                self._argv,
+                env=self._environment,
+                cwd=self._config.workspace_dir,
+                stdin=self._prompt.read_end,
+                stdout=self._stdout_end,
+                stderr=self._stderr_end,
+                # SIGINT first: the CLI answers it with a result that carries cost and usage.
+                stop=[(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)],
+                patience=patience,
+                launch=self._launch,
+            )
+        except OSError as error:
+            raise claude.cannot_run(self._argv[0], error) from error
 
     async def feed(self) -> None:
         await prompt.write_prompt(self._prompt)

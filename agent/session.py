@@ -58,8 +58,8 @@ class Pace:
     """How much may be in flight and how long a PONG may take; kept from one connection to the next.
 
     A connection that ends before anything was proved halves the window: a server that flaps, or takes a kilobyte a
-    second, would otherwise be sent the same megabyte for ever. A PONG that does not come in time doubles the patience as
-    well. Each prompt PONG takes a step back.
+    second, would otherwise be sent the same megabyte for ever. A PONG that does not come in time doubles the patience
+    as well. Each prompt PONG takes a step back.
     """
 
     _MOST = 9

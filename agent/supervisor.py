@@ -28,7 +28,7 @@ from agent.reports import CancelRequested, Connected, Ended, Failed, MemoryExcee
 from agent.sender import Sender
 from agent.verdict import Cause, CauseKind, ExitStatus, Outcome, verdict
 from agent.watchdog import Bark
-from agent.work import Cloned, Swept, Work
+from agent.work import ClaudeRun, Cloned, Swept, Work
 
 Task = Callable[[], Awaitable[Any]]
 
@@ -143,6 +143,9 @@ class Supervisor:
                 self._cloned = cloned
                 self._reporter.cloned(cloned.head, cloned.branch)
                 self._fire(machine.cloned)
+            case Ended("begin", run):
+                # Once begun, even if it is to end at once: run() owns the pipes' other ends and closes them.
+                self._start_claude(run)
             case Ended("claude", ExitStatus() as status):
                 self._status = status
                 self._fire(machine.exited)
@@ -253,7 +256,8 @@ class Supervisor:
                 self._start(self._working, "deadline", partial(trio.sleep, self._config.timeout))
                 self._start(self._working, "clone", lambda: work.clone(reporter.publish, self._patience))
             case Phase.RUNNING:
-                self._start_claude()
+                # A task, so that a full disk is a fault of the run and not of the supervisor.
+                self._start(self._working, "begin", self._begin)
             case Phase.STOPPING:
                 self._working.cancel(machine.cause.reason if machine.cause else "exited")
             case Phase.DRAINING:
@@ -285,11 +289,14 @@ class Supervisor:
             self._link_began = True
             self._start(self._link, "sender", lambda: sender.run(gate))
 
-    def _start_claude(self) -> None:
-        publish = self._reporter.publish
+    async def _begin(self) -> ClaudeRun:
         if self._cloned is None:
             raise AssertionError("RUNNING follows a clone")
-        run = self._reporter.run = self._work.begin(self._cloned, publish)
+        return self._work.begin(self._cloned, self._reporter.publish)
+
+    def _start_claude(self, run: ClaudeRun) -> None:
+        publish = self._reporter.publish
+        self._reporter.run = run
         self._start(self._output, "stdout", lambda: run.read_stdout(publish))
         self._start(self._output, "stderr", lambda: run.read_stderr(publish))
         self._start(self._working, "claude", lambda: run.run(self._patience))

@@ -11,8 +11,8 @@ PACKAGE = Path(agent.__file__).parent
 
 #: Layer by layer, outermost first; a module may import from its own layer and from those below.
 LAYERS = {
-    "entry": {"__main__", "cli", "runner", "check", "flush", "demo"},
-    "drive": {"supervisor", "reporter", "orphans"},
+    "entry": {"__main__", "cli", "runner", "check", "flush", "demo", "standin", "diagram"},
+    "drive": {"supervisor", "reporter", "salvage", "orphans"},
     "beside": {"receiver", "replay", "schema"},
     "tasks": {
         "clone", "git", "git_settings", "git_errors", "git_stderr", "progress", "workspace",
@@ -24,6 +24,7 @@ LAYERS = {
         "segments", "rundirectory", "connection", "lifetime", "console", "private", "pulse", "launch",
     },
     "pure": {
+        "credentials", "decoding", "token_formats", "ids",
         "machine", "verdict", "result", "todo", "background", "transcript", "stream_json", "describe", "summary",
         "lines", "redaction", "secret_forms", "frames", "events", "config", "variables", "values", "sources",
         "dotenv", "tools", "urls", "limits", "errors", "causes", "reports", "reporting", "inbound", "refusal",
@@ -75,7 +76,11 @@ def test_pure_layer_knows_no_trio(module: str) -> None:
         assert not foreign & {"trio", "trio_websocket", "socket", "subprocess", "asyncio", "threading"}
 
 
-@pytest.mark.parametrize("module", _modules())
+#: Declarations without behaviour.
+DECLARATIONS = {"errors", "limits", "reports", "work"}
+
+
+@pytest.mark.parametrize("module", [module for module in _modules() if module not in DECLARATIONS])
 def test_every_module_has_its_tests(module: str) -> None:
     tests = Path(__file__).parent
     assert (tests / f"test_{module}.py").exists() or list(tests.glob(f"test_{module}_*.py")), f"tests/test_{module}.py"

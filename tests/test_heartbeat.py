@@ -1,0 +1,56 @@
+import msgspec
+import trio
+
+from agent.heartbeat import HealthFile, beat_forever
+from agent.limits import Limits
+
+
+async def test_intervals(autojump_clock) -> None:
+    beats, writes = [], []
+    limits = msgspec.structs.replace(Limits(), heartbeat_interval=10.0, health_interval=1.0)
+    with trio.move_on_after(60.5):
+        await beat_forever(
+            lambda: beats.append(trio.current_time()), lambda: writes.append(trio.current_time()), limits
+        )
+    assert len(beats) == 6
+    assert len(writes) == 61
+    assert writes[0] == 0, "a health check in the first second finds the file"
+
+
+def test_health_file_is_one_line_for_a_shell(tmp_path) -> None:
+    path = tmp_path / "health"
+    HealthFile(path, lambda text: None).write({"phase": "RUNNING", "tool": "a b", "memory": 5})
+    assert path.read_text() == "phase=RUNNING tool=a_b memory=5\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_is_gone_with_the_agent(tmp_path) -> None:
+    file = HealthFile(tmp_path / "health", lambda text: None)
+    file.write({"a": 1})
+    file.remove()
+    assert not list(tmp_path.iterdir())
+    file.remove()
+
+
+def test_a_place_that_cannot_be_written_is_one_warning(tmp_path) -> None:
+    warnings = []
+    file = HealthFile(tmp_path / "missing" / "health", warnings.append)
+    file.write({"a": 1})
+    file.write({"a": 2})
+    file.remove()
+    assert len(warnings) == 1
+    assert "HEALTH_FILE" in warnings[0]
+
+
+def test_a_planted_link_is_not_followed(tmp_path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (tmp_path / "health.new").symlink_to(target)
+    warnings = []
+    HealthFile(tmp_path / "health", warnings.append).write({"a": 1})
+    assert target.read_text() == "mine"
+    assert warnings
+
+
+def test_without_a_path_there_is_no_file() -> None:
+    HealthFile(None, lambda text: None).write({"a": 1})

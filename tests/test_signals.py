@@ -1,0 +1,51 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import trio
+
+from agent import signals
+
+
+@pytest.fixture(autouse=True)
+def _handlers_restored():
+    before = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def test_recorded_before_and_received_during() -> None:
+    signals.record()
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGHUP)
+    heard: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(signals.listen, heard.append)
+        with trio.fail_after(5):
+            while len(heard) < 2:
+                await trio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+            while len(heard) < 3:
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert sorted(heard[:2]) == sorted([signal.SIGTERM, signal.SIGHUP])
+    assert heard[2] == signal.SIGINT
+
+
+def test_ignored_through_the_interpreter_s_end() -> None:
+    """Python resets handlers while it shuts down: without ignore() a late SIGTERM turns success into a death."""
+    program = """
+import os, signal, sys
+from agent import signals
+signals.record()
+signals.ignore()
+class Late:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+late = Late()
+sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 7
