@@ -231,35 +231,44 @@ async def connect(
 async def _open(
     nursery: trio.Nursery, endpoint: Endpoint, limits: Limits, open_stream: OpenStream
 ) -> tuple[WebSocketConnection, Tap]:
+    tap = None
+    ended_early = False
+    try:
+        with trio.move_on_after(limits.connect) as scope:
+            tap = Tap(await open_stream())
+
+            async def watch(tap: Tap) -> None:
+                nonlocal ended_early
+                await tap.ended.wait()
+                ended_early = True
+                scope.cancel("the server closed during the handshake")
+
+            async with trio.open_nursery() as watching:
+                watching.start_soon(watch, tap)
+                ws = await _handshake(nursery, tap, endpoint, limits)
+                watching.cancel_scope.cancel("connected")
+            return ws, tap
+        if ended_early:
+            raise ConnectionLost("the server closed the connection during the handshake")
+        raise ConnectionLost(f"no answer within {limits.connect:g} s")
+    except BaseException:
+        if tap is not None:
+            await tap.aclose()
+        raise
+
+
+async def _handshake(nursery: trio.Nursery, tap: Tap, endpoint: Endpoint, limits: Limits) -> WebSocketConnection:
     from trio_websocket import wrap_client_stream
 
-    with trio.move_on_after(limits.connect) as scope:
-        tap = Tap(await open_stream())
-        ended_early = False
-
-        async def watch() -> None:
-            nonlocal ended_early
-            await tap.ended.wait()
-            ended_early = True
-            scope.cancel("the server closed during the handshake")
-
-        async with trio.open_nursery() as watching:
-            watching.start_soon(watch)
-            # Any stream does, whatever the annotation says: only its four methods are used.
-            ws = await wrap_client_stream(
-                nursery,
-                tap,  # type: ignore[arg-type]
-                endpoint.host_header,
-                endpoint.resource,
-                extra_headers=list(endpoint.headers),
-                max_message_size=limits.inbound_bytes,
-                receive_buffer_size=limits.read_bytes,
-            )
-            watching.cancel_scope.cancel("connected")
-        return ws, tap
-    if ended_early:
-        raise ConnectionLost("the server closed the connection during the handshake")
-    raise ConnectionLost(f"no answer within {limits.connect:g} s")
+    return await wrap_client_stream(
+        nursery,
+        tap,  # type: ignore[arg-type]  # any stream does: only its four methods are used
+        endpoint.host_header,
+        endpoint.resource,
+        extra_headers=list(endpoint.headers),
+        max_message_size=limits.inbound_bytes,
+        receive_buffer_size=limits.read_bytes,
+    )
 
 
 def _library_error(error: BaseException) -> bool:

@@ -1,8 +1,9 @@
-"""A journal in memory and a sender towards a scripted peer, for tests on the mock clock."""
+"""A journal, in memory unless told where, and a sender towards a scripted peer, for tests on the mock clock."""
 
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,9 +22,9 @@ ENDPOINT = Endpoint("server", 80, "/", None, ())
 LIMITS = msgspec.structs.replace(Limits(), backoff_min=0.01, backoff_max=0.1)
 
 
-def journal(limits: Limits = LIMITS) -> Journal:
+def journal(limits: Limits = LIMITS, parent: Path | None = None) -> Journal:
     return Journal.open(
-        None,
+        parent,
         Envelope("container", "RUN"),
         limits=limits,
         limit=1 << 30,

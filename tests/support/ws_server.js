@@ -7,7 +7,9 @@ const fs = require('fs');
 const { WebSocketServer } = require('ws');
 
 const [, , path, port] = process.argv;
-const file = fs.openSync(path, 'a');
+const file = fs.openSync(path, 'a+');
+// SIGKILL may cut a write at the end of a page: what was cut was never confirmed, and comes again.
+fs.ftruncateSync(file, fs.readFileSync(path).lastIndexOf('\n') + 1);
 const server = new WebSocketServer({ host: '127.0.0.1', port: Number(port) });
 server.on('listening', () => console.log(`listening on ws://127.0.0.1:${server.address().port}`));
 server.on('connection', (socket) => {
