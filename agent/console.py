@@ -36,68 +36,78 @@ class Console:
         self._as_json = as_json
         self.redact = redact
         self._now = now
-        self._capacity = (limits or Limits()).console_lines
+        limits = limits or Limits()
+        self._capacity = limits.console_lines
+        # One thread puts, one takes, both without waiting for the other: a deque needs no lock for that.
         self._lines: deque[bytes] = deque()
         self._dropped = 0
-        self._ready = threading.Condition()
-        self._closing = False
+        self._pause = limits.console_pause
+        self._ready = threading.Event()
+        self._closing = threading.Event()
         self._write = write
         self._thread: threading.Thread | None = None
 
     def show(self, events: Sequence[Event]) -> None:
         """Show what of these a person should see; messages are redacted here once more."""
         lowest = _RANK[self.level]
-        for event in events:
-            if _RANK[event.level] >= lowest:
-                self._put(self._format(event.level, event.source, self.redact(event.message)))
+        shown = [event for event in events if _RANK[event.level] >= lowest]
+        if shown:
+            together = "\n".join([event.message for event in shown])
+            redact = self._as_it_is if self.redact(together) == together else self.redact
+            time = timestamp(self._now())
+            self._put([self._format(time, event.level, event.source, redact(event.message)) for event in shown])
 
     def say(self, level: Level, message: str) -> None:
         """A line of the agent that is not an event: for the time before the journal and after COMPLETE."""
         if _RANK[level] >= _RANK[self.level]:
-            self._put(self._format(level, "agent", self.redact(message)))
+            self._put([self._format(timestamp(self._now()), level, "agent", self.redact(message))])
 
     def close(self, *, within: float = 1.0) -> None:
         """Write what is queued, for at most so many seconds; a reader that is stuck gets no more."""
-        with self._ready:
-            self._closing = True
-            self._ready.notify()
+        self._closing.set()
+        self._ready.set()
         if self._thread is not None:
             self._thread.join(within)
 
-    def _format(self, level: Level, source: str, message: str) -> bytes:
-        time = timestamp(self._now())
+    @staticmethod
+    def _as_it_is(message: str) -> str:
+        return message
+
+    def _format(self, time: str, level: Level, source: str, message: str) -> bytes:
         if self._as_json:
             return encode_json({"time": time, "level": level, "source": source, "message": message}) + b"\n"
         text = message.replace("\n", "\n" + " " * 25)
         return f"{time[11:23]} {level:<5} {source:<6} {text}\n".encode(errors="replace")
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, lines: list[bytes]) -> None:
         if self._write is not None:
-            self._write(line)
+            for line in lines:
+                self._write(line)
             return
-        with self._ready:
-            if len(self._lines) >= self._capacity:
-                self._dropped += 1
-                return
-            self._lines.append(line)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._drain, name="console", daemon=True)
-                self._thread.start()
-            self._ready.notify()
+        room = max(0, self._capacity - len(self._lines))
+        self._lines.extend(lines[:room])
+        self._dropped += len(lines) - min(room, len(lines))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._drain, name="console", daemon=True)
+            self._thread.start()
+        self._ready.set()
 
     def _drain(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._lines or self._closing)
-                batch, dropped = b"".join(self._lines), self._dropped
-                self._lines.clear()
-                self._dropped = 0
-                if not batch and not dropped:
-                    return
-            if dropped:
-                batch += self._format("warn", "agent", f"{dropped} lines were not shown here: stderr was too slow")
+        said = 0
+        while self._ready.wait():
+            self._ready.clear()
+            closing = self._closing.is_set()  # after the clear, which must not swallow what close() has set
+            batch = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
+            if dropped := self._dropped - said:
+                said += dropped
+                words = f"{dropped} lines were not shown here: stderr was too slow"
+                batch += self._format(timestamp(self._now()), "warn", "agent", words)
             try:
                 while batch:
                     batch = batch[os.write(2, batch) :]
             except OSError:
                 return  # nobody reads stderr any more; the journal has everything
+            if closing:
+                return
+            # Each wake-up takes the interpreter away from the run for a moment: in a burst, a few are enough.
+            self._closing.wait(self._pause)

@@ -140,6 +140,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Lines waiting for a slow reader of stderr; some MiB at the most.
     console_lines: int = 10_000
+    #: Between two writes to stderr: too short to be seen, long enough for a burst to cost nothing.
+    console_pause: float = 0.05
 
     # --- git
     #: Progress as STATUS, at most this often.
