@@ -17,6 +17,12 @@ from agent.segments import Segment
 from agent.segmentstore import SegmentStore
 from agent.totals import Totals
 
+#: Errors of a disk that takes something again once something of ours has gone.
+_FULL = {"ENOSPC", "EDQUOT"}
+#: Segments dropped from such a disk without success, before it is left alone: markers and keepers take some of the
+#: room that one segment makes, so the next may not fit into it.
+_FUTILE = 3
+
 
 class Split(msgspec.Struct):
     """The parts of one message: they are dropped together or not at all."""
@@ -127,24 +133,35 @@ class Backlog:
     # --- dropping
 
     def _make_room(self) -> None:
-        """Drop the oldest until what is left fits, or nothing is left that may go."""
+        """Drop the oldest until what is left fits, or nothing is left that may go.
+
+        When the disk refuses, what it holds goes only where that makes room for what memory holds.
+        """
+        store = self.store
+        futile = 0
         while not self.final and (reason := self._excess()):
-            segment = next(
-                (s for s in self.store.segments if not s.settled and s.last > self.sent_seq and s.size), None
-            )
+            spare = reason != "journal_limit" and (futile >= _FUTILE or reason not in _FULL)
+            unsettled = (s for s in store.segments if s.size and not s.settled and s.last > self.sent_seq)
+            segment = next((s for s in unsettled if not spare or s.stored < s.size), None)
             if segment is None:
                 return
+            unstored = store.unstored
+            self._settle_with_splits(segment, reason)
+            if store.refused is not None:
+                store.spill()
+                futile = futile + 1 if store.unstored >= unstored else 0
+
+    def _settle_with_splits(self, segment: Segment, reason: str) -> None:
+        """A split message goes as a whole, wherever its parts are."""
+        store = self.store
+        while (split := self._split(segment.first)) and self.sent_seq < split.first < segment.first:
+            segment = store.segments[store.index(split.first - 1)]
+        self._settle(segment, reason)
+        while (
+            (split := self._split(segment.last)) and split.dropped and segment.last < min(split.last, store.active.last)
+        ):
+            segment = store.segments[store.index(segment.last)]
             self._settle(segment, reason)
-            # A split message goes as a whole, wherever its parts are.
-            while (
-                (split := self._split(segment.last))
-                and split.dropped
-                and segment.last < min(split.last, self.store.active.last)
-            ):
-                segment = self.store.segments[self.store.index(segment.last)]
-                self._settle(segment, reason)
-            if self.store.refused is not None:
-                self.store.spill()
 
     def _excess(self) -> str | None:
         store = self.store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_a_split_message_is_dropped_whole_or_not_at_all(tmp_path):
         journal.sent(in_flight)
         for number in range(500):
             journal.append([events.log("info", f"{number} {'x' * 100}")])
+        assert journal.size <= 64 * 1024
         left = [r.seq for r in read_all(journal) if b'"part":' in r.message]
         assert left == (list(range(1, parts + 1)) if in_flight else [])
         assert missing(read_all(journal)) == []
@@ -83,11 +85,18 @@ class Disk:
     def __init__(self, monkeypatch) -> None:
         self.error = 0
         self.short = 0
+        #: So many calls from now on `late_error` begins.
+        self.after = 0
+        self.late_error = 0
         for name in ("open_segment", "append", "rewrite"):
             monkeypatch.setattr(RunDirectory, name, self._refusing(getattr(RunDirectory, name)))
 
     def _refusing(self, call):
         def guarded(directory, *arguments):
+            if self.after:
+                self.after -= 1
+                if not self.after:
+                    self.error = self.late_error
             if self.error:
                 if call.__name__ == "append" and self.short:
                     os.write(arguments[0], arguments[1][: self.short])
@@ -183,6 +192,78 @@ def test_a_full_tmpfs(tmp_path, options):
         assert list(tmp_path.iterdir()) == []
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_on_a_full_disk_no_more_is_dropped_than_need_be(tmp_path, monkeypatch):
+    quota = 100 * 1024
+    call = RunDirectory.rewrite
+    append = RunDirectory.append
+    journal = open_journal(tmp_path)
+
+    def check(more: int) -> None:
+        if sum(path.stat().st_size for path in (tmp_path / "R1").iterdir()) + more > quota:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def rewrite(directory: RunDirectory, first: int, block: bytes, start: int) -> None:
+        check(start + len(block) - directory.segments().get(first, 0))
+        call(directory, first, block, start)
+
+    def limited(directory: RunDirectory, file: int, block: bytes, end: int) -> None:
+        check(len(block))
+        append(directory, file, block, end)
+
+    monkeypatch.setattr(RunDirectory, "rewrite", rewrite)
+    monkeypatch.setattr(RunDirectory, "append", limited)
+    for i in range(3000):
+        journal.append([events.log("info", f"{i} {'x' * 100}")])
+        assert i < 1000 or journal.size > quota, "the disk is used again as soon as dropping has made room"
+    records = read_all(journal)
+    assert missing(records) == []
+    assert [gap.first for record in records if (gap := gap_of(record))] == [1], "the oldest go first"
+
+
+def test_what_a_broken_disk_still_holds_is_not_dropped_in_vain(tmp_path, monkeypatch):
+    disk = Disk(monkeypatch)
+    journal = open_journal(tmp_path, message_limit=1500)
+    for i in range(100):
+        journal.append([events.log("info", f"{i} {'x' * 100}")])
+    journal.append([events.log("info", "first part stored " * 300)])
+    before = read_all(journal)
+    disk.error = errno.EROFS
+    for i in range(500):
+        journal.append([events.log("info", f"{i} {'x' * 100}")])
+    records = read_all(journal)
+    assert records[:90] == before[:90]
+    assert missing(records) == []
+    assert journal.dropped > 300
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_message_that_the_disk_refused_half_way_is_dropped_whole(tmp_path, monkeypatch, number):
+    disk = Disk(monkeypatch)
+    journal = open_journal(tmp_path, message_limit=1500)
+    disk.after = 4
+    disk.late_error = number
+    journal.append([events.log("info", "x" * 8000)])
+    assert journal.refused is not None
+    for i in range(500):
+        journal.append([events.log("info", f"{i} {'x' * 100}")])
+    records = read_all(journal)
+    assert missing(records) == []
+    assert not any(b'"part":' in record.message for record in records)
+
+
+def test_keepers_of_joined_segments_outlive_the_disk(tmp_path):
+    journal = open_journal(tmp_path, limit=16 * 1024)
+    for i in range(300):
+        text = f"{i} {'x' * 100}"
+        journal.append([events.status("running", "kept") if i % 60 == 0 else events.log("info", text)])
+    kept = [record for record in read_all(journal) if record.type == "STATUS"]
+    assert len(kept) == 5
+    shutil.rmtree(tmp_path / "R1")
+    records = read_all(journal)
+    assert [record for record in records if record.type == "STATUS"] == kept
+    assert missing(records) == []
 
 
 # --- the model

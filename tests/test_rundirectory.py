@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -31,9 +32,12 @@ def test_create_leaves_a_locked_run(tmp_path):
 def test_the_lock_is_not_inherited_by_children(tmp_path):
     directory = RunDirectory.create(tmp_path, RUN)
     child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, close_fds=False
-    )
+        [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False,
+    )  # fmt: skip
     try:
+        assert child.stdout is not None
+        child.stdout.readline()  # exec closes descriptors a moment after Popen returns
         directory.close()
         RunDirectory.open(directory.path).close()
     finally:
@@ -82,6 +86,20 @@ def test_a_damaged_run_json_is_named_and_unlocked(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match=r"run\.json cannot be read"):
             RunDirectory.open(directory.path)
+
+
+def test_a_run_that_is_removed_while_we_wait_for_its_lock_is_gone(tmp_path, monkeypatch):
+    owner = RunDirectory.create(tmp_path, RUN)
+    real = fcntl.flock
+
+    def late(fd: int, operation: int) -> None:
+        monkeypatch.undo()
+        owner.remove()
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(FileNotFoundError, match="the run is gone"):
+        RunDirectory.open(tmp_path / "R1")
 
 
 def test_a_write_that_fails_half_way_is_taken_back(tmp_path, monkeypatch):
