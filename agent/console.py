@@ -7,6 +7,7 @@ not fit is counted and said.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -14,6 +15,9 @@ from collections.abc import Callable, Sequence
 
 from agent.events import Event, Level, encode_json, timestamp
 from agent.limits import Limits
+
+#: Terminal sequences and marks that turn text around: what is shown was said by repositories, servers and programs.
+_UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 
 _RANK: dict[str, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 
@@ -76,7 +80,7 @@ class Console:
     def _format(self, time: str, level: Level, source: str, message: str) -> bytes:
         if self._as_json:
             return encode_json({"time": time, "level": level, "source": source, "message": message}) + b"\n"
-        text = message.replace("\n", "\n" + " " * 25)
+        text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", "\n" + " " * 25)
         return f"{time[11:23]} {level:<5} {source:<6} {text}\n".encode(errors="replace")
 
     def _put(self, lines: list[bytes]) -> None:

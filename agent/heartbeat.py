@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -42,8 +43,9 @@ class HealthFile:
         line = " ".join(f"{key}={str(value).replace(' ', '_')}" for key, value in fields.items())
         new = self._path.with_name(self._path.name + ".new")
         try:
-            # O_NOFOLLOW: the directory is usually /tmp, where anybody may have laid a link.
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            # The directory is usually /tmp, where anybody may have laid a link, or a pipe for us to wait at for ever.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            fd = os.open(new, flags, 0o644)
             try:
                 os.write(fd, line.encode() + b"\n")
             finally:
@@ -54,6 +56,7 @@ class HealthFile:
             self._warn(f"HEALTH_FILE cannot be written ({error.strerror}): the health check will call this agent dead")
 
     def remove(self) -> None:
-        """A finished agent is not a hung one."""
+        """A finished agent is not a hung one. Never fails: claude may have put anything in its place."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()

@@ -97,7 +97,8 @@ class Reporter:
 
     def _introduction(self) -> dict[str, Any]:
         config = self._config
-        title = config.task.strip().split("\n", 1)[0][:120]
+        # Redacted before it is cut: half a secret is not recognised any more.
+        title = self._console.redact(config.task.strip().split("\n", 1)[0])[:120]
         return {
             "repo": config.repo_url,
             "ref": config.repo_ref,
@@ -160,7 +161,8 @@ class Reporter:
             data |= {
                 "idle": round(self.run.activity.idle, 1),
                 "turns": summary.turns,
-                "lastTool": summary.last_tool,
+                # Once more: a secret cut up by terminal sequences is whole again in a line for a person.
+                "lastTool": summary.last_tool and self._console.redact(summary.last_tool),
             }
         return self._envelope.heartbeat(data | self._vital_signs(), now)
 
@@ -186,19 +188,20 @@ class Reporter:
         exit = outcome.exit
         if exit == 0 and undelivered and self._config.strict_delivery:
             exit = int(Exit.UNDELIVERED)
+        message = self._console.redact(outcome.message)
         line = termination_message(
             exit,
-            outcome,
+            outcome.reason,
+            message,
             last_seq=journal.last_seq,
             confirmed_seq=journal.confirmed_seq,
             undelivered=undelivered,
             journal=journal.path,
         )
-        redacted = self._console.redact(line.decode()).encode()
-        trouble = write_termination_message(self._config.termination_log, redacted)
+        trouble = write_termination_message(self._config.termination_log, line)
         if trouble:
             self._console.say("warn", trouble)
-        words = f"exit {exit} ({outcome.reason}): {outcome.message}"
+        words = f"exit {exit} ({outcome.reason}): {message}"
         if undelivered:
             kept = f"; kept in {journal.path}, deliver it with `agent flush`" if journal.path else ""
             words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}{kept}]"

@@ -65,13 +65,13 @@ def complete_fields(
 
 
 def termination_message(
-    exit: int, outcome: Outcome, *, last_seq: int, confirmed_seq: int, undelivered: int, journal: Path | None
+    exit: int, reason: str, message: str, *, last_seq: int, confirmed_seq: int, undelivered: int, journal: Path | None
 ) -> bytes:
-    """One line of JSON, at most TERMINATION_BYTES; the sentence is what gives way."""
+    """One line of JSON, at most TERMINATION_BYTES; `message`, which is redacted already, is what gives way."""
     fields: dict[str, Any] = {
         "exitCode": exit,
-        "reason": outcome.reason,
-        "message": outcome.message,
+        "reason": reason,
+        "message": message,
         "lastSeq": last_seq,
         "confirmedSeq": confirmed_seq,
         "undelivered": undelivered,
@@ -80,7 +80,7 @@ def termination_message(
         fields["journal"] = str(journal)
     line = encode_json(fields)
     if len(line) >= TERMINATION_BYTES:
-        fields["message"] = outcome.message.encode()[: TERMINATION_BYTES // 4].decode(errors="ignore") + " ..."
+        fields["message"] = message.encode()[: TERMINATION_BYTES // 4].decode(errors="ignore") + " ..."
         line = encode_json(fields)
     return line + b"\n"
 
@@ -90,7 +90,9 @@ def write_termination_message(path: Path | None, line: bytes) -> str | None:
     if path is None:
         return None
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        # Where claude may write beside it, it may have become a link to our files, or a pipe that nobody reads.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(path, flags, 0o644)
         try:
             os.write(fd, line)
         finally:

@@ -19,6 +19,12 @@ def test_text() -> None:
     assert lines == ["00:00:00.000 info  git    one\n" + " " * 25 + "two\n"]
 
 
+def test_what_others_say_does_not_reach_the_terminal_as_commands() -> None:
+    console, lines = shown()
+    console.say("info", "a\x1b[2J\x9b1mb\rc\u202ed\ttab")
+    assert lines[0].endswith("a\ufffd[2J\ufffd1mb\ufffdc\ufffdd\ttab\n")
+
+
 def test_json() -> None:
     console, lines = shown(as_json=True)
     console.show([events.error("broken", code="api")])

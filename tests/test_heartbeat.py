@@ -1,3 +1,5 @@
+import os
+
 import msgspec
 import trio
 
@@ -50,6 +52,21 @@ def test_a_planted_link_is_not_followed(tmp_path) -> None:
     HealthFile(tmp_path / "health", warnings.append).write({"a": 1})
     assert target.read_text() == "mine"
     assert warnings
+
+
+def test_a_planted_pipe_is_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "health.new")
+    warnings = []
+    HealthFile(tmp_path / "health", warnings.append).write({"a": 1})
+    assert warnings
+
+
+def test_what_was_put_in_its_place_stays(tmp_path) -> None:
+    file = HealthFile(tmp_path / "health", lambda text: None)
+    file.write({"a": 1})
+    (tmp_path / "health").unlink()
+    (tmp_path / "health").mkdir()
+    file.remove()
 
 
 def test_without_a_path_there_is_no_file() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 
 from agent.reporting import TERMINATION_BYTES, complete_fields, termination_message, write_termination_message
 from agent.summary import Denial, Result, Summary
@@ -36,8 +37,7 @@ def test_the_rest() -> None:
 
 
 def message(text: str, undelivered: int = 0, journal=None) -> bytes:
-    outcome = Outcome(1, "api", "api", text)
-    return termination_message(1, outcome, last_seq=9, confirmed_seq=7, undelivered=undelivered, journal=journal)
+    return termination_message(1, "api", text, last_seq=9, confirmed_seq=7, undelivered=undelivered, journal=journal)
 
 
 def test_termination_message_is_one_bounded_line() -> None:
@@ -58,3 +58,13 @@ def test_write(tmp_path) -> None:
     assert write_termination_message(tmp_path / "log", b"x\n") is None
     assert (tmp_path / "log").read_bytes() == b"x\n"
     assert "TERMINATION_LOG" in str(write_termination_message(tmp_path / "no" / "log", b"x"))
+
+
+def test_a_planted_link_is_not_followed_and_a_planted_pipe_not_waited_for(tmp_path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (tmp_path / "link").symlink_to(target)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        assert "TERMINATION_LOG" in str(write_termination_message(tmp_path / name, b"x"))
+    assert target.read_text() == "mine"
