@@ -53,6 +53,18 @@ def test_at_the_limit_the_oldest_unsent_goes_and_is_announced(tmp_path):
     assert stream["bytes"] == sum(record.size for record in records[:-1])
 
 
+def test_nothing_is_dropped_once_complete_is_there():
+    limit = SMALL.memory_journal_bytes
+    journal = open_journal(None)
+    while journal.size < limit - 300:
+        journal.append([events.log("info", "x")])
+    assert journal.dropped == 0
+    journal.append([events.complete({"exitCode": 0, "message": "m" * 2000}, "m", failed=False)])
+    assert journal.size > limit
+    assert journal.dropped == 0
+    assert data_of(read_all(journal)[-1])["stream"]["dropped"] == 0
+
+
 def test_a_split_message_is_dropped_whole_or_not_at_all(tmp_path):
     for in_flight in (0, 2):
         journal = open_journal(tmp_path, f"R{in_flight}", limit=64 * 1024, message_limit=2048)
