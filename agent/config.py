@@ -95,6 +95,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     environ: dict[str, str]
     #: What the redactor must know, by the name of its place.
     secrets: dict[str, str]
+    #: Files with secrets in them that nobody but the agent needs to read.
+    secret_files: tuple[Path, ...] = ()
     #: What is allowed and probably not meant.
     warnings: tuple[str, ...] = ()
     limits: Limits = Limits()
@@ -160,9 +162,16 @@ def examine(
     fields["repo_url"] = repository.url
     fields["github_token"] = fields["github_token"] or repository.token
     _fill_in(fields, gathered.values, in_container)
-    config = Config(**fields, in_container=in_container, environ=gathered.values, secrets=secrets, limits=limits)
+    config = Config(
+        **fields,
+        in_container=in_container,
+        environ=gathered.values,
+        secrets=secrets,
+        secret_files=tuple(dict.fromkeys(gathered.secret_files)),
+        limits=limits,
+    )
     problems += _conflicts(config)
-    warnings = (_mask(text, secrets) for text in (*repository.warnings, *_warnings(config)))
+    warnings = (_mask(text, secrets) for text in (*gathered.warnings, *repository.warnings, *_warnings(config)))
     config = msgspec.structs.replace(config, warnings=tuple(warnings))
     return config, tuple(_mask(problem, secrets) for problem in problems)
 

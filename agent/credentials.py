@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from agent import urls
 from agent.variables import VARIABLES
 
-_SECRET_NAME = re.compile(r"(ANTHROPIC|CLAUDE|AWS|GOOGLE|AZURE)_\w*(KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|HEADERS)")
+_SECRET_NAME = re.compile(
+    r"(ANTHROPIC|CLAUDE|AWS|GOOGLE|AZURE|CLOUDSDK|OTEL)_\w*(KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|HEADERS)"
+)
 _URL_NAMES = ("REPO_URL", "WS_SERVER", "ANTHROPIC_BASE_URL", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+(.+)", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(r"^[\w-]+:[ \t]*(.+)$", re.MULTILINE)
@@ -41,6 +44,9 @@ def _places(
         if name.endswith("_HEADERS") and name.startswith("ANTHROPIC_"):
             for header in _HEADER.findall(value):
                 yield from _header(name, header)
+        if name.endswith("_HEADERS") and name.startswith("OTEL_"):  # key=value,... with the values URL-encoded
+            for pair in value.split(","):
+                yield from _header(name, unquote(pair.partition("=")[2].strip()))
         if name.upper() in _URL_NAMES:
             for secret in urls.credentials(value.strip()):
                 yield f"a credential in {name}", secret
@@ -59,10 +65,19 @@ def _of_mcp_server(place: str, server: dict[str, Any]) -> Iterator[tuple[str, st
             if isinstance(value, str) and not _REFERENCE.fullmatch(value):
                 yield from _header(f"{place} {section} {name}", value)
     arguments = server.get("args")
+    option = ""
     for value in (server.get("url"), *(arguments if isinstance(arguments, list) else ())):
-        if isinstance(value, str) and "://" in value:
+        if not isinstance(value, str):
+            continue
+        if "://" in value:
             for secret in urls.credentials(value):
                 yield f"{place} URL", secret
+        if urls.is_telling(option) and not _REFERENCE.fullmatch(value):  # --api-key VALUE
+            yield f"{place} args {option}", value
+        option, _, inline = value.partition("=") if value.startswith("-") else ("", "", "")
+        if urls.is_telling(option) and inline:  # --api-key=VALUE
+            yield f"{place} args {option}", inline
+            option = ""
 
 
 def _header(place: str, value: str) -> Iterator[tuple[str, str]]:

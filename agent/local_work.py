@@ -153,7 +153,7 @@ class LocalWork:
         environment = claude.environment(config, private.path, self._git.child_environment)
         launch = Launch(
             report=lambda text: publish([log("warn", text, kind="isolation")]),
-            hidden=(config.journal_dir,),
+            hidden=(config.journal_dir, *config.secret_files),
         )
         self._oom_kills = self._sampler.sample().oom_kills or 0
         return LocalClaude(config, argv, environment, private.path, self._redactor, launch)

@@ -26,6 +26,9 @@ class Sources(msgspec.Struct):
     problems: list[str]
     #: Where a variable has its value from, if not from the environment; one that is here and has no value was told of.
     origins: dict[str, str]
+    warnings: list[str] = []
+    #: Files with secrets in them that nobody but the agent needs to read.
+    secret_files: list[Path] = []
 
 
 def gather(environ: Mapping[str, str], dotenv_path: Path | None, limits: Limits) -> Sources:
@@ -110,6 +113,8 @@ def _resolve(sources: Sources, name: str, limits: Limits) -> None:
     del sources.values[f"{name}_FILE"]
     if not is_set(path):
         return
+    if name in ("TASKS_FILE", "CLAUDE_ENV") or (name in BY_NAME and BY_NAME[name].secret):
+        sources.secret_files.append(Path(path).absolute())
     if is_set(sources.values.get(name)):
         sources.problems.append(f"{name}: both {name} and {name}_FILE are set; keep one of them")
         return
@@ -130,6 +135,11 @@ def _add_dotenv(sources: Sources, path: Path, limits: Limits) -> None:
     try:
         if not path.exists():
             return
+        workspace = sources.values.get("WORKSPACE_DIR", "").strip() or BY_NAME["WORKSPACE_DIR"].default
+        if path.resolve().is_relative_to(Path(workspace).resolve()):
+            # An earlier run's repository, or claude, has written it: it could name the program that we start.
+            sources.warnings.append(".env: is ignored, since it lies in WORKSPACE_DIR; keep it elsewhere")
+            return
         below, wrong = dotenv.parse(read(path, limits.config_file_bytes))
     except (ValueError, OSError) as error:
         sources.problems.append(f".env: {error if isinstance(error, ValueError) else error.strerror}")
@@ -145,6 +155,7 @@ def _add_entry(sources: Sources, limits: Limits) -> None:
     path, index = (sources.values.get(name, "").strip() for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX"))
     if not path:
         return
+    sources.secret_files.append(Path(path).absolute())  # the entries of other runs, tokens of their own included
     try:
         if not index:
             raise ValueError("JOB_COMPLETION_INDEX: is not set, but TASKS_FILE is; an Indexed Job sets it to 0, 1, ...")

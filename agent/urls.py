@@ -54,6 +54,8 @@ def repository(value: str) -> Repository:
 
 
 def _over_http(url: SplitResult) -> Repository:
+    if any(is_telling(pair.partition("=")[0]) for pair in url.query.split("&")):
+        raise ValueError("must not hold a credential in its query: git shows its address to every user of the machine")
     warnings = []
     if url.scheme == "git":
         warnings.append("REPO_URL: git:// is neither encrypted nor supported by most hosts; https:// is used instead")
@@ -63,6 +65,8 @@ def _over_http(url: SplitResult) -> Repository:
     token = None
     if password or len(user) >= _TOKEN_LENGTH:
         token = unquote(password or user)
+        if not token.isprintable():
+            raise ValueError("has a credential with a line break or another control character")
         warnings.append("REPO_URL: it holds credentials; GITHUB_TOKEN or GITHUB_TOKEN_FILE is the place for them")
     if at:
         keep_user = user and not (token and not password)
@@ -91,6 +95,11 @@ def server(value: str) -> str | None:
     return url.geturl()
 
 
+def is_telling(name: str) -> bool:
+    """Whether a parameter or an option of that name is likely to carry a credential."""
+    return _TELLING.search(name) is not None
+
+
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this very machine, or container."""
     try:
@@ -115,7 +124,7 @@ def credentials(url: str) -> list[str]:
     found = [password, user if len(user) >= _TOKEN_LENGTH else ""]
     for pair in re.split(r"[?&;#]", "".join(rest)):
         name, _, value = pair.partition("=")
-        if _TELLING.search(name):
+        if is_telling(name):
             found.append(value)
     return [value for value in dict.fromkeys([*found, *map(unquote, found)]) if value]
 

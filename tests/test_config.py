@@ -44,7 +44,7 @@ def test_defaults():
         "git_user_name": "Claude", "git_user_email": "noreply@anthropic.com", "push_default_branch": False,
         "timeout": 1800, "kill_grace": 5, "result_grace": 15, "journal_dir": Path("/tmp/agent-journal"),
         "journal_limit": 512 << 20, "stream_patch": False, "health_file": Path("/tmp/agent-health"),
-        "in_container": True, "warnings": (),
+        "in_container": True, "warnings": (), "secret_files": (),
     }  # fmt: skip
 
 

@@ -37,6 +37,11 @@ def test_headers_with_and_without_their_scheme():
     assert {"web-secret", "Bearer b-secret", "b-secret"} <= set(found.values())
 
 
+def test_headers_of_telemetry_are_encoded_pairs():
+    found = collect({"OTEL_EXPORTER_OTLP_HEADERS": "x-team=web-secret,Authorization=Bearer%20b-secret"}, {}, None)
+    assert {"web-secret", "Bearer b-secret", "b-secret"} <= set(found.values())
+
+
 def test_every_value_of_claude_env():
     assert collect({}, {"NPM": "npm-secret", "EMPTY": "", "SAME": "npm-secret"}, None) == {
         "CLAUDE_ENV NPM": "npm-secret"
@@ -45,10 +50,13 @@ def test_every_value_of_claude_env():
 
 def test_mcp_servers():
     servers = {
-        "a": {"command": "x", "env": {"KEY": "env-secret", "FROM": "${KEY}", "N": 1}, "args": ["--url", "db://u:arg-secret@h"]},
+        "a": {"command": "x", "env": {"KEY": "env-secret", "FROM": "${KEY}", "N": 1},
+              "args": ["--url", "db://u:arg-secret@h", "--api-key", "o-secret", "--token=i-secret", "--auth", "${A}"]},
         "b": {"type": "http", "url": "https://h/?key=url-secret", "headers": {"Authorization": "Bearer h-secret"}},
         "odd": None, "odder": {"env": [], "headers": "x", "url": 1, "args": 3},
     }  # fmt: skip
     found = collect({}, {}, {"mcpServers": servers})
-    assert set(found.values()) == {"env-secret", "arg-secret", "url-secret", "Bearer h-secret", "h-secret"}
+    assert set(found.values()) == {
+        "env-secret", "arg-secret", "url-secret", "Bearer h-secret", "h-secret", "o-secret", "i-secret",
+    }  # fmt: skip
     assert found["MCP_CONFIG a env KEY"] == "env-secret"

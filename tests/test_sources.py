@@ -40,6 +40,22 @@ def test_a_missing_dotenv_is_none(gather):
     assert gather({"A": "1"}).values == {"A": "1"}
 
 
+def test_a_dotenv_that_claude_may_have_written_is_ignored(gather, tmp_path):
+    hostile = "CLAUDE_BIN=/workspace/evil\nWORKSPACE_DIR=/elsewhere"
+    for workspace in (tmp_path, tmp_path.parent):
+        found = gather({"WORKSPACE_DIR": str(workspace)}, env=hostile)
+        assert set(found.values) == {"WORKSPACE_DIR"}
+        assert found.problems == []
+        assert found.warnings == [".env: is ignored, since it lies in WORKSPACE_DIR; keep it elsewhere"]
+    assert gather({}, env=hostile).values["CLAUDE_BIN"] == "/workspace/evil"
+
+
+def test_files_with_secrets_are_known(gather, tmp_path):
+    found = gather({"TASKS_FILE": "@tasks", "JOB_COMPLETION_INDEX": "0", "WS_TOKEN_FILE": "@ws", "TASK_FILE": "@task",
+                    "CLAUDE_ENV_FILE": "@env"}, tasks=[{"GITHUB_TOKEN_FILE": f"{tmp_path}/git"}])  # fmt: skip
+    assert {path.name for path in found.secret_files} == {"tasks", "ws", "env", "git"}
+
+
 def test_problems_of_the_dotenv(gather, tmp_path):
     assert gather({}, env="hunter2").problems == [".env line 1: must be KEY=value, a # comment or blank"]
     assert gather({}, env="A=" + "x" * 300).problems == [".env: is longer than 200 bytes"]

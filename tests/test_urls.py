@@ -28,7 +28,8 @@ def test_repository(value):
         "ftp://host/r", "javascript:alert(1)", "octocat/Hello-World", "repo", "./repo", "C:\\repo", "https:///a",
         "https://", "https://host/", "https://-oProxyCommand=x/a", "ssh://-oProxyCommand=x/a", "-a@host:b", "a@-host:b",
         "git@host:-x", "https://host:99999/a", "https://host:x/a", "https://[::1/a", "https://host/a#main",
-        "ssh://u:p@host/a", "file://host/a", "file:a", "https://host/a b", "https://ho st/a", "none",
+        "ssh://u:p@host/a", "https://u:p%0Ax@host/a",
+        "https://host/a?private_token=x", "file://host/a", "file:a", "https://host/a b", "https://ho st/a", "none",
     ],
 )  # fmt: skip
 def test_repository_refuses(value):

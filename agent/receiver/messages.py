@@ -11,6 +11,10 @@ from msgspec import Meta, Struct, field
 _MARK = ',"redelivered":true}'
 
 
+#: As file names and in memory they are kept for thousands of runs; ours have 26 and at most 128 characters.
+_ID = Meta(max_length=256)
+
+
 class RunKey(NamedTuple):
     """What numbers are unique within."""
 
@@ -22,10 +26,10 @@ class Message(Struct, frozen=True):
     """One message. `run_id` is empty and `seq` is None where a plain sender gives neither."""
 
     type: str
-    container_id: str = field(name="containerID")
+    container_id: Annotated[str, _ID] = field(name="containerID")
     data: msgspec.Raw = msgspec.Raw(b"{}")
     timestamp: str = ""
-    run_id: str = field(name="runID", default="")
+    run_id: Annotated[str, _ID] = field(name="runID", default="")
     # 2^53 - 1 is the largest integer that every JSON reader keeps.
     seq: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
 

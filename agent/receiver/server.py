@@ -48,7 +48,7 @@ class Receiver:
         self.reading.set()
         #: Every connection that is open now.
         self.connections: set[WebSocketConnection] = set()
-        #: The runs whose COMPLETE arrived, in that order; copies count.
+        #: The runs whose COMPLETE arrived, in that order, copies too; the last `receiver_runs` of them.
         self.completed: list[Run] = []
         #: Texts that were no messages.
         self.malformed = 0
@@ -171,6 +171,7 @@ class Receiver:
                 raise
         self._show(step)
         if not isinstance(step, Malformed) and step.message.type == "COMPLETE" and step.run is not None:
+            del self.completed[: -self._limits.receiver_runs]
             self.completed.append(step.run)
         self._wake()
         return step
