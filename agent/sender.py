@@ -9,7 +9,8 @@ import trio
 from agent.connection import ConnectionLost, Endpoint, OpenStream, connect
 from agent.errors import ServerRefused, ServerUnreachable
 from agent.limits import Limits
-from agent.session import Deliverable, Listener, Pace, Session
+from agent.pace import Pace
+from agent.session import Deliverable, Listener, Session
 
 
 class Sender:

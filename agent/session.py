@@ -18,6 +18,7 @@ from agent.events import Level, redelivered
 from agent.inbound import Ack, BadAck, Cancel, parse_inbound
 from agent.journal import Record
 from agent.limits import Limits
+from agent.pace import Pace
 from agent.pulse import Pulse
 
 
@@ -54,49 +55,6 @@ class Listener(msgspec.Struct, frozen=True):
     heartbeat: Callable[[], bytes | None] = lambda: None
 
 
-class Pace:
-    """How much may be in flight and how long a PONG may take; kept from one connection to the next.
-
-    A connection that ends before anything was proved halves the window: a server that flaps, or takes a kilobyte a
-    second, would otherwise be sent the same megabyte for ever. A PONG that does not come in time doubles the patience
-    as well. Each prompt PONG takes a step back.
-    """
-
-    _MOST = 9
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._narrowed = 0
-        self._overdue = 0
-
-    @property
-    def window_bytes(self) -> int:
-        return self._limits.window_bytes >> self._narrowed
-
-    @property
-    def window_messages(self) -> int:
-        return max(1, self._limits.window_messages >> self._narrowed)
-
-    @property
-    def pong_within(self) -> float:
-        return self._limits.ping_deadline * 2.0**self._overdue
-
-    @property
-    def send_within(self) -> float:
-        return self._limits.send * 2.0**self._overdue
-
-    def overdue(self) -> None:
-        self._overdue = min(self._overdue + 1, self._MOST)
-
-    def in_vain(self) -> None:
-        self._narrowed = min(self._narrowed + 1, self._MOST)
-
-    def answered(self, seconds: float) -> None:
-        if seconds < self.pong_within / 8:
-            self._overdue = max(0, self._overdue - 1)
-            self._narrowed = max(0, self._narrowed - 1)
-
-
 class Session:
     """One connection's share of the delivery. `sent_before` is the highest seq of which a byte may have left ever."""
 
@@ -124,8 +82,8 @@ class Session:
         self._in_flight_bytes = 0
         self._ponged = journal.confirmed_seq
         self._first = 0
-        self._level = 0
-        self._last_ack = 0.0
+        #: When `pace.silence` was last brought up to date.
+        self._listening_since = trio.current_time()
         self._sent = Pulse()
         self._finished = trio.Event()
         self._said: set[str] = set()
@@ -136,6 +94,12 @@ class Session:
         Cancelling: safe.
         Raises a group with ConnectionLost.
         """
+        try:
+            await self._run()
+        finally:
+            self._count_silence()
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive)
             # Before any message: a server that is slow, or that refuses us right after the handshake, shows at once.
@@ -240,20 +204,25 @@ class Session:
         in_flight = self._in_flight
         while in_flight and in_flight[0][0] <= seq:
             self._in_flight_bytes -= in_flight.popleft()[1]
+        silence = self._count_silence()
         self._ponged = max(self._ponged, seq)
         self._journal.pulse.set()
         if not self.answered:
             self.answered = True
             self._tell.connected(True)
-        if self._level == 1 and self._ponged > self._journal.confirmed_seq:
-            silence = trio.current_time() - self._last_ack
-            if silence > self._limits.ack_silence:
-                self._level = 0
-                self._tell.notice(
-                    "warn", f"the server has stopped acknowledging for {silence:.0f} s; trusting its PONGs"
-                )
-        if self._level == 0:
+        if silence > self._limits.ack_silence and self._ponged > self._journal.confirmed_seq:
+            self._pace.silence = None
+            self._tell.notice("warn", f"the server has stopped acknowledging for {silence:.0f} s; trusting its PONGs")
+        if self._pace.silence is None:
             self._confirm(self._ponged)
+
+    def _count_silence(self) -> float:
+        """For how long the server has not acknowledged what it took; 0 at level 0."""
+        now = trio.current_time()
+        if self._pace.silence is not None and self._ponged > self._journal.confirmed_seq:
+            self._pace.silence += now - self._listening_since
+        self._listening_since = now
+        return self._pace.silence or 0.0
 
     # --- receiver
 
@@ -277,8 +246,8 @@ class Session:
         if ack.seq < 0:
             self._complain(f"the server sent a negative ack: {ack.seq}")
             return
-        self._level = 1
-        self._last_ack = trio.current_time()
+        self._pace.silence = 0.0
+        self._listening_since = trio.current_time()
         if ack.seq < self._journal.confirmed_seq:
             self._complain(f"the server's ack fell to {ack.seq} after {self._journal.confirmed_seq} was confirmed")
             return

@@ -16,7 +16,7 @@ LAYERS = {
     "beside": {"receiver", "replay", "schema"},
     "tasks": {
         "clone", "git", "git_settings", "git_errors", "git_stderr", "progress", "workspace",
-        "claude", "prompt", "reader", "sender", "session",
+        "claude", "prompt", "reader", "sender", "session", "pace",
         "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",
     },
     "shared": {

@@ -10,6 +10,7 @@ from trio_websocket import ConnectionClosed
 
 from agent.errors import ServerRefused, ServerUnreachable
 from agent.events import redelivered
+from agent.limits import Limits
 from tests.support.delivery import LIMITS, Told, fill, finish, journal, sender
 from tests.support.peer import Peer
 
@@ -154,7 +155,7 @@ async def test_without_a_gate_it_waits_for_the_server_however_long(autojump_cloc
 
     nursery.start_soon(come_up)
     with trio.fail_after(4000):
-        await sender(log, peer).run(gate=None)
+        await sender(log, peer, limits=Limits()).run(gate=None)
     assert seqs(peer.stored) == list(range(1, 12))
 
 
@@ -280,7 +281,7 @@ async def test_bad_acks_are_ignored(autojump_clock, peer, ack) -> None:
 
     async def serve(ws, number) -> None:
         for _ in range(100):
-            await ws.send_message('{"runID":"RUN","ack":%s}' % ack)
+            await ws.send_message(f'{{"runID":"RUN","ack":{ack}}}')
         await peer.take_all(ws, number)
 
     peer.serve = serve

@@ -1,0 +1,53 @@
+"""What one connection learns of the server and the next one needs to know."""
+
+from __future__ import annotations
+
+from agent.limits import Limits
+
+
+class Pace:
+    """How much may be in flight, how long a PONG may take, what confirms; kept from one connection to the next.
+
+    A connection that ends before anything was proved halves the window: a server that flaps, or takes a kilobyte a
+    second, would otherwise be sent the same megabyte for ever. A PONG that does not come in time doubles the patience
+    as well. Each prompt PONG takes a step back.
+
+    A server that has acknowledged once is expected to do so again: on its next connection a PONG often overtakes the
+    first ack, and would confirm what it has not stored.
+    """
+
+    _MOST = 9
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._narrowed = 0
+        self._overdue = 0
+        #: Seconds, over all connections, since the last ack was due; None while PONGs confirm (level 0).
+        self.silence: float | None = None
+
+    @property
+    def window_bytes(self) -> int:
+        return self._limits.window_bytes >> self._narrowed
+
+    @property
+    def window_messages(self) -> int:
+        return max(1, self._limits.window_messages >> self._narrowed)
+
+    @property
+    def pong_within(self) -> float:
+        return self._limits.ping_deadline * 2.0**self._overdue
+
+    @property
+    def send_within(self) -> float:
+        return self._limits.send * 2.0**self._overdue
+
+    def overdue(self) -> None:
+        self._overdue = min(self._overdue + 1, self._MOST)
+
+    def in_vain(self) -> None:
+        self._narrowed = min(self._narrowed + 1, self._MOST)
+
+    def answered(self, seconds: float) -> None:
+        if seconds < self.pong_within / 8:
+            self._overdue = max(0, self._overdue - 1)
+            self._narrowed = max(0, self._narrowed - 1)
