@@ -21,7 +21,6 @@ class PrivateDirectory:
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
-        self._written: list[str] = []
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Create a file with mode 0600 and return its absolute path.
@@ -33,15 +32,8 @@ class PrivateDirectory:
         data = content.encode() if isinstance(content, str) else content
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(name, flags, 0o600, dir_fd=self._fd), "wb") as file:
-            self._written.append(name)
             file.write(data)
         return self.path / name
-
-    def unlink(self) -> None:
-        """Remove what was written, and nothing else, for an end that has no time to empty the directory."""
-        for name in self._written:
-            with suppress(OSError):
-                os.unlink(name, dir_fd=self._fd)
 
 
 @contextmanager

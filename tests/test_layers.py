@@ -22,6 +22,7 @@ LAYERS = {
     "shared": {
         "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
         "segments", "rundirectory", "connection", "lifetime", "console", "private", "pulse", "launch",
+        "uncaught",
     },
     "pure": {
         "credentials", "decoding", "token_formats", "ids",

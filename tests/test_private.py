@@ -37,15 +37,6 @@ def test_it_is_gone_at_the_end_with_all_that_came_to_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_written_goes_at_once_where_there_is_no_time(tmp_path):
-    with private_directory(tmp_path) as private:
-        private.write("token", b"secret")
-        private.write("gone", b"secret").unlink()
-        (private.path / "claude").mkdir()
-        private.unlink()
-        assert [path.name for path in private.path.iterdir()] == ["claude"]
-
-
 def test_it_is_gone_after_an_error_too(tmp_path):
     with pytest.raises(RuntimeError), private_directory(tmp_path) as private:  # noqa: PT012
         private.write("token", "secret")
