@@ -86,7 +86,7 @@ class RunMachine(StateMachine):
     CANCELLED = State(final=True)
 
     #: The configuration holds and claude runs `--version`.
-    start = PENDING.to(CONNECTING)
+    start = PENDING.to(CONNECTING) | STOPPING.to.itself()
     #: A server answered, or none is needed to go on.
     connected = (
         CONNECTING.to(CLONING)
