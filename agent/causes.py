@@ -70,5 +70,8 @@ def by_fault(task: str, error: Exception) -> Cause:
         reason = _REASONS.get(error.exit, error.code)
         return Cause(CauseKind.FAULT, error.exit, error.code, reason, str(error), error.details)
     trace = "".join(traceback.format_exception(error))
-    message = f"internal error in {task}: {type(error).__name__}: {error}"
+    first: BaseException = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    message = f"internal error in {task}: {type(first).__name__}: {first}"
     return Cause(CauseKind.FAULT, Exit.INTERNAL, "internal", "internal", message, trace)

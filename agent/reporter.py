@@ -48,6 +48,8 @@ class Reporter:
         self.phase = Phase.PENDING
         self.run: ClaudeRun | None = None
         self.connected: bool | None = None
+        #: What COMPLETE says, once it is appended; it stands, whatever follows.
+        self.outcome: Outcome | None = None
         self._config = config
         self._journal = journal
         self._envelope = envelope
@@ -62,22 +64,26 @@ class Reporter:
         return trio.current_time() - self._began
 
     def publish(self, batch: Sequence[Event]) -> None:
-        """The one way to the server and to stderr. Without a server there is nobody to wait for."""
+        """The one way to the server and to stderr. Without a server there is nobody to wait for.
+
+        Nothing follows COMPLETE on the wire: what is said while it is delivered is for stderr alone.
+        """
+        if self.outcome is not None:
+            self._console.show(batch)
+            return
         self._journal.append(batch)
         if self._config.ws_server is None:
             self._journal.confirm(self._journal.last_seq)
         self._console.show(batch)
 
-    @property
-    def completed(self) -> bool:
-        return self._journal.completed
-
     def notice(self, level: events.Level, message: str) -> None:
-        """What the link has to say: a LOG while the run goes on; after COMPLETE for stderr alone."""
-        if self.completed:
-            self._console.say(level, message)
-        else:
-            self.log(level, message, kind="link")
+        """What the link has to say."""
+        self.log(level, message, kind="link")
+
+    def fault(self, cause: Cause) -> None:
+        """A bug that the run survives: an ERROR with the whole traceback."""
+        self.publish([events.error(cause.message, code=cause.code, details=cause.details)])
+        self._console.say("error", cause.details)
 
     def log(self, level: events.Level, message: str, **metadata: Any) -> None:
         """A LOG of the agent's own; below LOG_LEVEL it is not even sent."""
@@ -141,6 +147,9 @@ class Reporter:
             outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
         )
         self.publish([events.complete(fields, outcome.message, failed=failed)])
+        self.outcome = outcome
+        if outcome.code == "internal":
+            self._console.say("error", outcome.details)
 
     def heartbeat(self) -> bytes:
         """A HEARTBEAT of this moment, ready to send."""

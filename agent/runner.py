@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import time
-import traceback
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from agent import cgroup, events, hardening, ids, signals
+from agent import causes, cgroup, events, hardening, ids, signals
 from agent.config import Config, examine
 from agent.connection import Endpoint, OpenStream
 from agent.console import Console
-from agent.errors import ConfigError, Exit
+from agent.errors import ConfigError
 from agent.events import Envelope
 from agent.heartbeat import HealthFile
 from agent.inbound import Cancel
@@ -27,12 +27,14 @@ from agent.local_work import LocalWork
 from agent.private import private_directory
 from agent.redaction import Redactor
 from agent.reporter import Reporter
+from agent.reporting import termination_message, write_termination_message
 from agent.reports import CancelRequested, Connected
 from agent.salvage import salvage
 from agent.sender import Sender
 from agent.session import Listener
 from agent.supervisor import Supervisor
-from agent.verdict import Cause, CauseKind, Outcome
+from agent.uncaught import redact_uncaught
+from agent.verdict import Cause, CauseKind, Outcome, verdict
 from agent.work import Work
 
 
@@ -44,11 +46,15 @@ def in_container(environ: Mapping[str, str]) -> bool:
 
 def main() -> int:
     """Run one task as the environment and `.env` describe it; the exit status of the process."""
+    redact_uncaught(None)
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     redactor = Redactor(config.secrets)
+    redact_uncaught(redactor.text)
     console = Console(config.log_level, as_json=config.log_format == "json", redact=redactor.text)
     try:
         return trio.run(partial(_run, config, problems, redactor, console))
+    except Exception as error:  # before there was a reporter
+        return _answer_alone(error, config, console)
     finally:
         signals.ignore()
         console.close()
@@ -62,7 +68,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         private = stack.enter_context(private_directory())
         envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
         journal, journal_fault = _open_journal(config, envelope, redactor, console)
-        stack.callback(_close_journal, journal)
+        stack.callback(close_journal, journal)
         work = LocalWork(config, private, redactor)
         reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
         health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
@@ -75,7 +81,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
             link.sender,
             listen=signals.listen,
             write_health=lambda: health.write(reporter.health()),
-            emergency_exit=partial(_leave, work),
+            emergency_exit=partial(_leave, work, reporter, console, stack),
             fault=fault or journal_fault,
             salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
         )
@@ -90,6 +96,21 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         except Exception as bug:
             outcome = await answer_for(bug, work, reporter, link)
         return reporter.finish(outcome)
+
+
+def _answer_alone(error: Exception, config: Config, console: Console) -> int:
+    """What a run needs cannot be made (no disk, no descriptors): there is nothing yet that could reach the server."""
+    outcome = verdict(None, None, causes.by_fault("the start", error))
+    console.say("error", outcome.details)
+    message = console.redact(outcome.message)
+    line = termination_message(
+        outcome.exit, outcome.reason, message, last_seq=0, confirmed_seq=0, undelivered=0, journal=None
+    )
+    trouble = write_termination_message(config.termination_log, line)
+    if trouble:
+        console.say("warn", trouble)
+    console.say("error", f"exit {outcome.exit} ({outcome.reason}): {message}")
+    return outcome.exit
 
 
 class Link:
@@ -192,7 +213,7 @@ def _on_tmpfs(path: Path) -> bool:
     return kind in ("tmpfs", "ramfs")
 
 
-def _close_journal(journal: Journal) -> None:
+def close_journal(journal: Journal) -> None:
     if journal.queued:
         journal.close()
     else:
@@ -202,17 +223,30 @@ def _close_journal(journal: Journal) -> None:
 async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link) -> Outcome:
     """The supervisor itself failed: end everything, say so, and deliver what can be delivered in two seconds."""
     work.emergency_sweep()
-    trace = "".join(traceback.format_exception(bug))
-    outcome = Outcome(int(Exit.INTERNAL), "internal", "internal", f"internal error in the supervisor: {bug!r}", trace)
-    if not reporter.completed:
+    cause = causes.by_fault("the supervisor", bug)
+    outcome = reporter.outcome
+    if outcome is None:
+        outcome = verdict(None, None, cause)
         reporter.complete(outcome, signal=None, changes=None, survivors=())
+    else:
+        reporter.fault(cause)
     if link.sender is not None:
         with trio.move_on_after(link.sender.limits.flush_after_signal), contextlib.suppress(Exception):
             await link.sender.run(None)
     return outcome
 
 
-def _leave(work: LocalWork, number: int) -> None:
-    """A third signal: nobody is to wait any more. The journal keeps what is not delivered."""
-    work.emergency_sweep()
-    os._exit(128 + number)
+def _leave(work: LocalWork, reporter: Reporter, console: Console, resources: contextlib.ExitStack, number: int) -> None:
+    """A third signal: nobody is to wait any more. The journal keeps what is not delivered, COMPLETE included."""
+    code = 128 + number
+    try:
+        work.emergency_sweep()
+        if reporter.outcome is None:
+            cancelled = verdict(None, None, causes.by_signal(number))
+            reporter.complete(cancelled, signal=signal.Signals(number).name, changes=None, survivors=())
+        if reporter.outcome is not None:
+            code = reporter.finish(reporter.outcome)
+        console.close(within=0.2)
+        resources.close()
+    finally:
+        os._exit(code)

@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from agent import causes, events
+from agent import causes
 from agent.config import Config
 from agent.heartbeat import beat_forever
 from agent.lifetime import Lifetime
@@ -80,7 +80,7 @@ class Supervisor:
             Lifetime, ("watch", "vitals", "link", "work", "sweep", "output", "harvest")
         )
         self._signals = 0
-        self._link_began = False
+        self._link_began: float | None = None
         self._sender_restarts = 0
         self._cloned: Cloned | None = None
         self._status: ExitStatus | None = None
@@ -186,10 +186,12 @@ class Supervisor:
                 self._swept = Swept()
             return
         if task == "sender" and cause.code == "internal":
-            self._reporter.publish([events.error(cause.message, code="internal", details=cause.details)])
+            self._reporter.fault(cause)
             if self._sender_restarts == 0:
                 self._sender_restarts += 1
-                self._start_link(gate=None)
+                self._start_link(gate=self._gate if self._machine.phase is Phase.CONNECTING else None)
+            elif self._machine.phase is Phase.CONNECTING:
+                self._interrupt(cause)
             return
         run = self._reporter.run
         if run is not None and task == "stdout":
@@ -249,7 +251,7 @@ class Supervisor:
             case Phase.CONNECTING:
                 self._start_vitals()
                 if self._sender is not None:
-                    self._start_link(gate=self._config.server_wait if self._config.server_required else None)
+                    self._start_link(gate=self._gate)
                 if self._sender is None or not self._config.server_required:
                     self._fire(machine.connected)
             case Phase.CLONING:
@@ -283,10 +285,15 @@ class Supervisor:
         for name, task in self._work.vitals(reporter.publish, exceeded):
             self._start(self._vitals, f"vitals:{name}", task)
 
+    @property
+    def _gate(self) -> float | None:
+        return self._config.server_wait if self._config.server_required else None
+
     def _start_link(self, *, gate: float | None) -> None:
         sender = self._sender
         if sender is not None:
-            self._link_began = True
+            if self._link_began is None:
+                self._link_began = trio.current_time()
             self._start(self._link, "sender", lambda: sender.run(gate))
 
     async def _begin(self) -> ClaudeRun:
@@ -322,19 +329,19 @@ class Supervisor:
             changes=self._changes,
             survivors=swept.fields(),
         )
-        began = self._link_began
-        if not began:
+        self._link.expire_in(self._flush_limit())
+        if self._link_began is None:
             self._start_link(gate=None)
-        self._link.expire_in(self._flush_limit(began))
 
-    def _flush_limit(self, link_began: bool) -> float:
+    def _flush_limit(self) -> float:
         limits = self._limits
         if self._signals or self._cause_is(CauseKind.REQUEST):
             return limits.flush_after_signal
-        if not link_began:
+        if self._link_began is None:
             return limits.config_error_delivery
         if self._sender is not None and not self._sender.ever_connected:
-            return 0
+            # A run that fails at once must not be over before the first handshake is.
+            return max(0.0, self._link_began + limits.flush_after_signal - trio.current_time())
         return limits.flush_after_fault if self._machine.cause else limits.flush
 
     def _cause_is(self, kind: CauseKind) -> bool:
