@@ -68,6 +68,7 @@ class Claude:
             if flag in ("--session-id", "--resume"):
                 self.session = value
         self.turns = 0
+        self.attempts = 0
         self.out = sys.stdout.buffer
 
     def perform(self, actions):
@@ -129,10 +130,11 @@ class Claude:
         )
 
     def do_retry(self, status):
+        self.attempts += 1
         self.say(
             type="system",
             subtype="api_retry",
-            attempt=1,
+            attempt=self.attempts,
             max_retries=10,
             retry_delay_ms=1,
             error_status=status,
