@@ -50,6 +50,21 @@ bench: setup ## the benchmarks against their peers
 profile: setup ## where the time of a run goes
 	$(BIN)/python -m benchmarks.profile
 
+image: ## build the image claude-code-wrapper; starts an engine where none answers (Debian, root)
+	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" build --tag claude-code-wrapper .
+
+image-test: setup image ## run the image: flags, health, stops, out of memory, isolation, the real CLI
+	@eval "$$(tools/container_engine.sh)" && export DOCKER && $(PYTEST) -m docker --durations=10
+
+docker-run: image ## the job that .env describes, in a hardened container
+	@test -f .env || { echo "docker-run: write REPO_URL, TASK, WS_SERVER and ANTHROPIC_API_KEY into .env" >&2; exit 78; }
+	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" run --rm --env-file .env --read-only --tmpfs /tmp --cap-drop ALL \
+	  --security-opt no-new-privileges --pids-limit 512 --memory 2g --add-host host.docker.internal:host-gateway \
+	  claude-code-wrapper
+
+k8s-test: setup image ## the Job on a real node: KUBECTL is how to reach it, LOAD how to load an image archive
+	@eval "$$(tools/container_engine.sh)" && export DOCKER && tools/k8s_test.sh
+
 audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/python -m pip_audit --require-hashes --disable-pip -r requirements/agent.lock
