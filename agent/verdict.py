@@ -151,10 +151,10 @@ class _Row(NamedTuple):
 #: The first row that holds is the verdict. Success is five facts: exit status 0; a last result exists; its is_error is
 #: false; its subtype is success; its num_turns > 0 (the last three are `Result.good`).
 _TABLE = (
-    _Row(lambda f: f.good and f.status.code == 0, Exit.SUCCEEDED, "success", None, "claude finished the task"),
     # The CLI lingers after its result now and then; RESULT_GRACE ends that, and the work is done.
     _Row(lambda f: f.good and f.stopped_after_result, Exit.SUCCEEDED, "exited_after_kill", None,
          "claude finished the task; it did not exit by itself and was stopped"),
+    _Row(lambda f: f.good and f.status.code == 0, Exit.SUCCEEDED, "success", None, "claude finished the task"),
     _Row(lambda f: f.sigkill and f.oom, Exit.KILLED, "oom", "oom",
          "claude was killed: the container ran out of memory; give it more"),
     _Row(lambda f: f.sigkill, Exit.KILLED, "killed", "killed",

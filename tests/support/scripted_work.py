@@ -1,0 +1,126 @@
+"""A run's work without a process or a descriptor, for the mock clock: what each step does is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import trio
+import trio.lowlevel
+
+from agent.events import log
+from agent.process import Patience
+from agent.summary import Result, Summary
+from agent.verdict import ExitStatus
+from agent.watchdog import Activity, Bark
+from agent.work import Cloned, Publish, Swept
+
+GOOD = Summary(lines=1, inits=1, results=1, turns=3, session_id="s", last_result=Result("success", False, 3, 0.41))
+
+
+class ScriptedClaude:
+    """work.ClaudeRun: works for `seconds`, says what `lines` say, and answers a stop after `stop_after`."""
+
+    def __init__(self, script: ScriptedWork) -> None:
+        self.activity = Activity()
+        self.summary = Summary()
+        self.stderr_tail = ""
+        self.script = script
+        self._gone = trio.Event()
+
+    async def run(self, patience: Patience) -> ExitStatus:
+        try:
+            await trio.sleep(self.script.seconds)
+            self.summary = self.script.summary
+            return self.script.status
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                with patience.wait(5):
+                    await trio.sleep(self.script.stop_after)
+                    self.summary = self.script.summary
+                    return ExitStatus(code=0)
+                return ExitStatus(signal=9)
+        finally:
+            if not self.script.leaks:
+                self._gone.set()
+
+    async def feed(self) -> None:
+        await self.script.step("feed")
+
+    async def read_stdout(self, publish: Publish) -> None:
+        await self.script.step("stdout")
+        for number in range(self.script.lines):
+            publish([log("info", f"line {number}", source="claude")])
+            await trio.lowlevel.checkpoint()
+        await self._gone.wait()
+
+    async def read_stderr(self, publish: Publish) -> None:
+        await self._gone.wait()
+
+    async def drain_stdout(self, publish: Publish) -> None:
+        publish([log("info", "drained", source="claude", kind="raw")])
+        await self._gone.wait()
+
+    async def drain_stderr(self, publish: Publish) -> None:
+        await self._gone.wait()
+
+    async def watch(self) -> Bark:
+        await trio.sleep(self.script.bark_after)
+        return self.script.bark
+
+
+class ScriptedWork:
+    """work.Work. `faults` maps the name of a step to what it does instead: raise, or wait."""
+
+    def __init__(self) -> None:
+        self.seconds = 5.0
+        self.status = ExitStatus(code=0)
+        self.summary = GOOD
+        self.lines = 3
+        self.stop_after = 0.1
+        self.leaks = False
+        self.bark = Bark.IDLE
+        self.bark_after = float("inf")
+        self.swept = Swept()
+        self.faults: dict[str, Callable[[], Awaitable[Any]]] = {}
+        self.steps: list[str] = []
+        self.concluded: dict[str, Any] | None = None
+
+    async def step(self, name: str) -> None:
+        self.steps.append(name)
+        await trio.lowlevel.checkpoint()
+        if name in self.faults:
+            await self.faults[name]()
+
+    async def check(self) -> str:
+        await self.step("check")
+        return "2.1.330"
+
+    async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        await self.step("clone")
+        return Cloned("a" * 40, "main", "main")
+
+    def begin(self, cloned: Cloned, publish: Publish) -> ScriptedClaude:
+        self.steps.append("begin")
+        return ScriptedClaude(self)
+
+    async def sweep(self) -> Swept:
+        await self.step("sweep")
+        return self.swept
+
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+        await self.step("harvest")
+        return {"base": cloned.head, "head": cloned.head, "files": 1, "insertions": 2, "deletions": 3}
+
+    def vitals(self, publish: Publish, exceeded: Callable[[int, int], None]) -> tuple[tuple[str, Any], ...]:
+        self.exceeded = exceeded
+        return (("sampler", lambda: self.step("sampler")),)
+
+    def vital_signs(self) -> dict[str, Any]:
+        return {"memory": 5}
+
+    def conclude(self, fields: dict[str, Any]) -> None:
+        self.concluded = fields
+
+    def emergency_sweep(self) -> None:
+        self.steps.append("emergency_sweep")

@@ -1,0 +1,164 @@
+"""The real work, driven as the supervisor drives it, with a scripted claude: no network, real processes."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from agent import hardening
+from agent.config import Config, load
+from agent.errors import CliError
+from agent.events import Event
+from agent.local_work import LocalWork
+from agent.private import private_directory
+from agent.process import Patience
+from agent.redaction import Redactor
+from agent.sampler import Sample
+from agent.watchdog import Bark
+from agent.work import Cloned
+from tests.support.scripted_claude import install
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture
+def private(tmp_path: Path):
+    with private_directory(tmp_path) as directory:
+        yield directory
+
+
+def configure(tmp_path: Path, script: str, **more: str) -> Config:
+    binary = tmp_path / "bin"
+    binary.mkdir(exist_ok=True)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir(exist_ok=True)
+    variables = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "REPO_URL": "file:///nowhere",
+        "TASK": "do it", "WS_SERVER": "none", "WORKSPACE_DIR": str(workspace), "CLAUDE_BIN": str(install(binary)),
+        "ANTHROPIC_API_KEY": SECRET, "CLAUDE_CODE_SCRIPT": script, "KILL_GRACE": "2s", **more,
+    }  # fmt: skip
+    return load(variables, in_container=False)
+
+
+class Published:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, batch) -> None:
+        self.events += batch
+
+    @property
+    def messages(self) -> list[str]:
+        return [event.message for event in self.events]
+
+
+async def begin(config: Config, private, published: Published):
+    work = LocalWork(config, private, Redactor(config.secrets))
+    assert await work.check() == "2.1.330"
+    return work, work.begin(Cloned(None), published)
+
+
+async def drive(run, published: Published, patience: Patience, cancel_after: float | None = None):
+    """All tasks of a claude; its exit status."""
+    status = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.read_stdout, published)
+        nursery.start_soon(run.read_stderr, published)
+        nursery.start_soon(run.feed)
+        with trio.CancelScope() as scope:
+            if cancel_after is not None:
+                scope.deadline = trio.current_time() + cancel_after
+            status = await run.run(patience)
+    return status
+
+
+async def test_a_run(tmp_path, private) -> None:
+    published = Published()
+    _, run = await begin(configure(tmp_path, "ok"), private, published)
+    status = await drive(run, published, Patience())
+    assert status.code == 0
+    assert run.summary.last_result is not None
+    assert run.summary.last_result.good
+    assert "Done." in published.messages
+
+
+async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path, private) -> None:
+    published = Published()
+    _, run = await begin(configure(tmp_path, "polite"), private, published)
+    with trio.fail_after(10):
+        await drive(run, published, Patience(), cancel_after=0.5)
+    assert run.summary.last_result is not None
+    assert run.summary.last_result.total_cost_usd is not None
+
+
+async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path, private) -> None:
+    published = Published()
+    _, run = await begin(configure(tmp_path, "deaf"), private, published)
+    began = trio.current_time()
+    status = await drive(run, published, Patience(), cancel_after=0.5)
+    assert status.signal == signal.SIGKILL
+    assert 2 <= trio.current_time() - began - 0.5 <= 4
+
+
+async def test_one_that_vanished_after_its_check(tmp_path, private) -> None:
+    config = configure(tmp_path, "ok")
+    published = Published()
+    _, run = await begin(config, private, published)
+    Path(config.claude_bin).unlink()
+    with pytest.raises(CliError):
+        await run.run(Patience())
+
+
+async def test_the_watchdog_sees_one_that_lingers(tmp_path, private) -> None:
+    config = configure(tmp_path, "lingers", RESULT_GRACE="500")
+    published = Published()
+    _, run = await begin(config, private, published)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drive, run, published, Patience())
+        with trio.fail_after(10):
+            assert await run.watch() is Bark.LINGERS
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_it_leaves_behind_is_swept_and_named(tmp_path, private) -> None:
+    hardening.become_subreaper()
+    published = Published()
+    work, run = await begin(configure(tmp_path, "escapees:3"), private, published)
+    await drive(run, published, Patience())
+    swept = await work.sweep()
+    assert len(swept.fields()) >= 3
+    assert not swept.left
+    assert not swept.oom
+
+
+def sample(**fields) -> Sample:
+    return msgspec.structs.replace(Sample(time=0.0, source="cgroup2"), **fields)
+
+
+async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, private, monkeypatch) -> None:
+    config = configure(tmp_path, "ok")
+    work = LocalWork(config, private, Redactor({}))
+    low, full = 10 << 20, sample(memory=96, memory_limit=100, disk_free=1 << 40)
+    samples = [sample(disk_free=1 << 40), sample(disk_free=low), sample(disk_free=low), full, full]
+    monkeypatch.setattr(work._sampler, "sample", lambda: samples.pop(0) if samples else sample())
+    published, exceeded = Published(), []
+    vitals = dict(work.vitals(published, lambda used, limit: exceeded.append((used, limit))))
+    config_interval = config.limits.sample_interval
+    with trio.move_on_after(config_interval * 5.5):
+        await vitals["sampler"]()
+    assert len([message for message in published.messages if "nearly full" in message]) == 1, (
+        "said once, not each second"
+    )
+    assert exceeded == [(96, 100)]
+
+
+def test_heartbeat_has_the_latest_sample(tmp_path, private) -> None:
+    work = LocalWork(configure(tmp_path, "ok"), private, Redactor({}))
+    assert work.vital_signs() == {}
+    work._sample = sample(memory=5, pids=2)
+    assert work.vital_signs()["memory"] == 5
+    assert json.dumps(work.vital_signs())
