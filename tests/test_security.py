@@ -1,0 +1,282 @@
+"""Whole runs with a secret in every place that takes one: none is in anything that is sent, written or run.
+
+The redactor's own tests try every chunking; here every encoding goes through the whole agent, and what it says is
+searched by other code (tests/support/canaries.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.canaries import Canaries, Spy, canary, encodings, everything_written
+from tests.support.collector import unused_port
+from tests.support.git_servers import http_server
+from tests.support.run_agent import Ran, origin, start_agent
+from tests.support.servers import Server, open_agent_serve
+
+PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(canary(f"pem{n}") for n in range(4)) + "\n-----END PRIVATE KEY-----\n"
+
+SECRETS = {
+    **{name: canary(name) for name in (
+        "GITHUB_TOKEN", "WS_TOKEN", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK",
+        "repository", "server", "proxy", "header", "telemetry", "env", "mcp env", "mcp header", "mcp url", "mcp option",
+    )},
+    "ANTHROPIC_API_KEY": "sk-ant-api03-" + canary("key"),
+    "odd": 'a"b\\c/d+é%20 {' + canary("odd") + "}",
+    "pem": PEM,
+}  # fmt: skip
+CANARIES = Canaries(SECRETS)
+
+MCP = {"mcpServers": {
+    "local": {"command": "server", "args": ["--api-key", SECRETS["mcp option"]],
+              "env": {"KEY": SECRETS["mcp env"], "PEM": PEM}},
+    "remote": {"type": "http", "url": f"https://example.com/?key={SECRETS['mcp url']}",
+               "headers": {"Authorization": f"Bearer {SECRETS['mcp header']}"}},
+}}  # fmt: skip
+
+#: Every variable that holds a secret; WS_SERVER and REPO_URL depend on the servers.
+ENVIRONMENT = {
+    **{name: value for name, value in SECRETS.items() if name.isupper()},
+    "ANTHROPIC_CUSTOM_HEADERS": f"X-Team: {SECRETS['header']}",
+    "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={SECRETS['telemetry']}",
+    "FTP_PROXY": "http://example.com",
+    "HTTPS_PROXY": f"http://user:{SECRETS['proxy']}@127.0.0.1:1",
+    "CLAUDE_ENV": f"NPM_TOKEN: {SECRETS['env']}\nODD: {SECRETS['odd']}",
+    "MCP_CONFIG": json.dumps(MCP),
+    "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "oidc",
+}
+#: Those that may stand in a file of their own.
+BY_FILE = ("GITHUB_TOKEN", "WS_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_ENV", "MCP_CONFIG")
+
+
+def transcript(path: Path, without: str = "") -> str:
+    """A recording in which tools print every secret in every encoding, into all that a message has."""
+    secrets = {name: secret for name, secret in SECRETS.items() if name != without}
+    lines: list[dict[str, Any]] = [{"type": "system", "subtype": "init", "tools": ["Bash"], "session_id": "s"}]
+    stderr = []
+    for name, secret in secrets.items():
+        for form in encodings(secret):
+            tool = {"type": "tool_use", "id": f"t{len(lines)}", "name": "Bash", "input": {"command": f"echo {form}"}}
+            result = {"type": "tool_result", "tool_use_id": f"t{len(lines)}", "content": f"{name}: {form}"}
+            lines += [
+                {"type": "assistant", "message": {"content": [tool]}},
+                {"type": "user", "message": {"content": [result]}, "tool_use_result": {"stdout": form, form: 1}},
+            ]
+            if "\n" not in form or secret in form:
+                stderr.append(form)  # each line is a message of its own: a wrapped one is not recognised
+    every = " ".join(secrets.values())
+    lines += [
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": every}]}},
+        {"type": "system", "subtype": every, "status": every},
+        {"type": every},
+        {"type": "result", "subtype": "success", "is_error": False, "num_turns": 3, "result": every,
+         "usage": {every: 1},
+         "permission_denials": [{"tool_name": every, "tool_use_id": every, "tool_input": {"command": every}}]},
+    ]  # fmt: skip
+    texts = [json.dumps(line, ensure_ascii=n % 2 == 0) for n, line in enumerate(lines)]
+    texts.insert(5, every)  # no JSON at all
+    path.write_text("".join(text + "\n" for text in texts))
+    meta = {"line_times_ms": [0] * len(texts), "stderr": "\n".join(stderr) + "\n", "exit_code": 0}
+    path.with_suffix("").with_suffix(".meta.json").write_text(json.dumps(meta))
+    return str(path)
+
+
+def as_files(directory: Path) -> dict[str, str | None]:
+    """The same secrets, by NAME_FILE."""
+    found: dict[str, str | None] = {}
+    for name in BY_FILE:
+        (directory / name).write_text(ENVIRONMENT[name] + "\n")
+        (directory / name).chmod(0o600)
+        found |= {name: None, f"{name}_FILE": str(directory / name)}
+    return found | {"MCP_CONFIG": str(directory / "MCP_CONFIG"), "MCP_CONFIG_FILE": None}
+
+
+@asynccontextmanager
+async def receiver(directory: Path) -> AsyncIterator[Server]:
+    (directory / "receiver").mkdir()
+    async with open_agent_serve(directory / "receiver", env={"SERVE_TOKEN": SECRETS["WS_TOKEN"]}) as server:
+        yield server
+
+
+async def spied_run(directory: Path, url: str, script: Any, inject: str | None = None, **environ: str | None) -> Ran:
+    """A run with all the secrets. Whatever it says and writes while it runs is searched before this returns."""
+    spy = Spy(CANARIES, directory)
+    async with trio.open_nursery() as nursery:
+        variables: dict[str, Any] = {**ENVIRONMENT, **environ}
+        async with start_agent(directory, url, script, inject=inject, **variables) as agent:
+            await nursery.start(spy.watch)
+            ran = await agent.ended()
+        nursery.cancel_scope.cancel()
+    assert spy.looks > 3
+    assert any("-m agent" in command or "agent.__main__" in command for command in spy.commands)
+    assert spy.seen == set()
+    assert spy.open_to_others == set()
+    base = ran.directory
+    said = ran.stderr + (base / "termination-log").read_text() + everything_written(base / "tmp")
+    assert CANARIES.seen_in_lines(said) == set(), said
+    return ran
+
+
+def with_password(url: str) -> str:
+    return url.replace("//", f"//alice:{SECRETS['repository']}@")
+
+
+def received(server: Server) -> str:
+    """All that a server got and said of it."""
+    return everything_written(server.directory)
+
+
+@pytest.mark.parametrize("source", ["environment", "files"])
+async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -> None:
+    """Everything at once: clone over HTTP with the token, all encodings in stdout and stderr, the result, COMPLETE."""
+    script = transcript(tmp_path / "play.jsonl")
+    files = as_files(tmp_path) if source == "files" else {}
+    repository = origin(tmp_path)
+    async with receiver(tmp_path) as server:
+        with http_server(tmp_path, ("alice", SECRETS["GITHUB_TOKEN"])) as git:
+            ran = await spied_run(
+                tmp_path,
+                f"{server.url}/?token={SECRETS['server']}",
+                script,
+                REPO_URL=with_password(git.url) + f"/{repository.name}",
+                TASK=f"Use {SECRETS['GITHUB_TOKEN']} and not " + "x" * 50 + SECRETS["env"],
+                LABELS=f"team={SECRETS['WS_TOKEN']}",
+                **files,
+            )
+        assert ran.code == 0, ran.stderr
+        assert len(git.authorizations) > 1
+        lines = server.lines()
+        assert len(lines) > 2 * len(SECRETS) * 10
+        assert json.loads(lines[-1])["type"] == "COMPLETE"
+        assert CANARIES.seen_in_lines(received(server)) == set()
+        assert all(json.loads(line) for line in lines)
+        assert "[redacted]" in json.loads(lines[-1])["data"]["result"]["text"]
+
+
+async def test_no_secret_is_in_the_journal_of_a_run_that_nobody_received(tmp_path: Path) -> None:
+    script = transcript(tmp_path / "play.jsonl", without="repository")
+    with unused_port() as port:
+        ran = await spied_run(
+            tmp_path, f"ws://127.0.0.1:{port}/?token={SECRETS['server']}", script, SERVER_REQUIRED="0"
+        )
+    assert ran.code == 0, ran.stderr
+    assert ran.termination["undelivered"] > 500
+    journal = everything_written(ran.directory / "tmp" / "agent-journal")
+    assert journal.count("[redacted]") > 500
+
+
+async def test_no_secret_is_in_what_a_failed_clone_says(tmp_path: Path) -> None:
+    async with receiver(tmp_path) as server:
+        with http_server(tmp_path, ("alice", "another password")) as git:
+            url = with_password(git.url) + "/absent.git"
+            ran = await spied_run(tmp_path, f"{server.url}/?token={SECRETS['server']}", "ok", REPO_URL=url)
+        assert ran.code == 77, ran.stderr
+        assert CANARIES.seen_in_lines(received(server)) == set()
+
+
+async def test_no_secret_is_in_what_a_bad_configuration_says(tmp_path: Path) -> None:
+    """A secret in every variable that cannot hold one; the server is told all the same."""
+    secret = SECRETS["GITHUB_TOKEN"]
+    wrong = dict.fromkeys(
+        ("TIMEOUT", "MAX_TURNS", "LABELS", "LOG_LEVEL", "PERMISSION_MODE", "MESSAGE_LIMIT", "RESUME_SESSION",
+         "JOURNAL_LIMIT",
+         "WS_CA_FILE", "CLAUDE_ENV", "MCP_CONFIG", "TASK_FILE", "TASKS_FILE", "KILL_GRACE", "PUSH_BRANCH", "REPO_REF"),
+        f"-{secret} {SECRETS['env']}",
+    )  # fmt: skip
+    async with receiver(tmp_path) as server:
+        ran = await spied_run(tmp_path, server.url, "ok", TASK=None, REPO_URL=f"ext::sh -c {secret}", **wrong)
+        assert ran.code == 78, ran.stderr
+        assert "TIMEOUT" in ran.stderr
+        assert json.loads(server.lines()[-1])["data"]["exitCode"] == 78
+        assert CANARIES.seen_in_lines(received(server)) == set()
+
+
+def failing(target: str) -> str:
+    """Code that makes a function of the agent raise, with secrets in its words."""
+    module, _, name = target.rpartition(".")
+    owner = module if module.split(".")[-1].islower() else module.rpartition(".")[0]
+    return f"""
+import os, importlib
+owner = importlib.import_module({owner!r})
+for part in {module[len(owner) + 1 :].split(".") if module != owner else []!r}:
+    owner = getattr(owner, part)
+def fail(*args, **kwargs):
+    raise RuntimeError("cannot use " + os.environ["GITHUB_TOKEN"] + " " + os.environ["CLAUDE_ENV"])
+setattr(owner, {name!r}, fail)
+"""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "agent.runner.private_directory", "agent.runner.Link", "agent.claude.check_cli", "agent.clone.clone",
+        "agent.local_work.LocalWork.begin", "agent.transcript.Transcript.feed", "agent.prompt.write_prompt",
+        "agent.sampler.Sampler.sample", "agent.descendants.sweep", "agent.session.Session.run",
+        "agent.supervisor.Supervisor._advance", "agent.supervisor.Supervisor._report",
+        "agent.reporter.Reporter.heartbeat",
+        "agent.console.Console._drain",
+    ],
+)  # fmt: skip
+async def test_no_secret_is_in_the_traceback_of_a_crash(tmp_path: Path, target: str) -> None:
+    async with receiver(tmp_path) as server:
+        ran = await spied_run(tmp_path, server.url, "ok", failing(target))
+        text = received(server)
+    assert CANARIES.seen_in_lines(text) == set()
+    told = ran.stderr + text
+    assert "cannot use [redacted]" in told or "cannot use ***" in told or target.endswith("heartbeat"), told
+
+
+SPYING_GIT = """#!/bin/sh
+{ echo "ARGV $*"; env; } >> "$SPY_FILE"
+exec "$REAL_GIT" "$@"
+"""
+
+
+async def test_children_get_what_they_need_and_nothing_else(tmp_path: Path) -> None:
+    """What git and claude see of the agent's environment."""
+    from shutil import which
+
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "git"
+    program.write_text(SPYING_GIT.replace("$SPY_FILE", str(shown / "git")).replace("$REAL_GIT", which("git") or "git"))
+    program.chmod(0o755)
+    script = [["read"], ["init"], ["text", "x"], ["bash", f"env > {shown}/claude"], ["result"]]
+    path = f"{program.parent}:{os.environ['PATH']}"
+    async with receiver(tmp_path) as server:
+        url = f"{server.url}/?token={SECRETS['server']}"
+        ran = await spied_run(tmp_path, url, script, PATH=path, SOMETHING_ELSE="x")
+    assert ran.code == 0, ran.stderr
+    for_git, for_claude = ((shown / name).read_text() for name in ("git", "claude"))
+    assert CANARIES.seen_in_lines(for_git) == {"proxy"}
+    meant = set(SECRETS) - {"GITHUB_TOKEN", "WS_TOKEN", "server", "repository", "pem"}
+    meant -= {name for name in SECRETS if name.startswith("mcp")}
+    assert CANARIES.seen(for_claude) == meant
+    for text in (for_git, for_claude):
+        names = {line.partition("=")[0] for line in text.splitlines() if not line.startswith("ARGV")}
+        assert names & {"WS_SERVER", "WS_TOKEN", "GITHUB_TOKEN", "KUBERNETES_SERVICE_HOST", "SOMETHING_ELSE", "TASK",
+                        "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "MCP_CONFIG", "CLAUDE_ENV", "FTP_PROXY"} == set()  # fmt: skip
+
+
+def test_the_search_finds_what_it_should() -> None:
+    """The tests above can fail."""
+    for name, secret in SECRETS.items():
+        alone = Canaries({name: secret})
+        for form in encodings(secret):
+            for text in (form, json.dumps({"a": form}), json.dumps(json.dumps([form]))):
+                assert alone.seen_in_lines(text) == {name}, text
+        assert alone.seen(f"...{secret[-60:-40] + secret[-14:-2]}...") == {name}
+    assert CANARIES.seen(json.dumps(MCP) * 3 + "nothing here " * 50) >= {"mcp env", "mcp url"}
+    assert CANARIES.seen("[redacted] " * 100 + sys.version) == set()
