@@ -1,0 +1,146 @@
+"""What a run says of itself, in its own words."""
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from agent import causes, events
+from agent.config import load
+from agent.console import Console
+from agent.errors import CloneError
+from agent.events import Envelope
+from agent.journal import Journal
+from agent.machine import Phase
+from agent.reporter import Reporter
+from agent.verdict import Outcome
+from tests.support.scripted_work import GOOD, ScriptedClaude, ScriptedWork
+
+SUCCESS = Outcome(0, "success", None, "done")
+FAILURE = Outcome(66, "clone_failed", "clone", "no such repository", "fatal: not found")
+
+
+class Voice:
+    def __init__(self, tmp_path: Path, **variables: str) -> None:
+        given = {"REPO_URL": "https://example.com/x", "TASK": "first line\nsecond", "WS_SERVER": "ws://server",
+                 "TERMINATION_LOG": str(tmp_path / "termination"), "LABELS": "team=web"}  # fmt: skip
+        self.config = load({**given, **variables}, in_container=False)
+        envelope = Envelope("c", "RUN")
+        self.journal = Journal.open(
+            None, envelope, limits=self.config.limits, limit=1 << 30, message_limit=1 << 18,
+            redact=lambda data: data, now=lambda: 0.0,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        console = Console(
+            write=lambda line: self.lines.append(line.decode()), redact=lambda t: t.replace("s3cr3t", "***")
+        )
+        self.reporter = Reporter(
+            self.config, self.journal, envelope, console, lambda: {"memory": 7}, "sess", lambda: 0.0
+        )
+
+    @property
+    def messages(self) -> list[dict]:
+        return [json.loads(record.message) for record in self.journal.read(0, 1 << 30, 1000)]
+
+
+async def test_the_first_status_introduces_the_run(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.entered(Phase.PENDING, None)
+    data = voice.messages[0]["data"]
+    assert data["status"] == "starting"
+    assert (data["repo"], data["task"], data["sessionID"]) == ("https://example.com/x", "first line", "sess")
+    assert data["labels"] == {"team": "web"}
+    assert data["versions"]["agent"]
+
+
+async def test_stopping_says_why(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.entered(Phase.STOPPING, causes.by_signal(15))
+    assert "SIGTERM" in voice.messages[0]["data"]["message"]
+
+
+async def test_success_is_status_and_complete(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    assert [m["type"] for m in voice.messages] == ["STATUS", "COMPLETE"]
+    assert voice.messages[0]["data"]["status"] == "completed"
+    assert voice.messages[1]["data"]["stream"]["lastSeq"] == 2
+
+
+async def test_failure_is_error_status_and_complete(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.complete(FAILURE, signal=None, changes=None, survivors=())
+    error, last, complete = voice.messages
+    assert (error["type"], error["data"]["code"], error["data"]["details"]) == ("ERROR", "clone", "fatal: not found")
+    assert (last["data"]["status"], complete["data"]["exitCode"]) == ("failed", 66)
+
+
+async def test_nothing_follows_complete_on_the_wire(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    voice.reporter.log("warn", "too late")
+    voice.reporter.notice("warn", "connection lost")
+    assert voice.messages[-1]["type"] == "COMPLETE"
+    assert any("too late" in line for line in voice.lines)
+
+
+async def test_heartbeat(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.entered(Phase.PENDING, None)
+    beat = json.loads(voice.reporter.heartbeat())
+    assert "seq" not in beat
+    assert (beat["data"]["phase"], beat["data"]["lastSeq"], beat["data"]["memory"]) == ("PENDING", 1, 7)
+    run = ScriptedClaude(ScriptedWork())
+    run.summary = msgspec.structs.replace(GOOD, last_tool="Bash")
+    voice.reporter.run = run
+    assert json.loads(voice.reporter.heartbeat())["data"]["lastTool"] == "Bash"
+
+
+async def test_health(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    assert voice.reporter.health()["server"] == "waiting"
+    voice.reporter.connected = True
+    assert voice.reporter.health()["server"] == "up"
+    voice.reporter.connected = False
+    assert voice.reporter.health()["server"] == "down"
+    assert Voice(tmp_path, WS_SERVER="none").reporter.health()["server"] == "none"
+
+
+async def test_the_end_says_the_same_everywhere(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.complete(FAILURE, signal=None, changes=None, survivors=())
+    assert voice.reporter.finish(FAILURE) == 66
+    termination = json.loads((tmp_path / "termination").read_text())
+    assert (termination["exitCode"], termination["reason"], termination["undelivered"]) == (66, "clone_failed", 3)
+    assert "exit 66 (clone_failed)" in voice.lines[-1]
+    assert "undelivered=3 confirmedSeq=0" in voice.lines[-1]
+
+
+async def test_strict_delivery(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path, STRICT_DELIVERY="1")
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    assert voice.reporter.finish(SUCCESS) == 74
+    voice.journal.confirm(voice.journal.last_seq)
+    assert voice.reporter.finish(SUCCESS) == 0
+
+
+async def test_secrets_are_masked_in_the_termination_message(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    outcome = Outcome(66, "clone_failed", "clone", "token s3cr3t refused")
+    voice.reporter.complete(outcome, signal=None, changes=None, survivors=())
+    voice.reporter.finish(outcome)
+    assert "s3cr3t" not in (tmp_path / "termination").read_text()
+
+
+async def test_debug_is_not_sent_unless_asked_for(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.log("debug", "noise")
+    assert not voice.messages
+    assert voice.reporter.publish([events.log("debug", "x")]) is None
+
+
+async def test_a_bug_that_the_run_survives_is_an_error(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.fault(causes.by_fault("sender", ValueError("oops")))
+    assert voice.messages[0]["data"]["code"] == "internal"
+    assert causes.by_fault("x", CloneError("y")).code == "clone"
