@@ -137,12 +137,16 @@ async def run_git(
     patience: process.Patience,
     limits: Limits,
     on_stderr: Callable[[bytes], None],
+    on_stdout: Callable[[bytes], object] | None = None,
+    stdin: int = subprocess.DEVNULL,
     launch: process.Launch | None = None,
 ) -> tuple[ExitStatus, bytes]:
-    """Run one git command to its end; its exit status and its stdout, which should be small.
+    """Run one git command to its end; its exit status and its stdout, which should be small or go to `on_stdout`.
+
+    `stdin` is closed here, as process.run() does.
 
     Raises:
-        OSError: git cannot be run.
+        OSError: git cannot be run, or `on_stdout` raised it; git is gone then.
 
     Cancelling: safe. git is stopped, and gone when Cancelled is raised.
     """
@@ -152,21 +156,30 @@ async def run_git(
     out, out_write = os.pipe2(os.O_CLOEXEC)
     err, err_write = os.pipe2(os.O_CLOEXEC)
     async with trio.open_nursery() as readers:
-        readers.start_soon(_read, out, stdout.extend, limits.read_bytes)
+
+        def deliver(chunk: bytes) -> None:
+            nonlocal failure
+            try:
+                (on_stdout or stdout.extend)(chunk)
+            except OSError as e:  # plainly, not in the nursery's group
+                failure = failure or e
+                readers.cancel_scope.cancel("the output cannot be taken")
+
+        readers.start_soon(_read, out, deliver, limits.read_bytes)
         readers.start_soon(_read, err, on_stderr, limits.read_bytes)
         try:
             status = await process.run(
                 ["git", *arguments],
                 env=environment,
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out_write,
                 stderr=err_write,
                 stop=[(signal.SIGTERM, limits.git_grace)],
                 patience=patience,
                 launch=launch,
             )
-        except (OSError, AgentError) as e:  # plainly, not in the nursery's group
+        except (OSError, AgentError) as e:
             failure = e
         # A descendant that outlives git (ssh, a helper) may hold the pipes.
         readers.cancel_scope.deadline = trio.current_time() + limits.drain
@@ -176,7 +189,7 @@ async def run_git(
     return status, bytes(stdout)
 
 
-async def _read(fd: int, deliver: Callable[[bytes], None], max_bytes: int) -> None:
+async def _read(fd: int, deliver: Callable[[bytes], object], max_bytes: int) -> None:
     async with trio.lowlevel.FdStream(fd) as stream:
         while chunk := await stream.receive_some(max_bytes):
             deliver(chunk)

@@ -49,8 +49,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: In flight at most; more only lengthens what a dead connection makes us send again.
     window_messages: int = 512
     window_bytes: int = MIB
-    #: One send of at most `batch_bytes`; the deadline after which a connection with a torn frame is given up.
-    batch_bytes: int = 64 * KIB
+    #: One send of at most `batch_bytes`, which is what one read of claude's output brings: with less, the sender falls
+    #: behind in every burst and reads back from the disk. `send`: then a connection with a torn frame is given up.
+    batch_bytes: int = 256 * KIB
     send: float = 30.0
     #: Full-jitter back-off between attempts.
     backoff_min: float = 0.5
@@ -119,6 +120,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Counting and saving what changed, of the stop budget after a signal and otherwise.
     harvest_after_signal: float = 1.0
     harvest: float = 5.0
+    #: The same with PUSH_BRANCH and without a signal: a push takes what the server's hooks and the network take.
+    push: float = 60.0
+    #: A changed file that is larger is no source any more, and GitHub refuses it.
+    changed_file_bytes: int = 100 * MIB
+    #: Of HEAD, packed-refs and the like in claude's .git: some hundred thousand refs.
+    git_file_bytes: int = 32 * MIB
+    #: A patch in the stream: 64 messages of MESSAGE_LIMIT's default; the journal must hold it beside the output.
+    stream_patch_bytes: int = 16 * MIB
     #: Flush limits by cause.
     flush_after_signal: float = 2.0
     flush_after_fault: float = 30.0
@@ -137,6 +146,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory_guard: float = 0.95
     #: Free space of the workspace below which a WARN goes out.
     disk_warn_bytes: int = 256 * MIB
+    #: The CLI takes 200 to 540 MiB, the agent 50, and claude's commands come on top.
+    memory_warn_bytes: int = 768 * MIB
+    #: The CLI has some 30 threads; a compiler or a test run needs the rest.
+    pids_warn: int = 128
 
     #: Lines waiting for a slow reader of stderr; some MiB at the most.
     console_lines: int = 10_000

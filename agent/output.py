@@ -1,0 +1,108 @@
+"""OUTPUT_DIR: what a run hands over as files, for whoever mounts it.
+
+    changes.patch      the whole difference to the cloned commit, for `git apply`; binary files included
+    commits.mbox       claude's own commits, for `git am`; only where it made some
+    transcript.jsonl   claude's messages as they came, secrets masked; written while the run goes on
+    result.json        the outcome as COMPLETE has it
+    session/ID.jsonl   the CLI's own log of the session, for RESUME_SESSION
+
+Each file but the transcript appears at once and whole, readable by others (docs/output.md). claude may write there as
+well, so everything goes through the directory's descriptor and follows no link.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+Write = Callable[[bytes], object]
+_SESSIONS = "session"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Output:
+    """The directory of one run. Every method may raise OSError, unless it says otherwise."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the directory, and remove what an earlier run left under our names, sessions excepted."""
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._transcript = -1
+        try:
+            for name in ("changes.patch", "commits.mbox", "transcript.jsonl", "result.json"):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._fd)
+            self._transcript = os.open("transcript.jsonl", _NEW, 0o644, dir_fd=self._fd)
+            os.fchmod(self._transcript, 0o644)
+        except OSError:
+            self.close()
+            raise
+
+    def transcribe(self, lines: bytes) -> None:
+        """Append whole lines of claude's, redacted already."""
+        while lines:
+            lines = lines[os.write(self._transcript, lines) :]
+
+    def write_result(self, fields: Mapping[str, Any]) -> None:
+        with self.whole("result.json") as write:
+            write(msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n")
+
+    def whole(self, name: str) -> AbstractContextManager[Write]:
+        """A file that appears under its name when the block has ended well, and not at all otherwise."""
+        return _whole(self._fd, name)
+
+    @contextmanager
+    def session(self, session_id: str) -> Iterator[Write]:
+        """The same for the log of a session."""
+        with suppress(FileExistsError):
+            os.mkdir(_SESSIONS, 0o755, dir_fd=self._fd)
+        fd = os.open(_SESSIONS, _DIRECTORY, dir_fd=self._fd)
+        try:
+            with suppress(PermissionError):
+                os.fchmod(fd, 0o755)
+            with _whole(fd, f"{session_id}.jsonl") as write:
+                yield write
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """May be called twice; raises nothing."""
+        for fd in (self._fd, self._transcript):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._transcript = -1
+
+
+def sessions(directory: Path) -> dict[str, Path]:
+    """The logs of earlier sessions in an OUTPUT_DIR by ID, the newest last. Raises nothing."""
+    found: list[tuple[float, Path]] = []
+    with suppress(OSError):
+        for path in (directory / _SESSIONS).glob("[0-9a-f]*.jsonl"):
+            with suppress(OSError):
+                found.append((path.lstat().st_mtime, path))
+    return {path.stem: path for _, path in sorted(found)}
+
+
+@contextmanager
+def _whole(directory: int, name: str) -> Iterator[Write]:
+    new = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=directory)
+    fd = os.open(new, _NEW, 0o644, dir_fd=directory)
+    try:
+        with open(fd, "wb") as file:
+            # The umask may be anything; these files are for others.
+            os.fchmod(fd, 0o644)
+            yield file.write
+        os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new, dir_fd=directory)
+        raise

@@ -1,0 +1,52 @@
+"""Files that claude may have put there: read as the text that they are, no link and no pipe followed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def head(directory: Path, limit: int) -> str | None:
+    """The commit that HEAD names, read as text: a git that looks would read the configuration beside it."""
+    text = read_text(directory / "HEAD", limit).strip()
+    if not text.startswith("ref: "):
+        return text if COMMIT.fullmatch(text) else None
+    name = text.removeprefix("ref: ").strip()
+    if not name.startswith("refs/") or ".." in name.split("/"):
+        return None
+    loose = read_text(directory / name, limit).strip()
+    if COMMIT.fullmatch(loose):
+        return loose
+    for line in read_text(directory / "packed-refs", limit).splitlines():
+        commit, _, ref = line.partition(" ")
+        if ref == name and COMMIT.fullmatch(commit):
+            return commit
+    return None
+
+
+def read_text(path: Path, limit: int) -> str:
+    """A regular file's text, empty where there is none."""
+    try:
+        with regular(path) as fd:
+            return os.read(fd, limit).decode(errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+@contextmanager
+def regular(path: Path) -> Iterator[int]:
+    """A regular file for reading; raises OSError for links, pipes and all else."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
+        yield fd
+    finally:
+        os.close(fd)
