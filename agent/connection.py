@@ -139,24 +139,34 @@ class Connection:
     def __init__(self, ws: WebSocketConnection, tap: Tap) -> None:
         self._ws = ws
         self._tap = tap
+        self._sending: trio.CancelScope | None = None
 
     async def send(self, messages: Sequence[bytes], *, within: float) -> None:
         """Send all of these as one write.
 
-        Cancelling: takes effect after the write, or after `within` seconds, since half a frame poisons the stream.
+        Cancelling: takes effect after the write, or after `within` seconds (see `hasten`), since half a frame poisons
+        the stream.
         Raises ConnectionLost: nothing is known of what arrived; never send here again.
         """
         if self._ws.closed is not None:
             raise self._lost()
         with trio.move_on_after(within, shield=True) as scope:
+            self._sending = scope
             try:
                 await self._tap.send_all(text_frames(messages))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise self._lost() from None
+            finally:
+                self._sending = None
         if scope.cancelled_caught:
             await self._tap.aclose()
             raise ConnectionLost(f"the server took no data for {within:g} s")
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    def hasten(self, within: float) -> None:
+        """A send that is under way gets no longer than this: its shield must not outlast the stop of the run."""
+        if self._sending is not None:
+            self._sending.deadline = min(self._sending.deadline, trio.current_time() + within)
 
     async def ping(self, payload: bytes) -> None:
         """Send a PING and wait for its PONG. One at a time.

@@ -107,7 +107,11 @@ class Session:
             nursery.start_soon(self._write)
             nursery.start_soon(self._barrier)
             self._check_finished()
-            await self._finished.wait()
+            try:
+                await self._finished.wait()
+            except trio.Cancelled:
+                self._connection.hasten(self._limits.farewell)
+                raise
             nursery.cancel_scope.cancel("everything is confirmed")
 
     @property
