@@ -1,0 +1,62 @@
+"""`python -m tests.simulation`: simulated runs from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import sys
+import time
+
+from tests.simulation.campaign import Campaign, Failure, examine, kept_seeds, shrink
+from tests.simulation.chance import Chance
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("count", nargs="?", type=int, help="so many runs, after those of the kept seeds")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--seed", type=int, help="this run alone, with its history")
+    parser.add_argument("--without", default="", help="faults to leave out, separated by commas")
+    parser.add_argument("--soak", action="store_true", help="fresh seeds until SOAK_SECONDS have passed (for ever)")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return _one(options.seed, tuple(filter(None, options.without.split(","))))
+    campaign = Campaign()
+    if options.soak:
+        first = random.SystemRandom().randrange(1 << 40)
+        end = time.monotonic() + float(os.environ.get("SOAK_SECONDS", "inf"))
+        print(f"seeds from {first}", flush=True)
+        for block in itertools.count(first, 100):
+            known = len(campaign.failures)
+            campaign.run(range(block, block + 100))
+            for failure in campaign.failures[known:]:
+                print(shrink(failure), flush=True)
+            if time.monotonic() >= end:
+                break
+    else:
+        campaign.run(kept_seeds())
+        campaign.run(range(options.first, options.first + (options.count or 0)))
+        for failure in campaign.failures:
+            print(shrink(failure))
+    print(campaign.report())
+    return 1 if campaign.failures else 0
+
+
+def _one(seed: int, without: tuple[str, ...]) -> int:
+    run, problems = examine(seed, without)
+    if run is not None:
+        print("\n".join(run.history.notes))
+        print(f"{seed}: exit {run.exit} after {run.took:.2f} virtual seconds, history {run.digest[:16]}")
+    print(f"faults: {', '.join(sorted(Chance(seed, without).faults)) or 'none'}")
+    if problems:
+        print(Failure(seed, without, problems))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

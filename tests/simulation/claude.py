@@ -1,0 +1,334 @@
+"""A claude that is made up: what it prints and when, how it ends, and what it thinks of signals.
+
+The process is a task of the world; stopping it is `agent.process`'s own choreography. Its pipes are as the real CLI's:
+when nobody drains stdout for three seconds, it exits 0 and its tail is lost.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Iterator
+from random import Random
+from typing import Any, cast
+
+import trio
+
+from agent import process, reader, watchdog
+from agent.config import Config
+from agent.events import Event, encode_json
+from agent.lines import LineFramer
+from agent.process import Patience
+from agent.redaction import Redactor
+from agent.summary import Summary
+from agent.transcript import Transcript
+from agent.verdict import ExitStatus
+from agent.watchdog import Activity, Bark
+from agent.work import Publish
+from tests.simulation.chance import Chance
+from tests.simulation.history import History
+from tests.simulation.wire import Pipe
+
+#: How long the CLI waits for a pipe that nobody reads before it gives up its output.
+_PIPE_PATIENCE = 3.0
+_GOOD = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 2, "total_cost_usd": 0.01}
+_ABORTED = {"type": "result", "subtype": "error_during_execution", "is_error": True, "num_turns": 1}
+
+SECRET = "sk-ant-api03-simulated-secret"
+
+
+class Script:
+    """What one claude does: (delay, bytes) for stdout, lines of stderr between them, and how it ends."""
+
+    def __init__(self, chance: Chance, history: History, line_bytes: int) -> None:
+        self._rng = rng = chance.of("claude")
+        self._faults = faults = chance.faults
+        self._history = history
+        self._line_bytes = line_bytes
+        self._pace = rng.choice((0.0, 0.0, 0.01, 0.1, 0.5))
+        self.count = rng.choice((0, 1, 3, 3, 8, 8, 20))
+        if "claude.floods" in faults:
+            self.count, self._pace = chance.of("claude.floods").choice((100, 600)), 0.0
+        self.status = ExitStatus(code=0)
+        self.hangs = bool(faults & {"claude.hangs", "claude.lingers", "claude.refused", "idle"})
+        if "claude.dies" in faults:
+            self.status = ExitStatus(signal=chance.of("claude.dies").choice((9, 9, 15, 11, 6)))
+        elif "claude.bad_exit" in faults or "claude.failed" in faults:
+            self.status = ExitStatus(code=1)
+        self.ends_with_newline = "claude.cut_line" not in faults
+        #: Seconds from SIGINT and SIGTERM to the exit; None for a claude that does not listen.
+        self.interrupt = rng.uniform(0, 1.7)
+        self.terminate = rng.uniform(0, 1.7)
+        if "claude.deaf" in faults:
+            deaf = chance.of("claude.deaf").choice(("INT", "TERM", "both"))
+            self.interrupt = self.interrupt if deaf == "TERM" else float("inf")
+            self.terminate = self.terminate if deaf == "INT" else float("inf")
+
+    def stdout(self) -> Iterator[tuple[float, bytes, int | None]]:
+        """Delay, bytes, and the number of the line that they end, if they end one."""
+        rng, pace = self._rng, self._pace
+        for message in self._messages():
+            number, line = self._line(message)
+            delay = pace * rng.random() * 2
+            if len(line) > 1 and rng.random() < 0.1:
+                cut = rng.randrange(1, len(line))
+                yield delay, line[:cut], None
+                delay, line = pace, line[cut:]
+            yield delay, line, number
+        if not self.ends_with_newline:
+            number = self._history.next_line()
+            yield 0.0, b'{"type":"assistant","text":"#%d#' % number, number
+
+    def aborted(self) -> tuple[bytes, int]:
+        """What it says when it is interrupted: a result that carries the cost."""
+        number, line = self._line(_ABORTED)
+        return line, number
+
+    def stderr(self) -> Iterator[tuple[float, bytes]]:
+        for _ in range(self._rng.choice((0, 0, 1, 5))):
+            yield self._pace, b"warning @%d@ %s\n" % (self._history.next_stderr(), SECRET.encode())
+
+    def _messages(self) -> Iterator[dict[str, Any] | bytes]:
+        rng, faults = self._rng, self._faults
+        if "claude.no_result" in faults and rng.random() < 0.3:
+            return
+        yield {"type": "system", "subtype": "init", "cwd": "/w", "session_id": "s", "model": "m", "tools": []}
+        for number in range(self.count):
+            yield self._message(rng, number)
+            if "claude.long_lines" in faults and rng.random() < 0.1:
+                yield {"type": "later", "text": "x" * rng.choice((3000, 20_000, 70_000))}
+            if "claude.garbage" in faults and rng.random() < 0.2:
+                yield rng.choice((b"", b"no json", b"\xff\xfe{", b"[1]", b'{"type":', b'"\\ud83d"'))
+        if "claude.refused" in faults:
+            for attempt in (1, 2, 3):
+                yield {"type": "system", "subtype": "api_retry", "attempt": attempt, "max_retries": 10,
+                       "retry_delay_ms": 500, "error_status": 401, "error": "authentication_failed"}  # fmt: skip
+            return
+        if "claude.two_results" in faults:
+            yield {"type": "system", "subtype": "task_started", "task_id": "t1", "is_backgrounded": True}
+            yield _GOOD
+            yield {"type": "system", "subtype": "task_notification", "task_id": "t1", "status": "completed"}
+            yield {"type": "system", "subtype": "init", "cwd": "/w", "session_id": "s", "model": "m", "tools": []}
+        if "claude.failed" in faults:
+            yield {**_ABORTED, "subtype": "success", "result": "It did not work."}
+        elif not faults & {"claude.no_result", "claude.hangs", "idle"}:
+            yield _GOOD
+
+    @staticmethod
+    def _message(rng: Random, number: int) -> dict[str, Any]:
+        kind = rng.randrange(4)
+        block: dict[str, Any] = {
+            "type": "text",
+            "text": f"Step {number} with {SECRET}." + "y" * rng.choice((0, 40, 400)),
+        }
+        if kind == 1:
+            block = {"type": "tool_use", "id": f"t{number}", "name": "Bash", "input": {"command": "ls"}}
+        elif kind == 2:
+            block = {"type": "tool_result", "tool_use_id": f"t{number - 1}", "content": "a\nb"}
+            return {"type": "user", "message": {"role": "user", "content": [block]}}
+        return {"type": "assistant", "message": {"id": f"m{number}", "model": "m", "content": [block]}}
+
+    def _line(self, message: dict[str, Any] | bytes) -> tuple[int, bytes]:
+        """One line with its number in it, which is how a lost, doubled or misplaced one shows."""
+        number = self._history.next_line()
+        if isinstance(message, bytes):
+            line = message + b" #%d#" % number
+        else:
+            line = encode_json(message)[:-1] + b',"n":"#%d#"}' % number
+        if len(line) > self._line_bytes:
+            self._history.oversized.add(number)
+        return number, line + b"\n"
+
+
+class Claude:
+    """work.ClaudeRun. Its process begins with `run` and ends by itself, by a signal, or with the world."""
+
+    def __init__(
+        self, config: Config, chance: Chance, history: History, redactor: Redactor, outside: trio.Nursery
+    ) -> None:
+        limits = config.limits
+        rng = chance.of("pipes")
+        self.activity = Activity()
+        self.leaked = bool(chance.faults & {"claude.leaks", "claude.unsweepable"})
+        self.alive = False
+        self._config = config
+        self._limits = limits
+        self._chance = chance
+        self._history = history
+        self._redactor = redactor
+        self._outside = outside
+        self._script = Script(chance, history, limits.line_bytes)
+        self._transcript = _Transcript(history) if history.bug == "transcript" else Transcript(limits)
+        self._framer = LineFramer(limits.line_bytes)
+        self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
+        piece = rng.choice((11 if self._script.count < 5 else 300, 4000, limits.read_bytes))
+        self._stdout = Pipe(rng.choice((4096, limits.pipe_bytes)), piece)
+        self._stderr = Pipe(65536, piece)
+        self._status: ExitStatus | None = None
+        self._exited = trio.Event()
+        self._life = trio.CancelScope()
+        self._told = trio.Event()
+        self._silent = trio.Event()
+        self._unkillable = "claude.unkillable" in chance.faults
+
+    @property
+    def summary(self) -> Summary:
+        return self._transcript.summary
+
+    @property
+    def stderr_tail(self) -> str:
+        return "\n".join(self._tail)
+
+    async def run(self, patience: Patience) -> ExitStatus:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._history.strike("claude")
+        self.alive = True
+        self._outside.start_soon(self._process)
+        grace = self._config.kill_grace
+        polite = min(self._limits.interrupt_grace, grace)
+        plan = [(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)]
+        try:
+            await self._exited.wait()
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await process._stop(cast("Any", self), plan, patience)
+        if self._status is None:
+            raise process.Unkillable("claude outlives SIGKILL")
+        return self._status
+
+    async def feed(self) -> None:
+        rng = self._chance.of("prompt")
+        self._history.strike("prompt")
+        if "claude.unread_prompt" in self._chance.faults:
+            await self._exited.wait()  # a full pipe until its reader is gone
+        await trio.sleep(rng.choice((0.0, 0.01)))
+
+    async def read_stdout(self, publish: Publish) -> None:
+        self._history.strike("stdout")
+        await reader.read_stdout(
+            self._stdout, self._framer, self._transcript, self._redactor, publish,
+            heard=self.activity.heard, refused=self.activity.refused, limits=self._limits,
+        )  # fmt: skip
+
+    async def read_stderr(self, publish: Publish) -> None:
+        self._history.strike("stderr")
+        await reader.read_stderr(
+            self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
+        )
+
+    async def drain_stdout(self, publish: Publish) -> None:
+        await reader.drain_raw(self._stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
+
+    async def drain_stderr(self, publish: Publish) -> None:
+        framer = LineFramer(self._limits.stderr_line_bytes)
+        await reader.drain_raw(self._stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
+
+    async def watch(self) -> Bark:
+        self._history.strike("watchdog")
+        return await watchdog.watch(
+            self.activity,
+            lambda: self.summary,
+            idle_timeout=self._config.idle_timeout,
+            result_grace=self._config.result_grace,
+            limits=self._limits,
+        )
+
+    # --- the process, as agent.process sees a child
+
+    async def exit(self) -> None:
+        await self._exited.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._history.note("to claude", number.name)
+        delay = self._script.interrupt if number is signal.SIGINT else self._script.terminate
+        if delay != float("inf"):
+            self._outside.start_soon(self._obey, number, delay)
+
+    def kill(self) -> None:
+        self._history.note("to claude", "SIGKILL")
+        self._history.killed_by_us = True
+        if not self._unkillable:
+            self._die(ExitStatus(signal=9))
+
+    def swept(self) -> None:
+        """No descendant is left that could hold a pipe."""
+        self._stdout.hang_up()
+        self._stderr.hang_up()
+
+    async def _obey(self, number: signal.Signals, delay: float) -> None:
+        await trio.sleep(delay)
+        self._told.set()
+        await self._silent.wait()
+        if number is signal.SIGINT:
+            if self.alive and not self.summary.settled:
+                await self._say(*self._script.aborted())
+            self._die(ExitStatus(code=0))
+        self._die(ExitStatus(code=128 + number))
+
+    async def _process(self) -> None:
+        with self._life:
+            said = await self._perform()
+            self._silent.set()
+            if not said:
+                self._die(ExitStatus(code=0))
+                return
+            if self._script.hangs:
+                await trio.sleep_forever()
+            if await self._pause(self._chance.of("exit").choice((0.0, 0.02, 0.5))):
+                self._die(self._script.status)
+
+    async def _perform(self) -> bool:
+        """The script up to its end or to a signal; False if nobody read it."""
+        for delay, line in self._script.stderr():
+            if not await self._pause(delay):
+                return True
+            await self._stderr.write(line)
+        for delay, data, number in self._script.stdout():
+            if not await self._pause(delay):
+                return True
+            if not await self._say(data, number):
+                return False
+        return True
+
+    async def _pause(self, seconds: float) -> bool:
+        """Whether it may go on."""
+        with trio.move_on_after(seconds):
+            await self._told.wait()
+        return not self._told.is_set()
+
+    async def _say(self, data: bytes, number: int | None) -> bool:
+        """Whether somebody reads. `number` is the line's that ends with this piece."""
+        with trio.move_on_after(_PIPE_PATIENCE):
+            try:
+                await self._stdout.write(data)
+            except trio.BrokenResourceError:
+                return True  # dead in the middle of a word
+            if number is not None:
+                self._history.lines.append(number)
+            return True
+        self._history.lost_result = True
+        return False
+
+    def _die(self, status: ExitStatus) -> None:
+        if not self.alive:
+            return
+        self.alive = False
+        self._life.cancel()
+        self._silent.set()
+        self._status = status
+        self._history.note("claude ended", str(status))
+        self._exited.set()
+        if not self.leaked:
+            self.swept()
+
+
+class _Transcript(Transcript):
+    """One that has a bug, which shows at some line."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+
+    def feed(self, line: bytes) -> list[Event]:
+        self._history.strike("transcript")
+        return super().feed(line)

@@ -1,0 +1,243 @@
+"""What holds after every simulated run. Each check yields what is wrong, in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+from agent.machine import Phase
+from agent.receiver.consumer import Consumer
+from agent.receiver.messages import RunKey
+from agent.receiver.run import Run
+from agent.reports import Signalled
+from tests.simulation.claude import SECRET
+from tests.simulation.oracle import allowed_exits
+from tests.simulation.run import Simulated
+
+_FINAL = {Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT, Phase.CANCELLED}
+_LINE = re.compile(r"#(\d+)#")
+_STDERR_LINE = re.compile(r"@(\d+)@")
+#: What a consumer names of a run that is as its COMPLETE says.
+_ANNOUNCED = ("dropped by the agent", "and more")
+#: Beside what the timeline grants: wake-ups of the watchdog, the shielded last frame, the close handshake.
+_SLACK = 2.0
+
+
+class Facts:
+    """A run with what the server has and what still waits in the journal, joined after the consumer's rule."""
+
+    def __init__(self, run: Simulated) -> None:
+        self.run = run
+        self.stored = [json.loads(line) for line in run.server.lines]
+        joined = Consumer(lambda key: Run(key, keep=True), 2)
+        for line in run.server.lines:
+            joined.feed(line)
+        for record in run.undelivered if run.config.ws_server else run.unsent:
+            joined.feed(record.message.decode())
+        self.whole = joined.runs.get(RunKey(run.config.container_id, "RUN"))
+        self.texts = list(self.whole.lines or ()) if self.whole else []
+        self.messages = [json.loads(text) for text in self.texts]
+        self.completes = [message for message in self.messages if message["type"] == "COMPLETE"]
+        self.dropped = sum(
+            gap["count"] for message in self.messages if (gap := _metadata(message).get("gap")) is not None
+        )
+        self.logs = list(_logs(self.messages))
+
+    @property
+    def exempt(self) -> bool:
+        """A third signal ends the process at once."""
+        return self.run.aborted
+
+
+def ended(facts: Facts) -> Iterator[str]:
+    run = facts.run
+    if run.hung:
+        yield f"hung: not over after {run.took:.0f} virtual seconds"
+    yield from run.left
+    if run.crash is not None and run.history.bug != "supervisor":
+        yield f"the supervisor crashed: {_innermost(run.crash)!r}"
+
+
+def final_state(facts: Facts) -> Iterator[str]:
+    run = facts.run
+    finals = [phase for _, phase in run.phases if phase in _FINAL]
+    if len(finals) != 1 and not facts.exempt and run.crash is None:
+        yield f"{len(finals)} final states"
+    order = [phase for _, phase in run.phases]
+    if len(set(order)) != len(order):
+        yield f"a phase is entered twice: {[phase.value for phase in order]}"
+    if finals and run.outcome is not None:
+        exit = run.outcome.exit
+        expected = {0: Phase.SUCCEEDED, 124: Phase.TIMED_OUT, 143: Phase.CANCELLED, 130: Phase.CANCELLED,
+                    129: Phase.CANCELLED}.get(exit, Phase.FAILED)  # fmt: skip
+        if finals[0] is not expected:
+            yield f"{finals[0].value} with exit {exit}"
+
+
+def complete_once_and_last(facts: Facts) -> Iterator[str]:
+    run = facts.run
+    if facts.exempt:
+        return
+    if len(facts.completes) != 1:
+        yield f"{len(facts.completes)} COMPLETE"
+    elif facts.messages[-1]["type"] != "COMPLETE":
+        yield "something follows COMPLETE"
+    elif facts.completes[0]["data"]["exitCode"] != run.exit and run.exit != 74:
+        yield f"COMPLETE says {facts.completes[0]['data']['exitCode']}, the process {run.exit}"
+    elif run.exit == 74 and not (run.config.strict_delivery and run.queued):
+        yield "exit 74 with everything delivered"
+
+
+def nothing_missing(facts: Facts) -> Iterator[str]:
+    """What the server has and what the journal still holds make the whole run."""
+    run = facts.run
+    if facts.exempt:
+        return
+    if facts.whole is None:
+        yield "no message at all"
+        return
+    verdict = facts.whole.verdict
+    if verdict is not None:
+        if verdict.missing:
+            yield f"{verdict.missing} numbers are missing: {verdict.problems}"
+        foreign = [problem for problem in verdict.problems if not problem.startswith(_ANNOUNCED)]
+        if foreign and not any("the disk lost" in note for note in run.history.notes):
+            yield f"COMPLETE does not describe the run: {foreign}"
+    stored = facts.stored[-1]["seq"] if facts.stored else 0
+    if run.confirmed > stored and run.config.ws_server is not None:
+        yield f"{run.confirmed} is confirmed, the server has {stored}"
+
+
+def lines_in_order(facts: Facts) -> Iterator[str]:
+    """Every line that claude wrote is there once, in order, unless a marker stands for it."""
+    run = facts.run
+    if facts.exempt or run.crash is not None:
+        return
+    seen = list(_numbers(facts.logs, _LINE, ("claude",)))
+    oversize = sum(1 for _, metadata, _ in facts.logs if metadata.get("kind") == "oversize")
+    if any(a >= b for a, b in pairwise(seen)):
+        yield f"claude's lines are out of order or doubled: {seen[:200]}"
+    missing = set(run.history.lines) - set(seen) - run.history.oversized
+    if missing and not facts.dropped:
+        yield f"claude's lines {sorted(missing)[:20]} are lost"
+    if oversize != len(run.history.oversized & set(run.history.lines)) and not facts.dropped:
+        yield f"{oversize} skipped lines announced of {len(run.history.oversized)}"
+    errors = list(_numbers(facts.logs, _STDERR_LINE, ("stderr", "claude")))
+    if any(a >= b for a, b in pairwise(errors)):
+        yield f"lines of stderr are out of order or doubled: {errors}"
+    if run.history.lost_result:
+        yield "claude's stdout was not drained for three seconds"
+
+
+def outcome_fits(facts: Facts) -> Iterator[str]:
+    run = facts.run
+    if facts.exempt or not facts.completes:
+        return
+    allowed = allowed_exits(run)
+    code = facts.completes[0]["data"]["exitCode"]
+    if code not in allowed:
+        yield f"exit {code} ({facts.completes[0]['data']['reason']}), allowed are {sorted(allowed)}"
+    errors = [message for message in facts.messages if message["type"] == "ERROR"]
+    if code != 0 and not errors:
+        yield f"exit {code} without an ERROR"
+
+
+def in_time(facts: Facts) -> Iterator[str]:
+    """The run's own deadlines add up, and a stop keeps to its budget."""
+    run = facts.run
+    config, limits = run.config, run.config.limits
+    stop = config.kill_grace + limits.kill_wait + limits.sweep + max(limits.drain, limits.harvest)
+    flush = max(limits.flush, limits.flush_after_fault) + limits.close
+    longest = limits.cli_check + config.server_wait + config.timeout + limits.git_grace + stop + flush + _SLACK
+    if run.took > longest:
+        yield f"took {run.took:.1f} s, at most {longest:.1f} s"
+    if any(isinstance(report, Signalled) for _, report, _ in run.trail) and run.crash is None:
+        first = next(time for time, report, _ in run.trail if isinstance(report, Signalled))
+        budget = config.stop_budget + limits.farewell
+        # What no configuration bounds: a claude in the kernel, a sweep that finds a survivor, git's own grace.
+        if run.chance.faults & {"claude.unkillable"}:
+            budget += limits.kill_wait
+        if run.chance.faults & {"sweep.slow", "claude.unsweepable"}:
+            budget += limits.sweep
+        if not any(phase is Phase.RUNNING for _, phase in run.phases):
+            budget += max(0.0, limits.git_grace - config.kill_grace)
+        if run.took - first > budget + 0.1:
+            yield f"{run.took - first:.2f} s from the signal to the end, the budget is {budget:.2f} s"
+
+
+def bounded(facts: Facts) -> Iterator[str]:
+    run = facts.run
+    config, limits = run.config, run.config.limits
+    one = 2 * config.message_limit + limits.window_bytes
+    segment = min(limits.segment_bytes, config.journal_limit // 8)
+    kept = sum(len(text) for text, message in zip(facts.texts, facts.messages, strict=True)
+               if message["type"] != "LOG" or "gap" in _metadata(message))  # fmt: skip
+    if run.journal_most > config.journal_limit + one + segment + kept + 64 * 1024:
+        yield f"the journal held {run.journal_most} bytes, its limit is {config.journal_limit}"
+    most = limits.memory_journal_bytes + 4 * segment + one + kept + 64 * 1024
+    if run.resident_most > most:
+        yield f"{run.resident_most} bytes of the journal were in memory, at most {most}"
+
+
+def no_secret(facts: Facts) -> Iterator[str]:
+    if any(SECRET in text for text in facts.texts) or any(SECRET.encode() in line for line in facts.run.said):
+        yield "a secret left the agent"
+
+
+def same_text_everywhere(facts: Facts) -> Iterator[str]:
+    """A copy differs from the first in its mark only, and every number is given once."""
+    numbers = [message["seq"] for message in facts.messages]
+    if numbers != sorted(set(numbers)):
+        yield f"numbers are not in order: {numbers[:50]}"
+
+
+CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
+    ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, in_time, bounded,
+    no_secret, same_text_everywhere,
+)  # fmt: skip
+
+
+def violations(run: Simulated) -> list[str]:
+    """Everything that is wrong with a run, each with the name of its check."""
+    facts = Facts(run)
+    return [f"{check.__name__}: {problem}" for check in CHECKS for problem in check(facts)]
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _metadata(message: dict[str, Any]) -> dict[str, Any]:
+    return message["data"].get("metadata") or {} if message["type"] == "LOG" else {}
+
+
+def _logs(messages: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Level, metadata and message of every LOG; split ones are put together."""
+    parts: list[str] = []
+    for message in messages:
+        metadata = _metadata(message)
+        part = metadata.get("part")
+        if part is not None:
+            parts = [] if part["i"] in (0, 1) and not parts else parts
+            parts.append(part["text"])
+            if len(parts) < part["n"]:
+                continue
+            data = json.loads("".join(parts))
+            parts = []
+            yield data["level"], data["metadata"], data["message"]
+        elif message["type"] == "LOG":
+            yield message["data"]["level"], metadata, message["data"]["message"]
+
+
+def _numbers(
+    logs: list[tuple[str, dict[str, Any], str]], pattern: re.Pattern[str], sources: tuple[str, ...]
+) -> Iterator[int]:
+    for _, metadata, message in logs:
+        if metadata.get("source") in sources and metadata.get("kind") != "cut":
+            text = json.dumps(metadata["claude"]) if "claude" in metadata else message
+            yield from map(int, pattern.findall(text))

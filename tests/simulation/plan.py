@@ -1,0 +1,98 @@
+"""The configuration of a simulated run, drawn from its seed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+from agent.config import Config, examine
+from agent.limits import KIB, MIB, Limits
+from agent.machine import Phase
+from tests.simulation.chance import Chance
+from tests.simulation.claude import SECRET
+
+#: Parts of the agent that may have a bug, and how many calls of it they may survive.
+BUGS = (
+    "check", "clone", "claude", "prompt", "stdout", "stderr", "transcript", "watchdog", "sweep", "harvest", "vitals",
+    "health", "sender", "signals", "supervisor",
+)  # fmt: skip
+
+
+@cache
+def _template() -> Config:
+    environ = {
+        "REPO_URL": "https://git.example/r", "TASK": "Do it.", "WS_SERVER": "ws://server.example/run",
+        "ANTHROPIC_API_KEY": SECRET, "CONTAINER_ID": "simulated", "HEALTH_FILE": "/nowhere/health",
+        "TERMINATION_LOG": "", "JOURNAL_DIR": "/nowhere/journal",
+    }  # fmt: skip
+    config, problems = examine(environ, in_container=False)
+    if problems:
+        raise AssertionError(problems)
+    return config
+
+
+def configuration(chance: Chance) -> Config:
+    rng = chance.of("config")
+    faults = chance.faults
+    server = rng.choices(("required", "optional", "none"), (65, 25, 10))[0]
+    limits = msgspec.structs.replace(
+        Limits(),
+        segment_bytes=rng.choice((4 * KIB, 64 * KIB, MIB)),
+        memory_journal_bytes=rng.choice((64 * KIB, MIB)),
+        window_messages=rng.choice((1, 8, 512, 512, 512, 512)),
+        window_bytes=rng.choice((4 * KIB, MIB, MIB)),
+        batch_bytes=rng.choice((KIB, 64 * KIB, 64 * KIB)),
+        barrier_messages=rng.choice((1, 16, 64, 64, 64, 64)),
+        line_bytes=rng.choice((16 * KIB, 64 * MIB)),
+        backoff_max=rng.choice((1.0, 30.0)),
+        ack_silence=3.0,
+        flush=rng.choice((5.0, 60.0)),
+        watch_interval=0.5,
+    )
+    hasty = chance.of("deadline").uniform(0.05, 8)
+    return msgspec.structs.replace(
+        _template(),
+        ws_server=None if server == "none" else _template().ws_server,
+        server_required=server == "required",
+        server_wait=rng.choice((2.0, 10.0, 60.0)),
+        timeout=hasty if "deadline" in faults else 60.0,
+        idle_timeout=chance.of("idle").choice((1.0, 3.0)) if "idle" in faults else rng.choice((None, 15.0)),
+        kill_grace=rng.choice((0.5, 2.0, 5.0)),
+        result_grace=rng.choice((1.0, 5.0)),
+        message_limit=rng.choice((4 * KIB, 32 * KIB, 256 * KIB)),
+        journal_limit=rng.choice((64 * KIB, 512 * KIB, 512 * MIB, 512 * MIB)),
+        allow_remote_cancel=rng.random() < 0.7,
+        strict_delivery=rng.random() < 0.2,
+        limits=limits,
+    )
+
+
+def bug(chance: Chance) -> tuple[str | None, int]:
+    """Which part fails, and after how many calls."""
+    rng = chance.of("bug")
+    part, calls = rng.choice(BUGS), rng.choice((0, 0, 1, 3, 10))
+    return (part, calls) if "bug" in chance.faults else (None, 0)
+
+
+def signal_at_phase(chance: Chance) -> tuple[Phase, int] | None:
+    """A signal in the very step in which the run enters a phase."""
+    rng = chance.of("signal.at_phase")
+    drawn = rng.choice(
+        (Phase.CONNECTING, Phase.CLONING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING, Phase.REPORTING)
+    )
+    return (drawn, 15) if "signal.at_phase" in chance.faults else None
+
+
+def signals(chance: Chance) -> list[tuple[float, int]]:
+    """When the agent gets which signal."""
+    rng = chance.of("signals")
+    count = max(
+        (n for n, name in ((1, "one"), (2, "two"), (3, "three")) if f"signal.{name}" in chance.faults), default=0
+    )
+    early = "signal.early" in chance.faults
+    at, found = 0.0, []
+    for number in range(max(count, early)):
+        at += 0.0 if early and not number else rng.choice((0.0, rng.uniform(0, 0.5), rng.uniform(0, 4)))
+        found.append((at, rng.choice((15, 15, 2, 1))))
+    return found
