@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,7 @@ async def whole_run(
     *,
     config: Config | None = None,
     claude: Callable[[Config], MemoryClaude] = working,
-    work: Callable[[Config, Callable[[Config], MemoryClaude]], MemoryWork] = MemoryWork,
-    serve: Callable[[WebSocketConnection, int], Awaitable[None]] | None = None,
+    serve: Callable[[Peer, WebSocketConnection, int], Awaitable[None]] = Peer.take_all,
     reach: Callable[[Deliver], None] = lambda deliver: None,
     journal_dir: Path | None = None,
 ) -> Finished:
@@ -72,8 +72,8 @@ async def whole_run(
         journal_dir, envelope, limits=config.limits, limit=config.journal_limit, message_limit=config.message_limit,
         redact=Redactor(config.secrets).json, now=lambda: 0.0,
     )  # fmt: skip
-    scripted = work(config, claude)
-    reporter = Reporter(config, journal, envelope, console, scripted.vital_signs, "session", lambda: 0.0)
+    work = MemoryWork(config, claude)
+    reporter = Reporter(config, journal, envelope, console, work.vital_signs, "session", lambda: 0.0)
     began = trio.current_time()
 
     async def listen(deliver: Deliver) -> None:
@@ -84,22 +84,23 @@ async def whole_run(
         raise ThirdSignal
 
     async with trio.open_nursery() as nursery:
-        peer = Peer(nursery, serve)
+        peer = Peer(nursery)
+        peer.serve = partial(serve, peer)
         link = Link(config, envelope, journal, reporter, open_stream=peer.open_stream, rng=random.Random(0))
         supervisor = link.supervisor = Supervisor(
-            config, scripted, reporter, link.sender, listen=listen, write_health=lambda: None, emergency_exit=leave
+            config, work, reporter, link.sender, listen=listen, write_health=lambda: None, emergency_exit=leave
         )
         try:
             outcome = await supervisor.run()
         except Exception as bug:
-            outcome = await answer_for(bug, scripted, reporter, link)
+            outcome = await answer_for(bug, work, reporter, link)
         exit = reporter.finish(outcome)
         seconds = trio.current_time() - began
         await trio.testing.wait_all_tasks_blocked()  # the peer reads what is still under way
         nursery.cancel_scope.cancel("the run is over")
     undelivered = journal.queued
     journal.remove()
-    return Finished(outcome, exit, peer, scripted, seconds, said[-1].decode(), undelivered)
+    return Finished(outcome, exit, peer, work, seconds, said[-1].decode(), undelivered)
 
 
 def agree(finished: Finished) -> None:
