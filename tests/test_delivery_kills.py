@@ -71,7 +71,7 @@ async def test_a_plain_server_loses_nothing(tmp_path, kills) -> None:
 
 
 @pytest.mark.parametrize("kills", KILLS)
-@pytest.mark.parametrize("opened", [open_agent_serve, open_websockets_server])
+@pytest.mark.parametrize("opened", [open_agent_serve, open_websockets_server], ids=["agent serve", "websockets"])
 async def test_an_acknowledging_server_has_every_event_once(tmp_path, opened: Opened, kills) -> None:
     async with opened(tmp_path) as server:
         arrived = await deliver_under_kills(server, tmp_path, kills, seeded())

@@ -34,6 +34,7 @@ class Arrivals:
         self.altered_copies: list[int] = []
         #: Numbers that came before a lower one which had not come yet.
         self.missing: list[int] = []
+        self._highest = 0
         for line in lines:
             self._take(line)
 
@@ -48,7 +49,8 @@ class Arrivals:
             if unmarked(line) != self.first[seq]:
                 self.altered_copies.append(seq)
             return
-        self.missing.extend(range(max(self.first, default=0) + 1, seq))
+        self.missing.extend(range(self._highest + 1, seq))
+        self._highest = max(self._highest, seq)
         self.first[seq] = unmarked(line)
 
     @property
@@ -60,7 +62,7 @@ class Arrivals:
 
     @property
     def last(self) -> dict[str, Any]:
-        return self.messages[-1]
+        return json.loads(self.first[self._highest])  # type: ignore[no-any-return]
 
     def assert_whole(self, count: int | None = None) -> None:
         """All of a run that dropped nothing, to the byte: COMPLETE's sha256 is over what was first written."""
@@ -76,4 +78,4 @@ class Arrivals:
         assert not self.missing, f"{len(self.missing)} of {len(self.first)} lost or late: {self.missing[:10]}"
         assert not self.unmarked_copies, f"copies without their mark: {self.unmarked_copies[:10]}"
         assert not self.altered_copies, f"copies that differ: {self.altered_copies[:10]}"
-        assert [message["seq"] for message in self.of_type("COMPLETE")] == [max(self.first)], "COMPLETE once, and last"
+        assert [message["seq"] for message in self.of_type("COMPLETE")] == [self._highest], "COMPLETE once, and last"
