@@ -91,10 +91,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
         Cancelling: safe.
         """
-        stream: trio.abc.Stream = await trio.open_tcp_stream(self.host, self.port)
-        if self.tls is not None:
-            stream = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
-        return stream
+        stream = await trio.open_tcp_stream(self.host, self.port)
+        if self.tls is None:
+            return stream
+        secure = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
+        try:
+            # Here and not in passing: what is wrong with a certificate would look like a connection that broke.
+            await secure.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(secure)
+            raise
+        return secure
 
 
 class Tap(trio.abc.Stream):
@@ -295,18 +302,29 @@ def _explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
     """One sentence for the first of these errors, and what it says about another attempt."""
     from trio_websocket import ConnectionRejected
 
-    error: BaseException | None = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = _root(group)
     if isinstance(error, ConnectionLost):
         return error
     if isinstance(error, ConnectionRejected):
         return _rejected(error.status_code, dict(error.headers or ()))
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectionLost(f"the server's certificate is not trusted ({error.verify_message}); see WS_CA_FILE")
+    if isinstance(error, ssl.SSLError):
+        return ConnectionLost(f"TLS failed ({error.reason or error})")
     if isinstance(error, OSError):
         return ConnectionLost(error.strerror or str(error) or type(error).__name__)
     return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
+
+
+def _root(error: BaseException | None) -> BaseException | None:
+    """The first of a group, and what Trio's "it broke" and "all attempts failed" were about."""
+    while True:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        elif isinstance(error, (OSError, trio.BrokenResourceError)) and error.__cause__ is not None:
+            error = error.__cause__
+        else:
+            return error
 
 
 def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
