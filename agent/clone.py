@@ -62,6 +62,20 @@ async def clone(config: Config, git: Git, publish: Publish, patience: Patience) 
         await trio.sleep(delay)
 
 
+async def look_up(config: Config, git: Git) -> str:
+    """Ask the server for REPO_REF with the run's credentials, and clone nothing; what it is, in words.
+
+    Raises:
+        CloneError: as clone() does, after one attempt.
+
+    Cancelling: safe.
+    """
+    nowhere = Workspace(Path("/"), ())
+    attempt = _Attempt(config, git, lambda batch: None, Patience(), nowhere)
+    _, default_branch = await attempt.resolve(config.repo_ref)
+    return f"at {config.repo_ref}" if config.repo_ref else f"default branch {default_branch or 'unknown'}"
+
+
 class _Target(NamedTuple):
     """What to clone and to check out; at most one of the two is set, none for the default branch."""
 
@@ -84,7 +98,7 @@ class _Attempt:
         """Cancelling: safe, as clone()."""
         directory = self._place.create()
         try:
-            target, default_branch = await self._resolve(ref)
+            target, default_branch = await self.resolve(ref)
             if target.commit is not None and self._depth is not None and _by_itself(target.commit):
                 await self._fetch_commit(directory, target.commit)
             else:
@@ -99,7 +113,7 @@ class _Attempt:
                 raise CloneError(f"git could not clone {self._git.url}: {e}") from e
             raise
 
-    async def _resolve(self, ref: str | None) -> tuple[_Target, str | None]:
+    async def resolve(self, ref: str | None) -> tuple[_Target, str | None]:
         """Ask the server what `ref` is; the target and the default branch.
 
         Cancelling: safe.

@@ -18,7 +18,8 @@ from agent.events import Level
 from agent.limits import Limits
 from agent.variables import BY_NAME, VARIABLES, Variable
 
-_LOGINS = (
+#: What claude can log in by; one of them is enough.
+LOGINS = (
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK",
     "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY",
 )  # fmt: skip
@@ -255,7 +256,7 @@ def _warnings(config: Config) -> Iterator[str]:
         for tool, near in tools.unknown(rules or ""):
             meant = f"; {near} is the nearest that it has" if near else ""
             yield f"{name}: claude has no tool {tool[:80]} and ignores it silently{meant}"
-    if not any(config.is_set(name) or name in config.claude_env for name in _LOGINS):
+    if not any(config.is_set(name) or name in config.claude_env for name in LOGINS):
         yield (
             "ANTHROPIC_API_KEY: neither this nor another credential of claude is set (ANTHROPIC_AUTH_TOKEN, "
             "CLAUDE_CODE_OAUTH_TOKEN, Bedrock, Vertex); without a login in its home claude refuses to work"

@@ -1,4 +1,4 @@
-"""healthcheck.sh against health files and process tables of every kind; with the shell of the image where it is here."""
+"""healthcheck.sh against health files and process tables of every kind, with the shell of the image (dash)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class Place:
             code, line = self.check(*option, **environ)
             assert code == status, (option, line)
             assert line.startswith(f"{state}: "), line
-            assert line.count("\n") == 1 and line.endswith("\n")
+            assert line.count("\n") == 1
+            assert line.endswith("\n")
             lines.add(line)
         return lines.pop()
 

@@ -11,13 +11,14 @@ PACKAGE = Path(agent.__file__).parent
 
 #: Layer by layer, outermost first; a module may import from its own layer and from those below.
 LAYERS = {
-    "entry": {"__main__", "cli", "runner", "check", "flush", "demo", "standin", "diagram"},
+    "entry": {"__main__", "cli", "runner", "check", "check_local", "flush", "demo", "standin", "diagram"},
     "drive": {"supervisor", "reporter", "salvage", "orphans"},
     "beside": {"receiver", "replay", "schema"},
     "tasks": {
         "clone", "git", "git_settings", "git_errors", "git_stderr", "progress", "workspace",
         "claude", "prompt", "reader", "sender", "session", "pace",
         "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",
+        "changes", "untrusted", "output", "push", "harvest", "cli_session",
     },
     "shared": {
         "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
