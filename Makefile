@@ -47,6 +47,9 @@ simulate: setup ## N=10000 simulated runs
 bench: setup ## the benchmarks against their peers
 	$(BIN)/python -m benchmarks
 
+bench-short: setup ## under a minute; fails only when a line is lost, doubled, reordered or changed
+	$(BIN)/python -m benchmarks --short
+
 profile: setup ## where the time of a run goes
 	$(BIN)/python -m benchmarks.profile
 

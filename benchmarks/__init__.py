@@ -1,0 +1,1 @@
+"""Throughput, latency, memory and start of the agent beside its peers; see README.md."""
