@@ -42,6 +42,8 @@ def main(report, *argv):
         os.execvp(argv[0], argv)
     os.write(report, json.dumps({"pid": program}).encode() + b"\n")
     _, status = os.waitpid(program, 0)
+    if os.WIFSIGNALED(status):
+        time.sleep(0.1)  # what is to die with it may do so
     ended = {
         "status": os.waitstatus_to_exitcode(status),
         "seconds": time.monotonic() - began,
