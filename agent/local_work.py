@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from agent import claude, clone, descendants, git, process, prompt, reader, trust, watchdog
+import msgspec
+import trio
+
+from agent import claude, cli_session, clone, descendants, git, process, prompt, reader, trust, watchdog
+from agent.changes import Snapshot
 from agent.config import Config
 from agent.events import log
+from agent.harvest import Harvest
 from agent.lines import LineFramer
+from agent.output import Output
 from agent.private import PrivateDirectory
 from agent.process import Launch, Patience
 from agent.redaction import Redactor
@@ -36,6 +44,7 @@ class LocalClaude:
         private: Path,
         redactor: Redactor,
         launch: Launch,
+        transcribe: Callable[[bytes], None] | None = None,
     ) -> None:
         limits = config.limits
         self.activity = Activity()
@@ -45,6 +54,7 @@ class LocalClaude:
         self._environment = environment
         self._redactor = redactor
         self._launch = launch
+        self._transcribe = transcribe
         self._transcript = Transcript(limits)
         self._framer = LineFramer(limits.line_bytes)
         self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
@@ -92,6 +102,7 @@ class LocalClaude:
             heard=self.activity.heard,
             refused=self.activity.refused,
             limits=self._limits,
+            transcribe=self._transcribe,
         )
 
     async def read_stderr(self, publish: Publish) -> None:
@@ -119,8 +130,16 @@ class LocalClaude:
 class LocalWork:
     """Real git, real claude (work.Work)."""
 
-    def __init__(self, config: Config, private: PrivateDirectory, redactor: Redactor) -> None:
+    def __init__(self, config: Config, private: PrivateDirectory, redactor: Redactor, run_id: str) -> None:
+        self._git = git.prepare(config, private)
+        self._environment = claude.environment(config, private.path, self._git.child_environment)
+        self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
+        if config.resume_session == cli_session.AUTO:
+            resumed = cli_session.newest(self._session_logs, config.output_dir)
+            config = msgspec.structs.replace(config, resume_session=resumed)
         self.session_id = config.resume_session or str(uuid4())
+        self._run_id = run_id
+        self._output: Output | None = None
         self._config = config
         self._limits = config.limits
         self._private = private
@@ -129,7 +148,8 @@ class LocalWork:
         self._sample: Sample | None = None
         self._oom_kills = 0
         self._program = ""
-        self._git = git.prepare(config, private)
+        self._patience = Patience()
+        self._hidden = (config.journal_dir, *config.secret_files)
 
     async def check(self) -> str:
         version = await claude.check_cli(self._config)
@@ -137,6 +157,8 @@ class LocalWork:
         return version
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        self._patience = patience
+        self._open_output(publish)
         return await clone.clone(self._config, self._git, publish, patience)
 
     def begin(self, cloned: Cloned, publish: Publish) -> LocalClaude:
@@ -150,13 +172,12 @@ class LocalWork:
                 publish([warning])
         files = claude.write_files(config, private, instructions)
         argv = [self._program, *claude.arguments(config, files, self.session_id)]
-        environment = claude.environment(config, private.path, self._git.child_environment)
-        launch = Launch(
-            report=lambda text: publish([log("warn", text, kind="isolation")]),
-            hidden=(config.journal_dir, *config.secret_files),
-        )
+        launch = Launch(report=lambda text: publish([log("warn", text, kind="isolation")]), hidden=self._hidden)
+        if config.resume_session is not None:
+            self._restore_session(config.resume_session, publish)
         self._oom_kills = self._sampler.sample().oom_kills or 0
-        return LocalClaude(config, argv, environment, private.path, self._redactor, launch)
+        transcribe = self._transcriber(self._output, publish) if self._output else None
+        return LocalClaude(config, argv, self._environment, private.path, self._redactor, launch, transcribe)
 
     async def sweep(self) -> Swept:
         swept = await descendants.sweep(self._limits.sweep)
@@ -164,7 +185,64 @@ class LocalWork:
         return Swept(swept.survivors, swept.left, oom)
 
     async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
-        return None
+        """Cancelling: the end of its time; returns what is known by then instead of raising Cancelled."""
+        config = self._config
+        place = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._private.path))
+        # What is not in force was said when claude began.
+        launch = Launch(report=lambda text: None, hidden=self._hidden)
+        snapshot = Snapshot(self._git, config.workspace_dir, place, self._patience, self._limits, launch)
+        harvest = Harvest(
+            config, self._git, self._redactor, publish,
+            output=self._output, session_logs=self._session_logs if run is not None else None,
+            run_id=self._run_id, session_id=self.session_id,
+        )  # fmt: skip
+        with suppress(trio.Cancelled):
+            await harvest.gather(snapshot, cloned)
+        return harvest.fields
+
+    def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
+        if self._config.output_dir is None:
+            return
+        result = {"runID": self._run_id, "sessionID": self.session_id, **fields}
+        self._open_output(publish)
+        if self._output is not None:
+            try:
+                self._output.write_result(self._redactor.json(msgspec.json.encode(result)))
+            except OSError as error:
+                publish([log("warn", f"OUTPUT_DIR: the result: {error.strerror}", kind="harvest")])
+            self._output.close()
+
+    def _open_output(self, publish: Publish) -> None:
+        """Once, and where that fails once more at the end."""
+        if self._config.output_dir is not None and self._output is None:
+            try:
+                self._output = Output(self._config.output_dir)
+            except OSError as error:
+                message = f"OUTPUT_DIR: {self._config.output_dir} cannot be written: {error.strerror}"
+                publish([log("warn", message, kind="harvest")])
+
+    def _transcriber(self, output: Output, publish: Publish) -> Callable[[bytes], None]:
+        failed = False
+
+        def transcribe(lines: bytes) -> None:
+            nonlocal failed
+            if not failed:
+                try:
+                    output.transcribe(lines)
+                except OSError as error:
+                    failed = True
+                    publish([log("warn", f"OUTPUT_DIR: the transcript ends here: {error.strerror}", kind="harvest")])
+
+        return transcribe
+
+    def _restore_session(self, session_id: str, publish: Publish) -> None:
+        trouble = "it is neither in OUTPUT_DIR nor in the CLI's own directory"
+        try:
+            if cli_session.restore(self._session_logs, self._config.output_dir, session_id):
+                return
+        except OSError as error:
+            trouble = error.strerror or str(error)
+        publish([log("warn", f"RESUME_SESSION: the session {session_id} cannot be found: {trouble}", kind="session")])
 
     def vitals(
         self, publish: Publish, exceeded: Callable[[int, int], None]

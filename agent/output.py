@@ -13,10 +13,9 @@ well, so everything goes through the directory's descriptor and follows no link.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -50,9 +49,10 @@ class Output:
         while lines:
             lines = lines[os.write(self._transcript, lines) :]
 
-    def write_result(self, fields: Mapping[str, Any]) -> None:
+    def write_result(self, result: bytes) -> None:
+        """`result`: JSON, redacted already."""
         with self.whole("result.json") as write:
-            write(msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n")
+            write(msgspec.json.format(result, indent=2) + b"\n")
 
     def whole(self, name: str) -> AbstractContextManager[Write]:
         """A file that appears under its name when the block has ended well, and not at all otherwise."""

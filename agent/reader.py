@@ -41,12 +41,14 @@ async def read_stdout(
     heard: Callable[[], None],
     refused: Callable[[], None],
     limits: Limits,
+    transcribe: Callable[[bytes], None] | None = None,
 ) -> None:
     """Every line through the redactor and the transcript to `publish`, until the end of the pipe.
 
     Args:
         heard: called for every read; it feeds the idle limit.
         refused: called when the API has refused the credentials often enough not to wait for more.
+        transcribe: takes the redacted lines of each read; it must not raise.
 
     Raises whatever a bug raises; the lines of that read which had no turn yet are published raw before.
 
@@ -54,19 +56,29 @@ async def read_stdout(
     """
     watch = RefusalWatch(limits.refused_credentials)
 
+    redacted: list[bytes] = []
+
     def digest(line: Line) -> list[Event]:
         if isinstance(line, Oversize):
             return transcript.oversize(line)
         line = redactor.json(line)
+        if transcribe is not None:
+            redacted.append(line)
         if watch.feed(line):
             refused()
         return transcript.feed(line)
 
+    def take(lines: Sequence[Line]) -> None:
+        _publish(lines, digest, publish)
+        if transcribe is not None and redacted:
+            transcribe(b"\n".join([*redacted, b""]))
+            redacted.clear()
+
     while chunk := await pipe.receive_some(limits.read_bytes):
         heard()
-        _publish(framer.feed(bytes(chunk)), digest, publish)
+        take(framer.feed(bytes(chunk)))
     rest = framer.end()
-    _publish(rest, digest, publish)
+    take(rest)
     if rest:
         publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
 

@@ -128,8 +128,8 @@ class Reporter:
         signal: str | None,
         changes: Mapping[str, Any] | None,
         survivors: Sequence[Mapping[str, Any]],
-    ) -> None:
-        """ERROR unless all went well, the last STATUS, COMPLETE."""
+    ) -> Mapping[str, Any]:
+        """ERROR unless all went well, the last STATUS, COMPLETE; returns what COMPLETE says, without its `stream`."""
         failed = outcome.exit != 0
         batch: list[Event] = []
         if failed:
@@ -150,6 +150,7 @@ class Reporter:
         self.outcome = outcome
         if outcome.code == "internal":
             self._console.say("error", outcome.details)
+        return fields
 
     def heartbeat(self) -> bytes:
         """A HEARTBEAT of this moment, ready to send."""

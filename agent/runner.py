@@ -69,7 +69,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
         journal, journal_fault = _open_journal(config, envelope, redactor, console)
         stack.callback(close_journal, journal)
-        work = LocalWork(config, private, redactor)
+        work = LocalWork(config, private, redactor, envelope.run_id)
         reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
         health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
         stack.callback(health.remove)
@@ -227,7 +227,7 @@ async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link)
     outcome = reporter.outcome
     if outcome is None:
         outcome = verdict(None, None, cause)
-        reporter.complete(outcome, signal=None, changes=None, survivors=())
+        work.conclude(reporter.complete(outcome, signal=None, changes=None, survivors=()), reporter.publish)
     else:
         reporter.fault(cause)
     if link.sender is not None:
@@ -243,7 +243,9 @@ def _leave(work: LocalWork, reporter: Reporter, console: Console, resources: con
         work.emergency_sweep()
         if reporter.outcome is None:
             cancelled = verdict(None, None, causes.by_signal(number))
-            reporter.complete(cancelled, signal=signal.Signals(number).name, changes=None, survivors=())
+            name = signal.Signals(number).name
+            fields = reporter.complete(cancelled, signal=name, changes=None, survivors=())
+            work.conclude(fields, reporter.publish)
         if reporter.outcome is not None:
             code = reporter.finish(reporter.outcome)
         console.close(within=0.2)

@@ -266,8 +266,7 @@ class Supervisor:
                 self._output.expire_in(self._limits.drain)
                 cloned = self._cloned
                 if cloned is not None:
-                    hasty = self._signals > 0 or self._cause_is(CauseKind.REQUEST)
-                    self._harvest.expire_in(self._limits.harvest_after_signal if hasty else self._limits.harvest)
+                    self._harvest.expire_in(self._harvest_limit())
                     self._start(self._harvest, "harvest", lambda: work.harvest(cloned, reporter.run, reporter.publish))
             case Phase.REPORTING:
                 self._report()
@@ -323,15 +322,22 @@ class Supervisor:
             stderr_tail=run.stderr_tail if run else "",
         )
         number = machine.cause.signal if machine.cause else None
-        self._reporter.complete(
+        fields = self._reporter.complete(
             machine.outcome,
             signal=signal.Signals(number).name if number else None,
             changes=self._changes,
             survivors=swept.fields(),
         )
+        self._work.conclude(fields, self._reporter.publish)
         self._link.expire_in(self._flush_limit())
         if self._link_began is None:
             self._start_link(gate=None)
+
+    def _harvest_limit(self) -> float:
+        limits = self._limits
+        if self._signals or self._cause_is(CauseKind.REQUEST):
+            return limits.harvest_after_signal
+        return limits.harvest if self._config.push_branch is None else limits.push
 
     def _flush_limit(self) -> float:
         limits = self._limits

@@ -152,6 +152,11 @@ def uuid(value: str) -> str:
     return value.lower()
 
 
+def session(value: str) -> str:
+    """A session's ID, or `auto` for the newest one that is there."""
+    return "auto" if value == "auto" else uuid(value)
+
+
 def ref(value: str) -> str:
     """A branch, tag or commit, as `git check-ref-format` has it."""
     if value.startswith(("-", "/", ".")) or value.endswith(("/", ".")) or _NOT_IN_REF.search(value):

@@ -120,7 +120,8 @@ VARIABLES: tuple[Variable, ...] = (
         _own("CLAUDE_ENV", values.environment, "CI: 1",
              "`KEY: VALUE` lines (or with a literal `\\n` between them) for claude's environment; every value is "
              "redacted from all output", text=True),
-        _own("RESUME_SESSION", values.uuid, _UUID, "Session of an earlier run to go on with"),
+        _own("RESUME_SESSION", values.session, _UUID,
+             "Session of an earlier run to go on with; `auto`: the newest one in OUTPUT_DIR, or else a new one"),
         _own("TRUST_REPO", values.boolean, "1",
              "1: the repository's own hooks, settings and MCP servers work", default="0"),
         _own("CLAUDE_BIN", values.program, "/opt/claude/bin/claude", "The CLI: a name or an absolute path",

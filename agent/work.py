@@ -98,6 +98,10 @@ class Work(Protocol):
         """
         ...
 
+    def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
+        """Save COMPLETE's fields. Quick, and never raises."""
+        ...
+
     def vitals(
         self, publish: Publish, exceeded: Callable[[int, int], None]
     ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:

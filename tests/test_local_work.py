@@ -57,7 +57,7 @@ class Published:
 
 
 async def begin(config: Config, private, published: Published):
-    work = LocalWork(config, private, Redactor(config.secrets))
+    work = LocalWork(config, private, Redactor(config.secrets), "run-1")
     assert await work.check() == "2.1.330"
     return work, work.begin(Cloned(None), published)
 
@@ -141,7 +141,7 @@ def sample(**fields) -> Sample:
 
 async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, private, monkeypatch) -> None:
     config = configure(tmp_path, "ok")
-    work = LocalWork(config, private, Redactor({}))
+    work = LocalWork(config, private, Redactor({}), "run-1")
     low, full = 10 << 20, sample(memory=96, memory_limit=100, disk_free=1 << 40)
     samples = [sample(disk_free=1 << 40), sample(disk_free=low), sample(disk_free=low), full, full]
     monkeypatch.setattr(work._sampler, "sample", lambda: samples.pop(0) if samples else sample())
@@ -157,7 +157,7 @@ async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, private, monkeyp
 
 
 def test_heartbeat_has_the_latest_sample(tmp_path, private) -> None:
-    work = LocalWork(configure(tmp_path, "ok"), private, Redactor({}))
+    work = LocalWork(configure(tmp_path, "ok"), private, Redactor({}), "run-1")
     assert work.vital_signs() == {}
     work._sample = sample(memory=5, pids=2)
     assert work.vital_signs()["memory"] == 5

@@ -21,7 +21,7 @@ def test_files_appear_whole_and_for_others(tmp_path: Path) -> None:
             write(b"diff")
             assert not (output.directory / "changes.patch").exists()
         output.transcribe(b'{"type":"system"}\n')
-        output.write_result({"exitCode": 0, "reason": "succeeded"})
+        output.write_result(b'{"exitCode":0,"reason":"succeeded"}')
         with output.session(ID) as write:
             write(b"{}\n")
         output.close()

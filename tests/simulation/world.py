@@ -96,6 +96,9 @@ class World:
         self.harvested = True
         return {"base": cloned.head, "head": cloned.head, "files": 1, "insertions": 1, "deletions": 0}
 
+    def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
+        pass
+
     def vitals(
         self, publish: Publish, exceeded: Callable[[int, int], None]
     ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:
