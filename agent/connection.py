@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from agent.connection_lost import ConnectionLost, explain, is_library_error
 from agent.frames import text_frames
 from agent.limits import Limits
 
@@ -34,19 +35,7 @@ if TYPE_CHECKING:
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
 
 
-class ConnectionLost(Exception):
-    """The connection is over or never came up; try another. The message says why, for a person.
-
-    `refused` means that the server refused our credentials, `retry_after` that it asked for so many seconds.
-    """
-
-    def __init__(
-        self, message: str, *, refused: bool = False, retry_after: float | None = None, close_code: int | None = None
-    ) -> None:
-        super().__init__(message)
-        self.refused = refused
-        self.retry_after = retry_after
-        self.close_code = close_code
+__all__ = ["Connection", "ConnectionLost", "Endpoint", "OpenStream", "connect"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -239,10 +228,10 @@ async def connect(
                 await tap.aclose()
                 nursery.cancel_scope.cancel("the connection is over")
     except BaseExceptionGroup as group:
-        at_fault, rest = group.split(_library_error)
+        at_fault, rest = group.split(is_library_error)
         if rest is not None:
             raise rest from None
-        raise _explain(at_fault) from None
+        raise explain(at_fault) from None
 
 
 async def _open(
@@ -286,52 +275,3 @@ async def _handshake(nursery: trio.Nursery, tap: Tap, endpoint: Endpoint, limits
         max_message_size=limits.inbound_bytes,
         receive_buffer_size=limits.read_bytes,
     )
-
-
-def _library_error(error: BaseException) -> bool:
-    """Everything that opening or the library's reader task may raise at a network's or a server's fault."""
-    import h11
-    from trio_websocket import ConnectionClosed, HandshakeError
-    from wsproto.utilities import ProtocolError
-
-    kinds = (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionLost)
-    return isinstance(error, (*kinds, HandshakeError, ConnectionClosed, h11.ProtocolError, ProtocolError))
-
-
-def _explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
-    """One sentence for the first of these errors, and what it says about another attempt."""
-    from trio_websocket import ConnectionRejected
-
-    error = _root(group)
-    if isinstance(error, ConnectionLost):
-        return error
-    if isinstance(error, ConnectionRejected):
-        return _rejected(error.status_code, dict(error.headers or ()))
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectionLost(f"the server's certificate is not trusted ({error.verify_message}); see WS_CA_FILE")
-    if isinstance(error, ssl.SSLError):
-        return ConnectionLost(f"TLS failed ({error.reason or error})")
-    if isinstance(error, OSError):
-        return ConnectionLost(error.strerror or str(error) or type(error).__name__)
-    return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
-
-
-def _root(error: BaseException | None) -> BaseException | None:
-    """The first of a group, and what Trio's "it broke" and "all attempts failed" were about."""
-    while True:
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        elif isinstance(error, (OSError, trio.BrokenResourceError)) and error.__cause__ is not None:
-            error = error.__cause__
-        else:
-            return error
-
-
-def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
-    if status in (401, 403):
-        return ConnectionLost(f"the server refused the credentials (HTTP {status})", refused=True)
-    try:
-        retry_after = max(0.0, float(headers.get(b"retry-after", b"")))
-    except ValueError:
-        retry_after = None
-    return ConnectionLost(f"the server answered HTTP {status} instead of a WebSocket", retry_after=retry_after)
