@@ -18,7 +18,7 @@ _DISPENSABLE = ("vitals", "harvest", "sweep")
 
 def allowed_exits(run: Simulated) -> frozenset[int]:
     """The exit codes that COMPLETE may carry."""
-    if run.crash is not None:
+    if run.crash is not None and not any(phase is Phase.REPORTING for _, phase in run.phases):
         return frozenset({70})
     if "config" in run.chance.faults:
         return frozenset({78})

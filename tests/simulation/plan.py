@@ -46,7 +46,7 @@ def configuration(chance: Chance) -> Config:
         barrier_messages=rng.choice((1, 16, 64, 64, 64, 64)),
         line_bytes=rng.choice((16 * KIB, 64 * MIB)),
         backoff_max=rng.choice((1.0, 30.0)),
-        ack_silence=3.0,
+        ack_silence=15.0,  # more than the interval of heartbeats, each of which is acknowledged
         flush=rng.choice((5.0, 60.0)),
         watch_interval=0.5,
     )
