@@ -1,4 +1,4 @@
-"""python -m benchmarks.redaction: what redaction costs a line of claude's output, when nothing matches and when something does.
+"""python -m benchmarks.redaction: what redaction costs a line, with and without a match.
 
 The lines are a realistic mix: short messages, long results, and what tools print (the recorded transcripts, with
 source code as tool results between them). Times are CPU time, the best of several rounds.
