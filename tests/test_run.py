@@ -208,7 +208,7 @@ async def test_what_a_killed_agent_left_is_delivered_by_the_next_one(tmp_path: P
     runs = {message["runID"]: message for message in collector.messages if message["type"] == "COMPLETE"}
     assert [message["data"]["reason"] for message in runs.values()] == ["agent_lost", "success"]
     assert ran.code == 0
-    assert ran.unclean == []
+    assert list((ran.directory / "tmp/agent-journal").iterdir()) == []
 
 
 def test_digest_is_over_the_text_as_it_came() -> None:

@@ -56,7 +56,7 @@ class Ran:
     #: Survivors and zombies.
     left: list[str]
     directory: Path
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list, repr=False)
 
     @property
     def numbered(self) -> list[Message]:
@@ -92,7 +92,8 @@ class Ran:
     def unclean(self) -> list[str]:
         """What is still there of what should have gone with the run."""
         journal = self.directory / "tmp" / "agent-journal"
-        dirty = [str(path) for path in (self.directory / "tmp").iterdir() if path != journal]
+        # The real CLI leaves its own there.
+        dirty = [str(path) for path in (self.directory / "tmp").glob("agent-*") if path != journal]
         if journal.exists() and self.termination.get("undelivered") == 0:
             dirty += map(str, journal.iterdir())
         return dirty + self.left

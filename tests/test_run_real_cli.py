@@ -1,0 +1,195 @@
+"""The whole agent around the real claude CLI, against a mock of the Messages API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+import trio
+
+from tests.support.collector import Collector, collecting, in_phase, said
+from tests.support.mock_api import UNICODE, MockApi, Step
+from tests.support.real_cli import claude_cli
+from tests.support.run_agent import Ran, start_agent
+
+pytestmark = pytest.mark.cli
+
+#: What the CLI may take to end, with children that are deaf to it.
+GRACE = "5s"
+
+
+@pytest.fixture
+def api() -> Iterator[MockApi]:
+    with MockApi() as server:
+        yield server
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    async with collecting() as collector:
+        yield collector
+
+
+def options(api: MockApi, task: str) -> dict[str, str]:
+    # As root the CLI wants to be told that this is a sandbox; in a container the agent does.
+    return {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "TASK": task, "KILL_GRACE": GRACE,
+            "container": "tests"}  # fmt: skip
+
+
+async def run(directory: Path, collector: Collector, api: MockApi, task: str, **environ: str) -> Ran:
+    async with start_agent(directory, collector.url, **{**options(api, task), **environ}) as agent:
+        ran = await agent.ended(90)
+    return ran.agrees(collector)
+
+
+def came_to(ran: Ran) -> tuple[int, str]:
+    return ran.code, ran.complete["reason"]
+
+
+def of_kind(ran: Ran, kind: str) -> list[dict[str, Any]]:
+    return [data for data in ran.of_type("LOG") if data["metadata"].get("kind") == kind]
+
+
+async def test_a_text_reply(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:text Say hello.")
+    assert came_to(ran) == (0, "success")
+    result = ran.complete["result"]
+    assert result["text"] == "Hello from the mock."
+    assert result["cost"] > 0
+    assert result["session_id"]
+    assert "mock:text Say hello." in api.requests[0].prompts
+
+
+async def test_edits(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    """Without ALLOWED_TOOLS, as most users run it."""
+    task = 'mock:edit {"path": "file.txt", "old": "version", "new": "edition"}'
+    ran = await run(tmp_path, collector, api, task)
+    assert came_to(ran) == (0, "success")
+    assert (ran.directory / "workspace/file.txt").read_text() == "edition 0\n"
+    assert any(data["message"].startswith("Edit file.txt") for data in ran.of_type("LOG"))
+
+
+async def test_a_failing_tool(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:failing-tool")
+    assert came_to(ran) == (0, "success")
+    assert len(of_kind(ran, "tool_error")) == 1
+
+
+async def test_parallel_tools(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, 'mock:parallel {"path": "three.txt"}')
+    assert came_to(ran) == (0, "success")
+    assert (ran.directory / "workspace/three.txt").read_text() == "three"
+    assert {"one", "two"} <= {block["content"] for block in api.requests[-1].tool_results}
+
+
+async def test_a_denied_tool(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    script: list[Step] = [
+        {"tools": [["Write", {"file_path": "yes.txt", "content": "x"}], ["Bash", {"command": "touch no.txt"}]]},
+        {"text": "Done."},
+    ]
+    ran = await run(tmp_path, collector, api, f"mock:script {json.dumps(script)}", ALLOWED_TOOLS="Write")
+    assert came_to(ran) == (0, "success")
+    assert (ran.directory / "workspace/yes.txt").exists()
+    assert not (ran.directory / "workspace/no.txt").exists()
+    denials = ran.complete["result"]["permission_denials"]
+    assert [denial["tool_name"] for denial in denials] == ["Bash"]
+    assert "touch no.txt" in denials[0]["call"]
+
+
+async def test_max_turns(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:loop", MAX_TURNS="3")
+    assert came_to(ran) == (1, "max_turns")
+    assert ran.of_type("ERROR")[-1]["code"] == "max_turns"
+    assert len(api.requests) == 3
+
+
+async def test_wrong_credentials_fail_fast(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:unauthorized")
+    assert came_to(ran) == (77, "auth")
+    assert ran.seconds < 15
+
+
+async def test_an_overloaded_api(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:overloaded")
+    assert came_to(ran) == (0, "success")
+    assert [data["retry"]["attempt"] for data in ran.of_type("STATUS") if "retry" in data] == [1, 2]
+
+
+async def test_a_broken_api(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:broken", CLAUDE_ENV="CLAUDE_CODE_MAX_RETRIES: 1")
+    assert came_to(ran) == (75, "api_unavailable")
+
+
+async def test_a_stalled_stream_keeps_its_bill(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:stall", TIMEOUT="4s")
+    assert came_to(ran) == (124, "timeout")
+    assert ran.complete["result"]["cost"] is not None
+    assert ran.complete["result"]["session_id"]
+    assert ran.seconds < 8
+
+
+async def test_a_reply_of_a_megabyte(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:big")
+    assert came_to(ran) == (0, "success")
+    parts = [data["metadata"]["part"] for data in ran.of_type("LOG") if "part" in data["metadata"]]
+    first = "".join(part["text"] for part in parts if part["id"] == parts[0]["id"])
+    assert json.loads(first)["metadata"]["claude"]["message"]["content"][0]["text"] == "0123456789abcdef" * (1 << 16)
+
+
+async def test_unicode(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, "mock:unicode Grüße \N{GRINNING FACE} e\u0301 \u2028")
+    assert came_to(ran) == (0, "success")
+    assert ran.complete["result"]["text"] == UNICODE
+    assert any("Grüße \N{GRINNING FACE} e\u0301 \u2028" in text for text in api.requests[0].prompts)
+
+
+# --- nothing is left
+
+NOHUP = "nohup sh -c 'trap \"\" TERM INT HUP; sleep 300' > /dev/null 2>&1 & echo started"
+DEAF = "trap '' TERM INT HUP; echo deaf; sleep 300 & wait; sleep 300"
+
+
+def bash(command: str, *more: Step) -> str:
+    script: list[Step] = [{"tools": [["Bash", {"command": command, "timeout": 600_000}]]}, *more]
+    return f"mock:script {json.dumps(script)}"
+
+
+async def test_nothing_is_left_of_a_success(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    ran = await run(tmp_path, collector, api, bash(NOHUP, {"text": "Done."}))
+    assert came_to(ran) == (0, "success")
+    assert {survivor["name"] for survivor in ran.complete["survivors"]} == {"sh", "sleep"}
+
+
+@pytest.mark.parametrize("command", [NOHUP, DEAF], ids=["nohup", "deaf"])
+async def test_nothing_is_left_after_a_timeout(
+    tmp_path: Path, collector: Collector, api: MockApi, command: str
+) -> None:
+    ran = await run(tmp_path, collector, api, bash(command, {"text": "Still", "stall": True}), TIMEOUT="5s")
+    assert came_to(ran) == (124, "timeout")
+    assert ran.seconds < 5 + 5 + 4
+
+
+@pytest.mark.parametrize("command", [NOHUP, DEAF], ids=["nohup", "deaf"])
+async def test_nothing_is_left_after_sigterm(tmp_path: Path, collector: Collector, api: MockApi, command: str) -> None:
+    task = bash(command, {"text": "Still", "stall": True})
+    async with start_agent(tmp_path, collector.url, **options(api, task)) as agent:
+        await collector.until(said("Bash"), 60)
+        await trio.sleep(1)
+        agent.signal(SIGTERM)
+        ran = await agent.ended()
+    ran.agrees(collector, code=143, reason="cancelled")
+    assert ran.complete["result"] is not None, "the bill is kept"
+    assert ran.stopped_within is not None
+    assert ran.stopped_within < 8
+
+
+async def test_sigterm_before_the_first_reply(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    async with start_agent(tmp_path, collector.url, **options(api, "mock:silent")) as agent:
+        await collector.until(in_phase("RUNNING"), 60)
+        agent.signal(SIGTERM)
+        ran = await agent.ended()
+    ran.agrees(collector, code=143, reason="cancelled")
