@@ -7,57 +7,28 @@ searched by other code (tests/support/canaries.py).
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from tests.support.canaries import Canaries, Spy, canary, encodings, everything_written
+from tests.support.canaries import Canaries, encodings, everything_written
 from tests.support.collector import unused_port
 from tests.support.git_servers import http_server
-from tests.support.run_agent import Ran, origin, start_agent
-from tests.support.servers import Server, open_agent_serve
-
-PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(canary(f"pem{n}") for n in range(4)) + "\n-----END PRIVATE KEY-----\n"
-
-SECRETS = {
-    **{name: canary(name) for name in (
-        "GITHUB_TOKEN", "WS_TOKEN", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK",
-        "repository", "server", "proxy", "header", "telemetry", "env", "mcp env", "mcp header", "mcp url", "mcp option",
-    )},
-    "ANTHROPIC_API_KEY": "sk-ant-api03-" + canary("key"),
-    "odd": 'a"b\\c/d+é%20 {' + canary("odd") + "}",
-    "pem": PEM,
-}  # fmt: skip
-CANARIES = Canaries(SECRETS)
-
-MCP = {"mcpServers": {
-    "local": {"command": "server", "args": ["--api-key", SECRETS["mcp option"]],
-              "env": {"KEY": SECRETS["mcp env"], "PEM": PEM}},
-    "remote": {"type": "http", "url": f"https://example.com/?key={SECRETS['mcp url']}",
-               "headers": {"Authorization": f"Bearer {SECRETS['mcp header']}"}},
-}}  # fmt: skip
-
-#: Every variable that holds a secret; WS_SERVER and REPO_URL depend on the servers.
-ENVIRONMENT = {
-    **{name: value for name, value in SECRETS.items() if name.isupper()},
-    "ANTHROPIC_CUSTOM_HEADERS": f"X-Team: {SECRETS['header']}",
-    "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={SECRETS['telemetry']}",
-    "FTP_PROXY": "http://example.com",
-    "HTTPS_PROXY": f"http://user:{SECRETS['proxy']}@127.0.0.1:1",
-    "CLAUDE_ENV": f"NPM_TOKEN: {SECRETS['env']}\nODD: {SECRETS['odd']}",
-    "MCP_CONFIG": json.dumps(MCP),
-    "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "oidc",
-}
-#: Those that may stand in a file of their own.
-BY_FILE = ("GITHUB_TOKEN", "WS_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_ENV", "MCP_CONFIG")
+from tests.support.run_agent import origin
+from tests.support.spied_run import (
+    BY_FILE,
+    CANARIES,
+    ENVIRONMENT,
+    MCP,
+    SECRETS,
+    received,
+    receiver,
+    spied_run,
+    spying_git,
+    with_password,
+)
 
 
 def transcript(path: Path, without: str = "") -> str:
@@ -102,41 +73,6 @@ def as_files(directory: Path) -> dict[str, str | None]:
     return found | {"MCP_CONFIG": str(directory / "MCP_CONFIG"), "MCP_CONFIG_FILE": None}
 
 
-@asynccontextmanager
-async def receiver(directory: Path) -> AsyncIterator[Server]:
-    (directory / "receiver").mkdir()
-    async with open_agent_serve(directory / "receiver", env={"SERVE_TOKEN": SECRETS["WS_TOKEN"]}) as server:
-        yield server
-
-
-async def spied_run(directory: Path, url: str, script: Any, inject: str | None = None, **environ: str | None) -> Ran:
-    """A run with all the secrets. Whatever it says and writes while it runs is searched before this returns."""
-    spy = Spy(CANARIES, directory)
-    async with trio.open_nursery() as nursery:
-        variables: dict[str, Any] = {**ENVIRONMENT, **environ}
-        async with start_agent(directory, url, script, inject=inject, **variables) as agent:
-            await nursery.start(spy.watch)
-            ran = await agent.ended()
-        nursery.cancel_scope.cancel()
-    assert spy.looks > 3
-    assert any("-m agent" in command or "agent.__main__" in command for command in spy.commands)
-    assert spy.seen == set()
-    assert spy.open_to_others == set()
-    base = ran.directory
-    said = ran.stderr + (base / "termination-log").read_text() + everything_written(base / "tmp")
-    assert CANARIES.seen_in_lines(said) == set(), said
-    return ran
-
-
-def with_password(url: str) -> str:
-    return url.replace("//", f"//alice:{SECRETS['repository']}@")
-
-
-def received(server: Server) -> str:
-    """All that a server got and said of it."""
-    return everything_written(server.directory)
-
-
 @pytest.mark.parametrize("source", ["environment", "files"])
 async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -> None:
     """Everything at once: clone over HTTP with the token, all encodings in stdout and stderr, the result, COMPLETE."""
@@ -145,15 +81,17 @@ async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -
     repository = origin(tmp_path)
     async with receiver(tmp_path) as server:
         with http_server(tmp_path, ("alice", SECRETS["GITHUB_TOKEN"])) as git:
-            ran = await spied_run(
-                tmp_path,
-                f"{server.url}/?token={SECRETS['server']}",
-                script,
-                REPO_URL=with_password(git.url) + f"/{repository.name}",
-                TASK=f"Use {SECRETS['GITHUB_TOKEN']} and not " + "x" * 50 + SECRETS["env"],
-                LABELS=f"team={SECRETS['WS_TOKEN']}",
-                **files,
-            )
+            ran = (
+                await spied_run(
+                    tmp_path,
+                    f"{server.url}/?token={SECRETS['server']}",
+                    script,
+                    REPO_URL=with_password(git.url) + f"/{repository.name}",
+                    TASK=f"Use {SECRETS['GITHUB_TOKEN']} and not " + "x" * 50 + SECRETS["env"],
+                    LABELS=f"team={SECRETS['WS_TOKEN']}",
+                    **files,
+                )
+            ).clean()
         assert ran.code == 0, ran.stderr
         assert len(git.authorizations) > 1
         lines = server.lines()
@@ -167,9 +105,9 @@ async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -
 async def test_no_secret_is_in_the_journal_of_a_run_that_nobody_received(tmp_path: Path) -> None:
     script = transcript(tmp_path / "play.jsonl", without="repository")
     with unused_port() as port:
-        ran = await spied_run(
-            tmp_path, f"ws://127.0.0.1:{port}/?token={SECRETS['server']}", script, SERVER_REQUIRED="0"
-        )
+        ran = (
+            await spied_run(tmp_path, f"ws://127.0.0.1:{port}/?token={SECRETS['server']}", script, SERVER_REQUIRED="0")
+        ).clean()
     assert ran.code == 0, ran.stderr
     assert ran.termination["undelivered"] > 500
     journal = everything_written(ran.directory / "tmp" / "agent-journal")
@@ -180,7 +118,7 @@ async def test_no_secret_is_in_what_a_failed_clone_says(tmp_path: Path) -> None:
     async with receiver(tmp_path) as server:
         with http_server(tmp_path, ("alice", "another password")) as git:
             url = with_password(git.url) + "/absent.git"
-            ran = await spied_run(tmp_path, f"{server.url}/?token={SECRETS['server']}", "ok", REPO_URL=url)
+            ran = (await spied_run(tmp_path, f"{server.url}/?token={SECRETS['server']}", "ok", REPO_URL=url)).clean()
         assert ran.code == 77, ran.stderr
         assert CANARIES.seen_in_lines(received(server)) == set()
 
@@ -195,7 +133,7 @@ async def test_no_secret_is_in_what_a_bad_configuration_says(tmp_path: Path) -> 
         f"-{secret} {SECRETS['env']}",
     )  # fmt: skip
     async with receiver(tmp_path) as server:
-        ran = await spied_run(tmp_path, server.url, "ok", TASK=None, REPO_URL=f"ext::sh -c {secret}", **wrong)
+        ran = (await spied_run(tmp_path, server.url, "ok", TASK=None, REPO_URL=f"ext::sh -c {secret}", **wrong)).clean()
         assert ran.code == 78, ran.stderr
         assert "TIMEOUT" in ran.stderr
         assert json.loads(server.lines()[-1])["data"]["exitCode"] == 78
@@ -230,34 +168,20 @@ setattr(owner, {name!r}, fail)
 )  # fmt: skip
 async def test_no_secret_is_in_the_traceback_of_a_crash(tmp_path: Path, target: str) -> None:
     async with receiver(tmp_path) as server:
-        ran = await spied_run(tmp_path, server.url, "ok", failing(target))
+        ran = (await spied_run(tmp_path, server.url, "ok", failing(target))).clean()
         text = received(server)
     assert CANARIES.seen_in_lines(text) == set()
     told = ran.stderr + text
     assert "cannot use [redacted]" in told or "cannot use ***" in told or target.endswith("heartbeat"), told
 
 
-SPYING_GIT = """#!/bin/sh
-{ echo "ARGV $*"; env; } >> "$SPY_FILE"
-exec "$REAL_GIT" "$@"
-"""
-
-
 async def test_children_get_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     """What git and claude see of the agent's environment."""
-    from shutil import which
-
-    shown = tmp_path / "shown"
-    shown.mkdir()
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "git"
-    program.write_text(SPYING_GIT.replace("$SPY_FILE", str(shown / "git")).replace("$REAL_GIT", which("git") or "git"))
-    program.chmod(0o755)
+    path, shown = spying_git(tmp_path)
     script = [["read"], ["init"], ["text", "x"], ["bash", f"env > {shown}/claude"], ["result"]]
-    path = f"{program.parent}:{os.environ['PATH']}"
     async with receiver(tmp_path) as server:
         url = f"{server.url}/?token={SECRETS['server']}"
-        ran = await spied_run(tmp_path, url, script, PATH=path, SOMETHING_ELSE="x")
+        ran = (await spied_run(tmp_path, url, script, PATH=path, SOMETHING_ELSE="x")).clean()
     assert ran.code == 0, ran.stderr
     for_git, for_claude = ((shown / name).read_text() for name in ("git", "claude"))
     assert CANARIES.seen_in_lines(for_git) == {"proxy"}

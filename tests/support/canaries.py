@@ -104,7 +104,9 @@ class Canaries:
         return {
             self._names[index]
             for reading in readings(text)
-            for index, _, _ in self._pieces.find_matches_as_indexes(reading, overlapping=True)
+            for index, _, _ in self._pieces.find_matches_as_indexes(
+                reading.encode(errors="replace").decode(), overlapping=True
+            )
         }
 
     def seen_in_lines(self, text: str) -> set[str]:
@@ -136,17 +138,20 @@ class Spy:
 
     def _file(self, path: Path) -> None:
         relative = path.relative_to(self._tmp).parts
-        ours = relative and (relative[0].startswith("agent-") or "journal" in relative[0])
-        if ours and relative[0] != "agent-health" and stat.S_IMODE(path.lstat().st_mode) & 0o077:
+        # The health file is meant for everybody, and says nothing.
+        ours = bool(relative) and relative[0].startswith("agent-") and not relative[0].startswith("agent-health")
+        if ours and stat.S_IMODE(path.lstat().st_mode) & 0o077:
             self.open_to_others.add(str(path))
         if path.is_file() and relative[0] in ("agent-health", "agent-journal"):
             self.texts.add(path.read_text(errors="replace"))
 
     @property
-    def seen(self) -> set[str]:
-        return self._canaries.seen("\n".join(self.commands)) | set().union(
-            *map(self._canaries.seen_in_lines, self.texts)
-        )
+    def seen_in_commands(self) -> set[str]:
+        return self._canaries.seen("\n".join(self.commands))
+
+    @property
+    def seen_in_files(self) -> set[str]:
+        return set().union(*map(self._canaries.seen_in_lines, self.texts))
 
     async def watch(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
