@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 
 import trio
@@ -46,7 +47,9 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
     if isinstance(error, ssl.SSLError):
         return ConnectionLost(f"TLS failed ({getattr(error, 'reason', None) or error})")
     if isinstance(error, OSError):
-        return ConnectionLost(error.strerror or str(error) or type(error).__name__)
+        # Trio adds the address to the text, as Python would write it; a resolver's numbers are negative.
+        known = error.errno is not None and error.errno > 0
+        return ConnectionLost(os.strerror(error.errno) if known else error.strerror or str(error))
     return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
 
 

@@ -19,12 +19,14 @@ from agent.session import Listener
 
 
 async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener: Listener, gate: float | None) -> None:
-    """Send all of a dead run, marked as copies, and remove its directory once the server has it.
+    """Send all of a dead run and remove its directory once the server has it.
+
+    All is marked as a copy but a COMPLETE that was added just now: nobody can have sent that before.
 
     Cancelling: safe; what is not confirmed stays, and the lock is released.
     Raises ServerUnreachable, ServerRefused: only with a gate.
     """
-    sender = Sender(journal, endpoint, limits, listener, sent_before=journal.last_seq, rng=random.SystemRandom())
+    sender = Sender(journal, endpoint, limits, listener, sent_before=journal.sent_seq, rng=random.SystemRandom())
     try:
         await sender.run(gate)
     finally:
@@ -63,4 +65,5 @@ async def salvage(config: Config, endpoint: Endpoint, reporter: Reporter) -> Non
             continue
         count = journal.queued
         await deliver(journal, endpoint, config.limits, Listener(), None)
-        reporter.log("info", f"delivered {count} messages of the dead run {path.name}", kind="salvage")
+        damage = "".join(f"; {problem}" for problem in journal.problems)
+        reporter.log("info", f"delivered {count} messages of the dead run {path.name}{damage}", kind="salvage")
