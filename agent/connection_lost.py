@@ -48,8 +48,8 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
         return ConnectionLost(f"TLS failed ({getattr(error, 'reason', None) or error})")
     if isinstance(error, OSError):
         # Trio adds the address to the text, as Python would write it; a resolver's numbers are negative.
-        known = error.errno is not None and error.errno > 0
-        return ConnectionLost(os.strerror(error.errno) if known else error.strerror or str(error))
+        known = error.errno if error.errno and error.errno > 0 else None
+        return ConnectionLost(os.strerror(known) if known else error.strerror or str(error))
     return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
 
 
