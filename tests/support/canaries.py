@@ -138,8 +138,8 @@ class Spy:
 
     def _file(self, path: Path) -> None:
         relative = path.relative_to(self._tmp).parts
-        # The health file is meant for everybody, and says nothing.
-        ours = bool(relative) and relative[0].startswith("agent-") and not relative[0].startswith("agent-health")
+        # What lies in a directory that is closed to others is out of their reach. The health file is for everybody.
+        ours = len(relative) == 1 and relative[0].startswith("agent-") and not relative[0].startswith("agent-health")
         if ours and stat.S_IMODE(path.lstat().st_mode) & 0o077:
             self.open_to_others.add(str(path))
         if path.is_file() and relative[0] in ("agent-health", "agent-journal"):
