@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from agent.gaps import Change, Gap, Record, compact, mend, parse, position
+from agent.gaps import Change, Gap, Record, compact, mend, parse, position, whole
 from agent.segments import Segment
 from agent.segmentstore import SegmentStore
 from agent.totals import Totals
@@ -230,6 +230,9 @@ class Backlog:
             content = b""
             trouble = error.strerror or str(error)
         first, last = segment.first, segment.last
+        if segment.is_intact(content) and (intact := whole(content, first, last)) is not None:
+            self.store.hold(segment, intact)
+            return intact
         found = parse(content, self._run_id, first, last)
         change = mend(found, first, last, segment.keepers, max(0, segment.size - len(content)), self._mark)
         if len(change.records) == len(found.records):

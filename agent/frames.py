@@ -7,6 +7,7 @@ TLS (docs/performance.md). Handshake, ping, pong, close and everything inbound s
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from collections.abc import Callable, Iterable
@@ -19,15 +20,15 @@ def _mask_in_python(data: bytes, key: bytes) -> bytes:
     return (int.from_bytes(data, "little") ^ int.from_bytes(repeated[:size], "little")).to_bytes(size, "little")
 
 
+@functools.cache
 def _fastest_mask() -> Callable[[bytes, bytes], bytes]:
+    """Looked for at the first frame and not before: the import takes 12 ms, and the start is long enough."""
     try:
         from websockets.speedups import apply_mask
     except ImportError:
         return _mask_in_python
     return apply_mask
 
-
-_mask = _fastest_mask()
 
 #: FIN and opcode 1: a whole text message in one frame.
 _TEXT = 0x81
@@ -37,6 +38,7 @@ _MASKED = 0x80
 
 def text_frames(messages: Iterable[bytes]) -> bytes:
     """The frames of so many UTF-8 messages, one frame a message, each with a masking key of its own."""
+    mask = _fastest_mask()
     parts: list[bytes] = []
     for message in messages:
         size = len(message)
@@ -47,5 +49,5 @@ def text_frames(messages: Iterable[bytes]) -> bytes:
         else:
             header = struct.pack("!BBQ", _TEXT, _MASKED | 127, size)
         key = os.urandom(4)
-        parts += (header, key, _mask(message, key))
+        parts += (header, key, mask(message, key))
     return b"".join(parts)

@@ -9,6 +9,9 @@ import msgspec
 #: HTTP statuses that say "not with these credentials".
 REFUSED: Final = frozenset({401, 403})
 
+#: Bytes. A retry has some 250, and its error is a word.
+_LONGEST: Final = 4096
+
 
 class _Retry(msgspec.Struct):
     type: str = ""
@@ -32,8 +35,8 @@ class RefusalWatch:
 
     def feed(self, line: bytes) -> bool:
         """True at the line that makes it certain."""
-        # Few lines are retries: all others cost one search.
-        if b'"api_retry"' not in line:
+        # Few lines are retries, and none of them is long: others cost one search at most.
+        if len(line) > _LONGEST or b'"api_retry"' not in line:
             return False
         try:
             retry = _decode(line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Callable
 
 from agent.gaps import Record
@@ -18,6 +19,7 @@ class Segment:
     """Covers the numbers `first` to `last`. Plain attributes: append is the hot path."""
 
     __slots__ = (
+        "_checksum",
         "_directory",
         "_file",
         "filed",
@@ -49,6 +51,8 @@ class Segment:
         self.filed = False
         self._directory = directory
         self._file: int | None = None
+        #: Of all its lines, while it is only appended to; None where it is not known.
+        self._checksum: int | None = 0
 
     @classmethod
     def existing(cls, directory: RunDirectory, first: int, size: int, last: int | None) -> Segment:
@@ -57,6 +61,7 @@ class Segment:
         self.size = self.stored = size
         self.records = None
         self.filed = True
+        self._checksum = None
         self.last = sys.maxsize if last is None else last
         return self
 
@@ -66,6 +71,8 @@ class Segment:
         self.records.extend(records)
         self.last = records[-1].seq
         self.size += len(block)
+        if self._checksum is not None:
+            self._checksum = zlib.crc32(block, self._checksum)
         if store and self._directory is not None and self.stored + len(block) == self.size:
             if self._file is None:
                 self._file = self._directory.open_segment(self.first)
@@ -86,12 +93,17 @@ class Segment:
         before = self.size
         self.seal()
         self.records = records
+        self._checksum = None
         self.size = sum(record.size for record in records)
         self.stored = 0
         self.keepers = {record.seq: record for record in records if is_kept(record.seq)}
         there = {record.seq for record in records}
         self.progress = [seq for seq in self.progress if seq in there]
         return self.size - before
+
+    def is_intact(self, content: bytes) -> bool:
+        """Whether this is what was appended, byte for byte."""
+        return self._checksum is not None and zlib.crc32(content) == self._checksum
 
     def content(self) -> bytes:
         """Its lines. Raises OSError."""

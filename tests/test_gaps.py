@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent import events
 from agent.events import Envelope
-from agent.gaps import Gap, Record, compact, gap_of, mend, parse, position
+from agent.gaps import Gap, Record, compact, gap_of, mend, parse, position, whole
 
 ENVELOPE = Envelope("c1", "R1")
 TIME = "2026-01-01T00:00:00.000Z"
@@ -134,6 +134,13 @@ def test_a_real_marker_in_the_file_covers():
     content = lines([record(1), mark(Gap(2, 5, 10, "x")), record(6)])
     change = mend(parse(content, "R1", 1, 6), 1, 6, {}, 0, mark)
     assert change.opened == []
+
+
+def test_a_file_that_is_whole_reads_as_it_was_written():
+    status = Record(3, ENVELOPE.message("STATUS", events.status("running", "é").data, 3, TIME), "STATUS")
+    records = [record(2), status, record(4)]
+    assert whole(lines(records), 2, 4) == parse(lines(records), "R1", 2, 4).records == records
+    assert whole(lines(records), 2, 5) is None
 
 
 def test_position_is_behind_the_number():

@@ -36,6 +36,19 @@ def test_what_is_appended_is_on_the_disk_and_can_be_released(directory):
     assert directory.segments() == {}
 
 
+def test_a_changed_byte_is_noticed(directory):
+    segment = Segment(directory, 1)
+    segment.append(*batch(1, 2), store=True)
+    segment.append(*batch(3), store=True)
+    content = segment.content()
+    assert segment.is_intact(content)
+    assert not segment.is_intact(content.replace(b"2", b"7"))
+    assert not segment.is_intact(content[:-1])
+    segment.replace(segment.records, lambda seq: False)
+    assert not segment.is_intact(content)  # not known any more
+    assert not Segment.existing(directory, 1, len(content), 3).is_intact(content)
+
+
 def test_what_the_disk_refuses_stays_in_memory_and_is_stored_later(directory, monkeypatch):
     segment = Segment(directory, 1)
     first, second, third = batch(1), batch(2), batch(3)
