@@ -74,13 +74,12 @@ async def read_stdout(
             transcribe(b"\n".join([*redacted, b""]))
             redacted.clear()
 
-    while chunk := await pipe.receive_some(limits.read_bytes):
-        heard()
-        take(framer.feed(bytes(chunk)))
-    rest = framer.end()
-    take(rest)
-    if rest:
-        publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
+    def finish(rest: Sequence[Line]) -> None:
+        take(rest)
+        if rest:
+            publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
+
+    await _follow(pipe, framer, take, finish, heard, limits)
 
 
 async def read_stderr(
@@ -103,10 +102,10 @@ async def read_stderr(
         tail.extend(texts)
         return [log("warn", text, source="stderr") for text in texts]
 
-    while chunk := await pipe.receive_some(limits.read_bytes):
-        heard()
-        _publish(framer.feed(bytes(chunk)), digest, publish)
-    _publish(framer.end(), digest, publish)
+    def take(lines: Sequence[Line]) -> None:
+        _publish(lines, digest, publish)
+
+    await _follow(pipe, framer, take, take, heard, limits)
 
 
 async def drain_raw(
@@ -121,10 +120,33 @@ async def drain_raw(
 
     Cancelling: safe; what was read is published.
     """
-    while chunk := await pipe.receive_some(limits.read_bytes):
-        heard()
-        publish(list(map(_raw, framer.feed(bytes(chunk)))))
-    publish(list(map(_raw, framer.end())))
+
+    def take(lines: Sequence[Line]) -> None:
+        publish(list(map(_raw, lines)))
+
+    await _follow(pipe, framer, take, take, heard, limits)
+
+
+async def _follow(
+    pipe: trio.abc.ReceiveStream,
+    framer: LineFramer,
+    take: Callable[[Sequence[Line]], None],
+    finish: Callable[[Sequence[Line]], None],
+    heard: Callable[[], None],
+    limits: Limits,
+) -> None:
+    """`take` the lines of each read, and `finish` with what no newline ended: at the end of the pipe or of our time.
+
+    Cancelling: safe; it ends the wait for a pipe that a process which outlives claude holds open.
+    """
+    try:
+        while chunk := await pipe.receive_some(limits.read_bytes):
+            heard()
+            take(framer.feed(bytes(chunk)))
+    except trio.Cancelled:
+        finish(framer.end())
+        raise
+    finish(framer.end())
 
 
 def _publish(lines: Sequence[Line], digest: Callable[[Line], list[Event]], publish: Publish) -> None:
