@@ -67,7 +67,7 @@ class Journal:
         self._redact = options["redact"]
         self._now = options["now"]
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
-        self._store = SegmentStore(directory, self._segment_bytes, options.get("keep"))
+        self._store = SegmentStore(directory, self._segment_bytes, options.get("keep"), limits.record_bytes)
         self._totals = Totals()
         self._backlog = Backlog(
             self._store, self._totals, envelope.run_id, self._mark, limit=self._limit, memory=memory

@@ -106,6 +106,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the container's memory, for a journal on tmpfs, which is memory.
     tmpfs_share: float = 0.05
 
+    # --- recording
+    #: Of what claude and git wrote, and as much again of the journal: ten times a long run.
+    record_bytes: int = 512 * MIB
+
     # --- stop
     #: SIGINT gives a result with cost and usage within 0.2 s, 1.4 s with a deaf child.
     interrupt_grace: float = 2.0

@@ -24,6 +24,7 @@ from agent.lines import LineFramer
 from agent.output import Output
 from agent.private import PrivateDirectory
 from agent.process import Launch, Patience
+from agent.recording import Recording
 from agent.redaction import Redactor
 from agent.sampler import MemoryGuard, Sample, Sampler, sample_forever
 from agent.summary import Summary
@@ -45,6 +46,7 @@ class LocalClaude:
         redactor: Redactor,
         launch: Launch,
         transcribe: Callable[[bytes], None] | None = None,
+        recording: Recording | None = None,
     ) -> None:
         limits = config.limits
         self.activity = Activity()
@@ -59,8 +61,10 @@ class LocalClaude:
         self._framer = LineFramer(limits.line_bytes)
         self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
         self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
-        self._stdout, self._stdout_end = reader.open_output_pipe(limits.pipe_bytes)
-        self._stderr, self._stderr_end = reader.open_output_pipe(limits.pipe_bytes)
+        stdout, self._stdout_end = reader.open_output_pipe(limits.pipe_bytes)
+        stderr, self._stderr_end = reader.open_output_pipe(limits.pipe_bytes)
+        self._stdout = stdout if recording is None else recording.tap(stdout, "stdout")
+        self._stderr = stderr if recording is None else recording.tap(stderr, "stderr")
 
     @property
     def summary(self) -> Summary:
@@ -130,7 +134,14 @@ class LocalClaude:
 class LocalWork:
     """Real git, real claude (work.Work)."""
 
-    def __init__(self, config: Config, private: PrivateDirectory, redactor: Redactor, run_id: str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        private: PrivateDirectory,
+        redactor: Redactor,
+        run_id: str,
+        recording: Recording | None = None,
+    ) -> None:
         self._git = git.prepare(config, private)
         self._environment = claude.environment(config, private.path, self._git.child_environment)
         self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
@@ -139,6 +150,7 @@ class LocalWork:
             config = msgspec.structs.replace(config, resume_session=resumed)
         self.session_id = config.resume_session or str(uuid4())
         self._run_id = run_id
+        self._recording = recording
         self._output: Output | None = None
         self._config = config
         self._limits = config.limits
@@ -149,7 +161,7 @@ class LocalWork:
         self._oom_kills = 0
         self._program = ""
         self._patience = Patience()
-        self._hidden = (config.journal_dir, *config.secret_files)
+        self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
 
     async def check(self) -> str:
         version = await claude.check_cli(self._config)
@@ -159,7 +171,8 @@ class LocalWork:
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
         self._patience = patience
         self._open_output(publish)
-        return await clone.clone(self._config, self._git, publish, patience)
+        told = publish if self._recording is None else self._recording.tee(publish)
+        return await clone.clone(self._config, self._git, told, patience)
 
     def begin(self, cloned: Cloned, publish: Publish) -> LocalClaude:
         config, private = self._config, self._private
@@ -177,7 +190,9 @@ class LocalWork:
             self._restore_session(config.resume_session, publish)
         self._oom_kills = self._sampler.sample().oom_kills or 0
         transcribe = self._transcriber(self._output, publish) if self._output else None
-        return LocalClaude(config, argv, self._environment, private.path, self._redactor, launch, transcribe)
+        return LocalClaude(
+            config, argv, self._environment, private.path, self._redactor, launch, transcribe, self._recording
+        )
 
     async def sweep(self) -> Swept:
         swept = await descendants.sweep(self._limits.sweep)

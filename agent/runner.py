@@ -25,6 +25,7 @@ from agent.journal import Journal
 from agent.limits import MIB
 from agent.local_work import LocalWork
 from agent.private import private_directory
+from agent.recording import Recording
 from agent.redaction import Redactor
 from agent.reporter import Reporter
 from agent.reporting import termination_message, write_termination_message
@@ -67,10 +68,14 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         _harden(console)
         private = stack.enter_context(private_directory())
         envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
-        journal, journal_fault = _open_journal(config, envelope, redactor, console)
+        recording, record_fault = _open_recording(config, envelope, redactor, console)
+        keep = recording.journal if recording else None
+        journal, journal_fault = _open_journal(config, envelope, redactor, console, keep)
         stack.callback(close_journal, journal)
-        work = LocalWork(config, private, redactor, envelope.run_id)
+        work = LocalWork(config, private, redactor, envelope.run_id, recording)
         reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
+        if recording is not None:
+            stack.callback(lambda: recording.close(reporter.outcome))
         health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
         stack.callback(health.remove)
         link = Link(config, envelope, journal, reporter)
@@ -82,8 +87,9 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
             listen=signals.listen,
             write_health=lambda: health.write(reporter.health()),
             emergency_exit=partial(_leave, work, reporter, console, stack),
-            fault=fault or journal_fault,
+            fault=fault or journal_fault or record_fault,
             salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
+            observe=recording.observe if recording else None,
         )
         link.supervisor = supervisor
         for warning in config.warnings:
@@ -172,13 +178,27 @@ def _harden(console: Console) -> None:
             console.say("warn", f"{step.__name__} is not possible here: {error.strerror}")
 
 
-def _open_journal(
+def _open_recording(
     config: Config, envelope: Envelope, redactor: Redactor, console: Console
+) -> tuple[Recording | None, Cause | None]:
+    """The recording, if one is wanted, and what stands against the run if it cannot be had."""
+    if config.record_dir is None:
+        return None, None
+    complain = partial(console.say, "warn")
+    try:
+        return Recording(config.record_dir, envelope.run_id, config, redactor, complain), None
+    except OSError as error:
+        trouble = f"RECORD_DIR: {config.record_dir} cannot be written ({error.strerror})"
+        return None, _configuration_fault((f"{trouble}; for example /record, writable by this user",))
+
+
+def _open_journal(
+    config: Config, envelope: Envelope, redactor: Redactor, console: Console, keep: Path | None
 ) -> tuple[Journal, Cause | None]:
     """The journal, and what stands against the run if the one that was asked for cannot be had."""
     make = partial(
         Journal.open, envelope=envelope, limits=config.limits, message_limit=config.message_limit,
-        redact=redactor.json, now=time.time,
+        redact=redactor.json, now=time.time, keep=keep,
     )  # fmt: skip
     try:
         return make(config.journal_dir, limit=_journal_limit(config)), None

@@ -20,7 +20,9 @@ from agent.segments import Segment
 class SegmentStore:
     """At least one segment: the last is the active one, which is appended to."""
 
-    def __init__(self, directory: RunDirectory | None, segment_bytes: int, keep: Path | None) -> None:
+    def __init__(
+        self, directory: RunDirectory | None, segment_bytes: int, keep: Path | None, keep_bytes: int = 0
+    ) -> None:
         self.segments = [Segment(directory, 1)]
         #: Bytes held, in memory and on the disk.
         self.size = 0
@@ -31,6 +33,7 @@ class SegmentStore:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._keep = keep
+        self._keep_bytes = keep_bytes
         #: Those with their records in memory.
         self._resident = list(self.segments)
         self._reading: Segment | None = None
@@ -154,7 +157,9 @@ class SegmentStore:
     def _free(self, segment: Segment) -> None:
         if self._keep is not None:
             try:
-                _write(self._keep / f"{segment.first:020d}.ndjson", segment.content())
+                self._keep_bytes -= segment.size
+                if self._keep_bytes >= 0:
+                    _write(self._keep / f"{segment.first:020d}.ndjson", segment.content())
             except OSError as error:
                 self.problems.append(f"segment {segment.first} is not kept: {error}")
         self.discard(segment)
