@@ -131,11 +131,16 @@ class Result(Struct, frozen=True, kw_only=True):
 class Changes(Struct, frozen=True, kw_only=True):
     """What the run changed against the cloned commit."""
 
-    base: str
-    head: str | None = None
+    base: Annotated[str | None, Meta(description="the cloned commit; null when the repository was empty")]
+    head: Annotated[str | None, Meta(description="claude's HEAD")] = None
     files: Count | UnsetType = UNSET
     insertions: Count | UnsetType = UNSET
     deletions: Count | UnsetType = UNSET
+    commits: Annotated[int, Meta(ge=0, description="of head, that base does not have")] | UnsetType = UNSET
+    untracked: Annotated[int, Meta(ge=0, description="files new to git and not ignored")] | UnsetType = UNSET
+    branch: Annotated[str, Meta(description="what PUSH_BRANCH made")] | UnsetType = UNSET
+    commit: Annotated[str, Meta(description="its last commit")] | UnsetType = UNSET
+    compareURL: Annotated[str, Meta(description="at GitHub")] | UnsetType = UNSET
 
 
 class Survivor(Struct, frozen=True, kw_only=True):
