@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         directory = _directory(argv)
         config = _configuration(os.environ, dotenv=Path.cwd() / ".env")
-        return trio.run(Flush(config, _endpoint(config)).run, directory)
+        return trio.run(Flush(config).run, directory)
     except AgentError as error:
         print(f"agent flush: {error}", file=sys.stderr)
         return int(error.exit)
@@ -68,20 +68,15 @@ def _configuration(environ: Mapping[str, str], *, dotenv: Path) -> Config:
     return config
 
 
-def _endpoint(config: Config) -> Endpoint:
-    try:
-        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-        return Endpoint.parse(config.ws_server or "", token=config.ws_token, ca_file=ca_file)
-    except OSError as error:
-        raise ConfigError([f"WS_CA_FILE: no certificates can be read from it ({error})"]) from None
-
-
 class Flush:
     """Delivers dead runs to one server, one after the other."""
 
-    def __init__(self, config: Config, endpoint: Endpoint) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._endpoint = endpoint
+        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+        self._endpoint = Endpoint.parse(
+            config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint
+        )
         self._redact = Redactor(config.secrets).text
         #: Why the server takes nothing: the next run would only wait for it again.
         self._trouble = ""

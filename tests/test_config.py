@@ -316,3 +316,14 @@ def test_secrets_of_urls_and_structures_are_in_no_text(secret):
     config, found = examine(environ, in_container=True)
     assert found
     assert not [text for text in (*found, *config.warnings) if secret in text]
+
+
+def test_a_ca_file_without_a_certificate_is_a_problem_before_anything_starts(tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_text("no certificate\n")
+    given = {"REPO_URL": "https://example.com/x", "TASK": "t", "WS_SERVER": "wss://x", "WS_CA_FILE": str(path)}
+    config, problems = examine(given, in_container=False)
+    assert [problem.split(";")[0] for problem in problems] == [
+        "WS_CA_FILE: the file holds no certificate that can be read (PEM)"
+    ]
+    assert config.ws_ca_file is None

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 import trio
 
-from agent import flush as command
 from agent.config import examine
 from agent.flush import Flush, main
 from agent.limits import Limits
@@ -30,7 +29,7 @@ def environment(monkeypatch, tmp_path_factory) -> None:
 def prepared(url: str, *, limits: Limits | None = None, **environ: str) -> Flush:
     config, _ = examine({"WS_SERVER": url, **environ}, dotenv=None, in_container=False)
     config = msgspec.structs.replace(config, limits=limits or config.limits)
-    return Flush(config, command._endpoint(config))
+    return Flush(config)
 
 
 async def flushed(directory, url: str, **environ: str) -> int:
@@ -172,7 +171,7 @@ def test_help(capsys) -> None:
         ({"WS_SERVER": "none"}, "WS_SERVER: is none"),
         ({"WS_SERVER": "https://x"}, "WS_SERVER: "),
         ({"WS_SERVER": "wss://x", "WS_CA_FILE": "/nowhere"}, "WS_CA_FILE: the file does not exist"),
-        ({"WS_SERVER": "wss://x", "WS_CA_FILE": "HERE/empty.pem"}, "WS_CA_FILE: no certificates"),
+        ({"WS_SERVER": "wss://x", "WS_CA_FILE": "HERE/empty.pem"}, "WS_CA_FILE: the file holds no certificate"),
         ({"WS_SERVER": "wss://x", "SERVER_WAIT": "soon"}, "SERVER_WAIT: "),
     ],
 )
