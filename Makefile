@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 N ?= 2000
 
 .PHONY: help demo test run lint setup tools coverage soak simulate bench bench-short profile audit \
-        image image-test docker-run k8s-test lock clean
+        image image-test docker-run manifests k8s-test lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -65,6 +65,9 @@ docker-run: image ## the job that .env describes, in a hardened container
 	  --security-opt no-new-privileges --pids-limit 512 --memory 2g --add-host host.docker.internal:host-gateway \
 	  claude-code-wrapper
 
+manifests: setup ## what checks deploy/kubernetes against the schemas of Kubernetes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/manifests.lock
+
 k8s-test: setup image ## the Job on a real node: KUBECTL is how to reach it, LOAD how to load an image archive
 	@eval "$$(tools/container_engine.sh)" && export DOCKER && tools/k8s_test.sh
 
@@ -74,8 +77,9 @@ audit: setup ## known vulnerabilities of the pinned dependencies (needs the netw
 
 lock: setup ## pin the dependencies anew, with hashes
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-header --extra fast -o requirements/agent.lock pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-header --extra fast -o requirements/dev.lock pyproject.toml requirements/dev.in
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra fast -o requirements/agent.lock pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra fast -o requirements/dev.lock pyproject.toml requirements/dev.in
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header -o requirements/manifests.lock requirements/manifests.in
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist
