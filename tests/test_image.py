@@ -218,7 +218,7 @@ def test_claude_reaches_nothing_of_the_agent(place: Yard, network: str, options:
     probe = (
         "cd /proc; for p in [0-9]*; do read n <$p/comm; test $n = agent || continue;"
         " echo agent; cat $p/environ; cat $p/mem; ls $p/fd; kill -9 $p; done >/workspace/probe 2>&1;"
-        " ls /journal >>/workspace/probe 2>&1; echo x >>/journal/x; wc -l /journal/*/* >>/workspace/probe 2>&1"
+        " ls /journal >>/workspace/probe 2>&1; { echo x >/journal/x; wc -l /journal/*/*; } >>/workspace/probe 2>&1"
     )
     script = [["read"], ["init"], ["bash", probe], ["escape", 3], ["text", "Done."], ["result"]]
     run = place.agent(script, *options, receiver=receiver)
