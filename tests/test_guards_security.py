@@ -67,6 +67,10 @@ def seen_in(path: Path) -> set[str]:
     return CANARIES.seen_in_lines(path.read_text(errors="replace"))
 
 
+def loot_of(found: Found) -> set[str]:
+    return CANARIES.plain((found.workspace / "loot").read_text())
+
+
 GUARDS = {
     "the journal and the wire are redacted": Guard(
         "import agent.redaction as r; r.Redactor.json = lambda self, data: data",
@@ -128,7 +132,7 @@ GUARDS = {
     "the Landlock domain keeps claude from the environment of others": Guard(
         "import agent.child as c; make = c._launcher\n"
         "c._launcher = lambda *args: [each for each in make(*args) if each != '--isolate']",
-        lambda found: "WS_TOKEN" in seen_in(found.workspace / "loot"),
+        lambda found: "WS_TOKEN" in loot_of(found),
         LOOT,
     ),
 }  # fmt: skip
@@ -157,7 +161,7 @@ async def test_with_all_guards_there_is_none(tmp_path: Path, script: Sequence[Se
     assert found.spied.clean().code == 0, found.spied.ran.stderr
     assert CANARIES.seen_in_lines(found.received) == set()
     if script is LOOT:
-        loot = seen_in(found.workspace / "loot")
+        loot = loot_of(found)
         assert "ANTHROPIC_API_KEY" in loot, "it searched"
         assert loot & {"WS_TOKEN", "GITHUB_TOKEN", "server", "repository"} == set()
 

@@ -109,6 +109,10 @@ class Canaries:
             )
         }
 
+    def plain(self, text: str) -> set[str]:
+        """Names of those that stand in a text as they are; for what is too much to be read in every way."""
+        return {name for name, value in self.values.items() if value in text}
+
     def seen_in_lines(self, text: str) -> set[str]:
         """The same for many lines, each read by itself: of NDJSON, and of logs."""
         return set().union(*map(self.seen, set(text.splitlines())), self.seen(text[:100_000]))

@@ -54,8 +54,8 @@ for pid in ancestors:
     attempt(f"memory {pid}", lambda: memory(pid))
     attempt(f"descriptors {pid}", lambda: [os.readlink(name) for name in glob.glob(f"/proc/{pid}/fd/*")] or 1 / 0)
 def is_agent(pid):
-    arguments = read(f"/proc/{pid}/cmdline").split("\0")[1:3]
-    return arguments == ["-m", "agent"] or "agent.__main__" in arguments[-1]
+    program, *arguments = read(f"/proc/{pid}/cmdline").split("\0")[:3]
+    return "python" in program and (arguments == ["-m", "agent"] or "agent.__main__" in arguments[-1])
 def tell():
     with open("loot", "w") as file:
         file.write("\n".join(map(json.dumps, found.items())))
