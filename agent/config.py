@@ -123,7 +123,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def stop_budget(self) -> float:
         """From a SIGTERM to the agent's end at the latest, seconds."""
         limits = self.limits
-        return self.kill_grace + limits.drain + limits.harvest_after_signal + limits.flush_after_signal
+        return self.kill_grace + max(limits.drain, limits.harvest_after_signal) + limits.flush_after_signal
 
 
 def load(environ: Mapping[str, str], *, dotenv: Path | None = None, in_container: bool) -> Config:

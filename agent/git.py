@@ -155,34 +155,37 @@ async def run_git(
     status = ExitStatus(code=0)
     out, out_write = os.pipe2(os.O_CLOEXEC)
     err, err_write = os.pipe2(os.O_CLOEXEC)
-    async with trio.open_nursery() as readers:
+    try:
+        async with trio.open_nursery() as readers:
 
-        def deliver(chunk: bytes) -> None:
-            nonlocal failure
+            def deliver(chunk: bytes) -> None:
+                nonlocal failure
+                try:
+                    (on_stdout or stdout.extend)(chunk)
+                except OSError as e:  # plainly, not in the nursery's group
+                    failure = failure or e
+                    readers.cancel_scope.cancel("the output cannot be taken")
+
+            readers.start_soon(_read, out, deliver, limits.read_bytes)
+            readers.start_soon(_read, err, on_stderr, limits.read_bytes)
             try:
-                (on_stdout or stdout.extend)(chunk)
-            except OSError as e:  # plainly, not in the nursery's group
-                failure = failure or e
-                readers.cancel_scope.cancel("the output cannot be taken")
-
-        readers.start_soon(_read, out, deliver, limits.read_bytes)
-        readers.start_soon(_read, err, on_stderr, limits.read_bytes)
-        try:
-            status = await process.run(
-                ["git", *arguments],
-                env=environment,
-                cwd=cwd,
-                stdin=stdin,
-                stdout=out_write,
-                stderr=err_write,
-                stop=[(signal.SIGTERM, limits.git_grace)],
-                patience=patience,
-                launch=launch,
-            )
-        except (OSError, AgentError) as e:
-            failure = e
-        # A descendant that outlives git (ssh, a helper) may hold the pipes.
-        readers.cancel_scope.deadline = trio.current_time() + limits.drain
+                status = await process.run(
+                    ["git", *arguments],
+                    env=environment,
+                    cwd=cwd,
+                    stdin=stdin,
+                    stdout=out_write,
+                    stderr=err_write,
+                    stop=[(signal.SIGTERM, limits.git_grace)],
+                    patience=patience,
+                    launch=launch,
+                )
+            except (OSError, AgentError) as e:
+                failure = e
+            # A descendant that outlives git (ssh, a helper) may hold the pipes.
+            readers.cancel_scope.deadline = trio.current_time() + limits.drain
+    except* trio.Cancelled:
+        pass  # is raised below, plainly
     if failure is not None:
         raise failure
     await trio.lowlevel.checkpoint_if_cancelled()

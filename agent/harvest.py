@@ -95,8 +95,8 @@ class Harvest:
             self._publish([events.error(message, code=code, details=details)])
 
     def _warn(self, message: str, details: str = "") -> None:
-        more = {"details": details} if details else {}
-        self._publish([events.log("warn", message, source="agent", kind="harvest", **more)])
+        more: dict[str, Any] = {"details": details} if details else {}
+        self._publish([events.log("warn", message, kind="harvest", **more)])
 
     async def _write(self, snapshot: Snapshot, changes: Changes, output: Output) -> None:
         search = _Search(self._redactor)
@@ -124,7 +124,7 @@ class Harvest:
         if self._redactor.bytes(bytes(patch)) != patch:
             self._warn("the patch holds a secret, which is masked in the stream: it will not apply")
         try:
-            content = {"text": patch.decode()}
+            content: dict[str, Any] = {"text": patch.decode()}
         except UnicodeDecodeError:
             content = {"text": base64.b64encode(patch).decode(), "encoding": "base64"}
         self._publish([events.log("info", f"the changes of {changes.files} files", kind="patch", **content)])

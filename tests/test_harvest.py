@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.git_servers import git
-from tests.support.run_agent import origin, run_agent, start_agent
+import pytest
+
+from tests.support.collector import collecting
+from tests.support.git_servers import git, http_server
+from tests.support.run_agent import KEY, origin, run_agent, start_agent
+from tests.support.servers import open_agent_serve
 
 EDIT = [["read"], ["init"], ["write", "file.txt", "edited by claude\n"], ["text", "Edited."]]
 
@@ -62,3 +68,115 @@ async def test_failed_clone_still_has_its_result(tmp_path: Path) -> None:
     ran = await run_agent(tmp_path, "none", REPO_URL="/nowhere.git", OUTPUT_DIR=str(output))
     assert (ran.code, result(output)["exitCode"]) == (66, 66)
     assert "changes" not in result(output)
+
+
+async def test_push_of_a_run(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        ran = await run_agent(
+            tmp_path,
+            collector.url,
+            [*EDIT, ["result"]],
+            PUSH_BRANCH="claude/{run}",
+            OUTPUT_DIR=str(tmp_path / "output"),
+        )
+    changes = ran.agrees(collector, code=0).complete["changes"]
+    assert changes["branch"] == "claude/" + ran.messages[0]["runID"].lower()
+    assert git(origin(tmp_path), "rev-parse", changes["branch"]) == changes["commit"]
+    assert git(origin(tmp_path), "show", f"{changes['branch']}:file.txt") == "edited by claude"
+
+
+async def test_refused_push_is_an_error_and_the_exit_stays_the_task_s(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    hook = origin(tmp_path) / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
+    hook.chmod(0o755)
+    async with collecting() as collector:
+        ran = await run_agent(
+            tmp_path, collector.url, [*EDIT, ["result"]], PUSH_BRANCH="claude/x", OUTPUT_DIR=str(output)
+        )
+        ran.messages = collector.messages
+    assert (ran.code, ran.complete["exitCode"], ran.complete["reason"]) == (0, 0, "success")
+    (error,) = ran.of_type("ERROR")
+    assert error["code"] == "push"
+    assert "protected" in error["details"]
+    assert "branch" not in ran.complete["changes"]
+    assert fresh_with(tmp_path, output / "changes.patch") == "edited by claude\n"
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_patch_through_the_stream(binary: bool, tmp_path: Path) -> None:
+    """Without any volume: in parts through the journal, and a file beside what `agent serve --store` keeps."""
+    store = tmp_path / "store"
+    script = [["read"], ["init"], ["write", "file.txt", "edited by claude\n"], ["bash", "seq 100000 > big"], ["result"]]
+    if binary:
+        script.insert(2, ["bash", "printf '\\351\\n' > latin"])
+    async with open_agent_serve(tmp_path, "--store", str(store)) as server:
+        ran = await run_agent(tmp_path, server.url, script, STREAM_PATCH="1")
+        ran.settled()
+        server.stop()
+    (patch,) = store.rglob("*.patch")
+    assert fresh_with(tmp_path, patch) == "edited by claude\n"
+    assert (tmp_path / "fresh" / "big").read_text().endswith("\n99999\n100000\n")
+    assert (tmp_path / "fresh" / "latin").exists() is binary
+
+
+async def test_secret_in_the_changes(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    script = [["read"], ["init"], ["write", "key.txt", KEY + "\n"], ["result"]]
+    async with collecting() as collector:
+        ran = await run_agent(tmp_path, collector.url, script, OUTPUT_DIR=str(output), STREAM_PATCH="1")
+    ran.agrees(collector, code=0)  # which looks for the secret
+    assert "the changes hold a secret" in ran.stderr
+    assert "masked in the stream: it will not apply" in ran.stderr
+    assert KEY in (output / "changes.patch").read_text()
+    assert KEY not in (output / "transcript.jsonl").read_text() + (output / "result.json").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+async def test_full_output_directory_costs_warnings(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(output)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no mounting here")
+    try:
+        (output / "ballast").write_bytes(bytes(8 << 10))
+        ran = await run_agent(
+            tmp_path, "none", [["read"], ["init"], ["write", "f", "x" * 100_000], ["result"]], OUTPUT_DIR=str(output)
+        )
+        left = sorted(path.name for path in output.iterdir())
+    finally:
+        subprocess.run(["umount", str(output)], check=True)
+    ran.settled()
+    assert ran.code == 0
+    assert "OUTPUT_DIR: the changes: No space left on device" in ran.stderr
+    assert ran.stderr.count("the transcript ends here") == 1
+    assert "changes.patch" not in left
+
+
+async def test_output_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = await run_agent(tmp_path, "none", OUTPUT_DIR=str(tmp_path / "file" / "output"))
+    ran.settled()
+    assert ran.code == 0
+    assert "cannot be written: Not a directory" in ran.stderr
+
+
+async def test_what_is_known_when_the_time_is_over(tmp_path: Path) -> None:
+    """A signal leaves a second: a server that does not answer costs the push and nothing else."""
+    output = tmp_path / "output"
+    repository = origin(tmp_path)
+    with http_server(repository.parent) as server:
+        async with collecting() as collector, start_agent(
+            tmp_path, collector.url, [*EDIT, ["hang"]], OUTPUT_DIR=str(output), PUSH_BRANCH="claude/x",
+            REPO_URL=f"{server.url}/{repository.name}",
+        ) as agent:  # fmt: skip
+            await agent.until_stderr("Edited.")
+            server.faults.append("stall")
+            agent.signal(signal.SIGTERM)
+            ran = await agent.ended()
+            ran.messages = collector.messages
+    assert (ran.code, ran.complete["changes"]["files"]) == (143, 1)
+    assert "PUSH_BRANCH: not done in the time that was left" in [error["error"] for error in ran.of_type("ERROR")]
+    assert fresh_with(tmp_path, output / "changes.patch") == "edited by claude\n"

@@ -1,0 +1,70 @@
+"""A session goes on where it stood: the real CLI is stopped in mid-run, and a run in a fresh container resumes it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.mock_api import MockApi, Step
+from tests.support.real_cli import claude_cli
+from tests.support.run_agent import run_agent, start_agent
+
+pytestmark = pytest.mark.cli
+
+BEGIN: list[Step] = [
+    {"text": "I begin.", "tools": [["Bash", {"command": "echo half done > part.txt", "description": "x"}]]},
+    {"text": "I think about the rest", "stall": True},
+]
+
+
+@pytest.mark.parametrize("how", ["auto", "by name"])
+async def test_stopped_run_is_resumed(how: str, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    cli = str(claude_cli())
+    with MockApi(script=BEGIN) as api:
+        options = {"CLAUDE_BIN": cli, "ANTHROPIC_BASE_URL": api.url, "OUTPUT_DIR": str(output), "KILL_GRACE": "5s",
+                   "PERMISSION_MODE": "bypassPermissions", "IS_SANDBOX": "1"}  # fmt: skip
+        async with start_agent(
+            tmp_path / "one",
+            "none",
+            TASK="Count the beans",
+            RESUME_SESSION="auto" if how == "auto" else None,
+            **options,
+        ) as agent:
+            with trio.fail_after(30):
+                while len(api.requests) < 2:
+                    await trio.sleep(0.05)
+            agent.signal(signal.SIGTERM)
+            first = await agent.ended()
+        assert first.code == 143
+        told = json.loads((output / "result.json").read_text())
+        session = told["sessionID"]
+        assert told["changes"]["untracked"] == 1
+        assert [path.stem for path in (output / "session").iterdir()] == [session]
+
+    with MockApi(script=[{"text": "All of it."}]) as api:
+        options["ANTHROPIC_BASE_URL"] = api.url
+        second = await run_agent(
+            tmp_path / "two", "none", TASK="Go on", RESUME_SESSION="auto" if how == "auto" else session, **options
+        )
+    assert second.code == 0, second.stderr
+    request = api.requests[0]
+    assert "Count the beans" in request.text
+    assert "half done > part.txt" in request.text
+    assert "Go on" in request.prompts[-1]
+    assert json.loads((output / "result.json").read_text())["sessionID"] == session
+
+
+async def test_session_that_is_nowhere(tmp_path: Path) -> None:
+    with MockApi() as api:
+        ran = await run_agent(
+            tmp_path, "none", CLAUDE_BIN=str(claude_cli()), ANTHROPIC_BASE_URL=api.url, OUTPUT_DIR=str(tmp_path / "o"),
+            RESUME_SESSION="5c21f7ed-0000-4000-8000-000000000001",
+        )  # fmt: skip
+    assert ran.code == 1
+    assert "cannot be found: it is neither in OUTPUT_DIR nor in the CLI's own directory" in ran.stderr
+    assert api.requests == []
