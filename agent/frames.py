@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 
 def _mask_in_python(data: bytes, key: bytes) -> bytes:
@@ -36,11 +36,12 @@ _TEXT = 0x81
 _MASKED = 0x80
 
 
-def text_frames(messages: Iterable[bytes]) -> bytes:
+def text_frames(messages: Sequence[bytes]) -> bytes:
     """The frames of so many UTF-8 messages, one frame a message, each with a masking key of its own."""
     mask = _fastest_mask()
     parts: list[bytes] = []
-    for message in messages:
+    keys = os.urandom(4 * len(messages))
+    for index, message in enumerate(messages):
         size = len(message)
         if size < 126:
             header = struct.pack("!BB", _TEXT, _MASKED | size)
@@ -48,6 +49,6 @@ def text_frames(messages: Iterable[bytes]) -> bytes:
             header = struct.pack("!BBH", _TEXT, _MASKED | 126, size)
         else:
             header = struct.pack("!BBQ", _TEXT, _MASKED | 127, size)
-        key = os.urandom(4)
+        key = keys[4 * index : 4 * index + 4]
         parts += (header, key, mask(message, key))
     return b"".join(parts)

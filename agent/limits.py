@@ -58,6 +58,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     backoff_max: float = 30.0
     #: A server may ask for more patience than the back-off's, within reason.
     retry_after_max: float = 60.0
+    #: A PONG overtakes the first ack of a server that queues or stores first; later than this none comes.
+    ack_grace: float = 1.0
     #: No ack for this long while PONGs come: the server has stopped acknowledging, back to level 0.
     ack_silence: float = 30.0
     #: Inbound messages are small commands and acks.

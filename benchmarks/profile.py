@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import corpus, peers
 from benchmarks.run import Case, environment, sink
 
-_PY_SPY = "0.4.0"
+_PY_SPY = "0.4.3"
 _SHOWN = 30
 
 

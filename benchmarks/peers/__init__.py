@@ -73,6 +73,8 @@ def install(directory: Path, key: str, requirements: list[str]) -> None:
         check=True,
         timeout=600,
     )
+    # It adds a hook to every import, and no program here needs it; an image has none.
+    subprocess.run([directory / "bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools"], check=True)
     mark.write_text(key)
 
 
