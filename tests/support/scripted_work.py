@@ -119,7 +119,7 @@ class ScriptedWork:
     def vital_signs(self) -> dict[str, Any]:
         return {"memory": 5}
 
-    def conclude(self, fields: dict[str, Any]) -> None:
+    def conclude(self, fields: dict[str, Any], publish: Publish) -> None:
         self.concluded = fields
 
     def emergency_sweep(self) -> None:
