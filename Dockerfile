@@ -71,7 +71,8 @@ ENV container=oci \
     LANG=C.UTF-8 \
     JOURNAL_DIR=/journal
 USER 1000:1000
-WORKDIR /home/claude
+# A `.env` is read from where the agent starts: claude can write none here, as it could in a home that outlives a run.
+WORKDIR /
 VOLUME ["/workspace", "/journal"]
 STOPSIGNAL SIGTERM
 # Looks every 10 s; the agent has no health file yet while it reads its configuration and asks claude for its version.

@@ -72,8 +72,9 @@ k8s-test: setup image ## the Job on a real node: KUBECTL is how to reach it, LOA
 	@eval "$$(tools/container_engine.sh)" && export DOCKER && tools/k8s_test.sh
 
 audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/python -m pip_audit --require-hashes --disable-pip -r requirements/agent.lock
+	@test -x .tools/audit/bin/python || $(PYTHON) -m venv .tools/audit
+	.tools/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.tools/audit/bin/python -m pip_audit --strict --require-hashes --disable-pip -r requirements/agent.lock
 
 lock: setup ## pin the dependencies anew, with hashes
 	$(BIN)/python -m pip install --quiet pip-tools

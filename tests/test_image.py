@@ -55,7 +55,7 @@ def test_what_the_image_says_of_itself(place: Yard) -> None:
     image = json.loads(docker("image", "inspect", IMAGE))[0]
     config = image["Config"]
     assert config["User"] == "1000:1000"
-    assert config["WorkingDir"] == "/home/claude"
+    assert config["WorkingDir"] == "/"
     assert config["Entrypoint"] == ["/usr/bin/tini", "-s", "--", "/usr/local/bin/agent"]
     assert set(config["Volumes"]) == {"/workspace", "/journal"}
     assert config["StopSignal"] == "SIGTERM"
