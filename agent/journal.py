@@ -236,6 +236,8 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the directory and release the lock; everything is confirmed, or of no interest any more."""
+        if self._directory is not None:
+            self._directory.disown()
         self._store.clear()
         if self._directory is not None:
             self._directory.remove()

@@ -12,8 +12,8 @@ class Pace:
     second, would otherwise be sent the same megabyte for ever. A PONG that does not come in time doubles the patience
     as well. Each prompt PONG takes a step back.
 
-    A server that has acknowledged once is expected to do so again: on its next connection a PONG often overtakes the
-    first ack, and would confirm what it has not stored.
+    Whether a server acknowledges shows only with its first ack, which a PONG overtakes: at first, and on each new
+    connection of a server that has acknowledged, PONGs confirm nothing until acks have been due for long enough.
     """
 
     _MOST = 9
@@ -22,8 +22,14 @@ class Pace:
         self._limits = limits
         self._narrowed = 0
         self._overdue = 0
-        #: Seconds, over all connections, since the last ack was due; None while PONGs confirm (level 0).
-        self.silence: float | None = None
+        #: For how many seconds, over all connections, an ack has been due; None while PONGs confirm (level 0).
+        self.silence: float | None = 0.0
+        #: Whether the server has ever acknowledged.
+        self.acked = False
+
+    @property
+    def silence_allowed(self) -> float:
+        return self._limits.ack_silence if self.acked else self._limits.ack_grace
 
     @property
     def window_bytes(self) -> int:

@@ -34,7 +34,7 @@ class Run(msgspec.Struct, frozen=True, rename={"container_id": "containerID", "r
 
 
 class RunDirectory:
-    """A locked directory. Every method may raise OSError, but for `close` and `remove`."""
+    """A locked directory. Every method may raise OSError, but for `close`, `disown` and `remove`."""
 
     def __init__(self, path: Path, run: Run, directory: int, lock: int) -> None:
         self.path = path
@@ -152,10 +152,15 @@ class RunDirectory:
         os.close(self._directory)
         os.close(self._lock)
 
+    def disown(self) -> None:
+        """Make it no run any more. First of all: a kill after it must not leave one that seems to have said nothing."""
+        with suppress(OSError):
+            os.unlink("run.json", dir_fd=self._directory)
+
     def remove(self) -> None:
         """Delete all that is the journal's, then the directory unless something else is in it, and release the lock."""
-        # run.json goes first: a kill in between must not leave a run that looks as if it had said nothing.
-        names = ["run.json", "run.json.new"]
+        self.disown()
+        names = ["run.json.new"]
         with suppress(OSError):
             names += [name for name in os.listdir(self._directory) if _SEGMENT.match(name)]  # noqa: PTH208
         for name in [*names, "lock"]:

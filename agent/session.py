@@ -190,15 +190,21 @@ class Session:
         self._pong(seq)
 
     async def _until_due(self) -> None:
-        """A PING is due after so many messages or bytes, so much time with anything unproved, or as a sign of life."""
-        limits = self._limits
-        with trio.move_on_after(limits.ping_interval):
+        """A PING is due after so many messages or bytes, so much time with anything unproved, or as a sign of life.
+
+        Also when the patience with a server that has not acknowledged ends: it is a PONG that then confirms.
+        """
+        limits, pace = self._limits, self._pace
+        wait = limits.ping_interval
+        if pace.silence is not None and self._ponged > self._journal.confirmed_seq:
+            wait = min(wait, max(0.0, pace.silence_allowed - pace.silence))
+        with trio.move_on_after(wait):
             while not self._in_flight:
                 await self._sent.wait()
             with trio.move_on_after(limits.barrier_delay):
                 while (
-                    len(self._in_flight) < min(limits.barrier_messages, self._pace.window_messages)
-                    and self._in_flight_bytes < self._pace.window_bytes // 4
+                    len(self._in_flight) < min(limits.barrier_messages, pace.window_messages)
+                    and self._in_flight_bytes < pace.window_bytes // 4
                     and not self._all_sent
                 ):
                     await self._sent.wait()
@@ -214,14 +220,16 @@ class Session:
         if not self.answered:
             self.answered = True
             self._tell.connected(True)
-        if silence > self._limits.ack_silence and self._ponged > self._journal.confirmed_seq:
+        if silence >= self._pace.silence_allowed and self._ponged > self._journal.confirmed_seq:
             self._pace.silence = None
-            self._tell.notice("warn", f"the server has stopped acknowledging for {silence:.0f} s; trusting its PONGs")
+            if self._pace.acked:
+                words = f"the server has stopped acknowledging for {silence:.0f} s; trusting its PONGs"
+                self._tell.notice("warn", words)
         if self._pace.silence is None:
             self._confirm(self._ponged)
 
     def _count_silence(self) -> float:
-        """For how long the server has not acknowledged what it took; 0 at level 0."""
+        """For how long an ack has been due; 0 at level 0."""
         now = trio.current_time()
         if self._pace.silence is not None and self._ponged > self._journal.confirmed_seq:
             self._pace.silence += now - self._listening_since
@@ -251,6 +259,7 @@ class Session:
             self._complain(f"the server sent a negative ack: {ack.seq}")
             return
         self._pace.silence = 0.0
+        self._pace.acked = True
         self._listening_since = trio.current_time()
         if ack.seq < self._journal.confirmed_seq:
             self._complain(f"the server's ack fell to {ack.seq} after {self._journal.confirmed_seq} was confirmed")

@@ -99,6 +99,7 @@ async def test_an_agent_killed_at_any_moment_is_delivered_by_flush(tmp_path, kil
                 await agent.ended()
             held = journalled(journal)
             status, said = await flush(journal, server.url)
+            print(f"run {number}: {len(held)} in the journal; {said.strip()}")
             assert status == 0, said
             assert not list(journal.glob("*/run.json")), said
             files = list((tmp_path / "received" / name).glob("*.ndjson"))

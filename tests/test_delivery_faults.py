@@ -30,6 +30,7 @@ LIMITS = msgspec.structs.replace(
     ping_deadline=0.5,
     barrier_delay=0.02,
     send=1.0,
+    ack_grace=0.05,
     window_bytes=64 * 1024,
 )
 #: Under these, something still gets through.

@@ -38,3 +38,10 @@ def test_prompt_pongs_take_it_all_back_and_slow_ones_do_not() -> None:
     for _ in range(3):
         pace.answered(0.01)
     assert (pace.window_bytes, pace.pong_within) == (LIMITS.window_bytes, LIMITS.ping_deadline)
+
+
+def test_a_server_that_has_acknowledged_is_given_more_time() -> None:
+    pace = Pace(LIMITS)
+    assert pace.silence_allowed == LIMITS.ack_grace
+    pace.acked = True
+    assert pace.silence_allowed == LIMITS.ack_silence
