@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from agent.config import Config
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector, collecting, in_phase, said
 from tests.support.memory_claude import MemoryClaude, deaf, working
 from tests.support.memory_run import Deliver, Finished, agree, whole_run
 from tests.support.run_agent import GRACE, Ran, start_agent
@@ -97,7 +97,8 @@ def ends_right(claude: Callable[[Config], MemoryClaude], seed: int, *steps: int)
         assert instrument.failure is None
         agree(finished)
         assert (finished.exit, finished.outcome.reason) in {(143, "cancelled"), (0, "success")}
-        assert ("claude" in finished.work.steps) <= ("sweep" in finished.work.steps)
+        assert finished.work.steps[-1] == "conclude"
+        assert "sweep" in finished.work.steps
         assert finished.seconds - (instrument.fired or 0.0) <= BUDGET
     except BaseException as error:
         error.add_note(f"SIGTERM at step {steps}, seed {seed}")
@@ -105,18 +106,19 @@ def ends_right(claude: Callable[[Config], MemoryClaude], seed: int, *steps: int)
     return finished.outcome.reason
 
 
-@pytest.mark.parametrize("claude", [working, deaf])
-def test_sigterm_at_every_step(claude: Callable[[Config], MemoryClaude]) -> None:
-    ended = [ends_right(claude, step, step) for step in range(1, length(claude) + 1)]
+@pytest.mark.parametrize(("claude", "every"), [(working, 1), (deaf, 4)])
+def test_sigterm_at_every_step(claude: Callable[[Config], MemoryClaude], every: int) -> None:
+    """A deaf claude differs in the stop alone, so every fourth step does."""
+    ended = [ends_right(claude, step, step) for step in range(1, length(claude) + 1, every)]
     assert {"cancelled", "success"} == set(ended), "the sweep did not reach from the beginning to the end"
-    assert ended.count("cancelled") > 50
+    assert ended.count("cancelled") > 50 // every
 
 
 @pytest.mark.parametrize("claude", [working, deaf])
 def test_two_sigterms_at_any_two_steps(claude: Callable[[Config], MemoryClaude]) -> None:
     last = length(claude) + 100  # a second signal may come in what the first one set off
     chance = random.Random(0)
-    pairs = chance.sample(list(itertools.combinations(range(1, last), 2)), 150)
+    pairs = chance.sample(list(itertools.combinations(range(1, last), 2)), 100)
     for seed, (first, second) in enumerate(pairs):
         ends_right(claude, seed, first, second)
 
@@ -133,33 +135,45 @@ SCRIPTS: dict[str, Any] = {
 }
 
 
+#: A random moment is one of these and some time: a busy machine stretches them all.
+LANDMARKS: dict[str, Any] = {
+    "the start": None,
+    "connecting": lambda message: True,
+    "cloning": in_phase("CLONING"),
+    "running": in_phase("RUNNING"),
+    "claude's first line": said("claude 2.1.330, claude-scripted"),
+    "the result": said("result: "),
+    "the sweep": in_phase("STOPPING"),
+    "the end": in_phase("REPORTING"),
+}
+
+
 async def one(directory: Path, seed: int) -> str:
     """One run with one signal, sometimes two, at a random moment; the reason for which it ended."""
     chance = random.Random(seed)
     name = chance.choice(list(SCRIPTS))
     number = chance.choice([SIGTERM, SIGINT])
-    moment = chance.uniform(0, 1.4)
+    landmark = chance.choice(list(LANDMARKS))
+    moment = chance.uniform(0, 0.3)
     again = chance.uniform(0, 1) if chance.random() < 0.2 else None
     directory.mkdir()
     try:
         async with collecting() as collector:
-            ran = await signalled(directory, collector.url, SCRIPTS[name], number, moment, again)
+            async with start_agent(directory, collector.url, SCRIPTS[name]) as agent:
+                while not agent.listens:  # before, it dies as any program does
+                    await trio.sleep(0.001)
+                if LANDMARKS[landmark] is not None:
+                    await collector.until(LANDMARKS[landmark], 60)
+                await trio.sleep(moment)
+                agent.signal(number)
+                if again is not None:
+                    await trio.sleep(again)
+                    agent.signal(SIGTERM)
+                ran = await agent.ended()
             return ended_right(ran, collector, number, again)
     except BaseException as error:
-        error.add_note(f"SIGNAL_SWEEP_SEED={seed}: {name}, {number.name} after {moment:.3f} s, then {again}")
+        error.add_note(f"SIGNAL_SWEEP_SEED={seed}: {name}, {number.name} {moment:.3f} s after {landmark}, then {again}")
         raise
-
-
-async def signalled(directory: Path, url: str, script: Any, number: Signals, moment: float, again: float | None) -> Ran:
-    async with start_agent(directory, url, script) as agent:
-        while not agent.listens:  # before, it dies as any program does
-            await trio.sleep(0.001)
-        await trio.sleep(moment)
-        agent.signal(number)
-        if again is not None:
-            await trio.sleep(again)
-            agent.signal(SIGTERM)
-        return await agent.ended()
 
 
 def ended_right(ran: Ran, collector: Collector, number: Signals, again: float | None) -> str:

@@ -162,6 +162,9 @@ class MemoryWork:
         await trio.sleep(0.01)
         return {"base": cloned.head, "head": cloned.head, "files": 0, "insertions": 0, "deletions": 0}
 
+    def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
+        self.steps.append("conclude")
+
     def vitals(
         self, publish: Publish, exceeded: Callable[[int, int], None]
     ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:

@@ -19,7 +19,7 @@ from agent.events import Envelope
 from agent.journal import Journal
 from agent.redaction import Redactor
 from agent.reporter import Reporter
-from agent.runner import Link, answer_for
+from agent.runner import Link
 from agent.supervisor import Supervisor
 from agent.verdict import Outcome
 from tests.support.memory_claude import MemoryClaude, MemoryWork, working
@@ -63,7 +63,10 @@ async def whole_run(
     reach: Callable[[Deliver], None] = lambda deliver: None,
     journal_dir: Path | None = None,
 ) -> Finished:
-    """One run. `reach` gets the function that delivers a stop signal, once the run listens."""
+    """One run; a bug in the supervisor is raised.
+
+    `reach` gets the function that delivers a stop signal, once the run listens.
+    """
     config = config or configuration()
     said: list[bytes] = []
     console = Console(write=said.append)
@@ -90,10 +93,7 @@ async def whole_run(
         supervisor = link.supervisor = Supervisor(
             config, work, reporter, link.sender, listen=listen, write_health=lambda: None, emergency_exit=leave
         )
-        try:
-            outcome = await supervisor.run()
-        except Exception as bug:
-            outcome = await answer_for(bug, work, reporter, link)
+        outcome = await supervisor.run()
         exit = reporter.finish(outcome)
         seconds = trio.current_time() - began
         await trio.testing.wait_all_tasks_blocked()  # the peer reads what is still under way

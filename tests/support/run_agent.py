@@ -114,6 +114,7 @@ class Ran:
         assert ("undelivered=" in self.last_line) == (self.termination["undelivered"] > 0), self
         assert self.unclean == [], self
         assert KEY not in self.stderr
+        assert reason == "internal" or "internal error in the supervisor" not in self.stderr, self
 
     def agrees(self, collector: Collector | None = None, *, code: int | None = None, reason: str | None = None) -> Ran:
         """Everything that tells of the end tells the same, and COMPLETE is the last of an unbroken row."""

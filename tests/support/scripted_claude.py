@@ -60,6 +60,17 @@ SCRIPTS = {
 }  # fmt: skip
 
 
+class Stdout:
+    """Without a buffer, which a signal's handler could not enter again."""
+
+    def write(self, data):
+        while data:
+            data = data[os.write(1, data) :]
+
+    def flush(self):
+        pass
+
+
 class Claude:
     def __init__(self):
         self.prompt = b""
@@ -69,7 +80,7 @@ class Claude:
                 self.session = value
         self.turns = 0
         self.attempts = 0
-        self.out = sys.stdout.buffer
+        self.out = Stdout()
 
     def perform(self, actions):
         for name, *arguments in actions:
