@@ -34,14 +34,14 @@ def open_journal(config: Config) -> tuple:
 def test_journal_on_the_disk(tmp_path) -> None:
     journal, fault, said = open_journal(config(tmp_path))
     assert (journal.path, fault, said) == (tmp_path / "agent-journal" / "RUN", None, "")
-    runner._close_journal(journal)
+    runner.close_journal(journal)
     assert not (tmp_path / "agent-journal" / "RUN").exists(), "nothing is undelivered, nothing stays"
 
 
 def test_undelivered_messages_stay(tmp_path) -> None:
     journal, _, _ = open_journal(config(tmp_path))
     journal.append([runner.events.log("info", "x")])
-    runner._close_journal(journal)
+    runner.close_journal(journal)
     assert (tmp_path / "agent-journal" / "RUN").exists()
 
 
