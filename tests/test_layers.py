@@ -22,7 +22,8 @@ LAYERS = {
     },
     "shared": {
         "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
-        "segments", "rundirectory", "connection", "connection_lost", "lifetime", "console", "private", "pulse", "launch",
+        "segments", "rundirectory", "connection", "connection_lost", "lifetime", "console", "private", "pulse",
+        "launch",
         "uncaught",
     },
     "pure": {

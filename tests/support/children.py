@@ -72,7 +72,7 @@ async def run_child(
 
 async def appears(path: Path, seconds: float = 20) -> None:
     with trio.fail_after(seconds):
-        while not path.exists():  # noqa: ASYNC240
+        while not path.exists():
             await trio.sleep(0.005)
 
 

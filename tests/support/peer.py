@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -61,10 +62,8 @@ class Peer:
             async with trio.open_nursery() as nursery:
                 request = await wrap_server_stream(nursery, stream)
                 ws = await request.accept()
-                try:
+                with contextlib.suppress(ConnectionClosed):
                     await self.serve(ws, number)
-                except ConnectionClosed:
-                    pass
                 self.close_reasons.append(ws.closed)
                 with trio.move_on_after(1):
                     await ws.aclose()
