@@ -89,6 +89,8 @@ async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -
                     REPO_URL=with_password(git.url) + f"/{repository.name}",
                     TASK=f"Use {SECRETS['GITHUB_TOKEN']} and not " + "x" * 50 + SECRETS["env"],
                     LABELS=f"team={SECRETS['WS_TOKEN']}",
+                    OUTPUT_DIR=str(tmp_path / "output"),
+                    RECORD_DIR=str(tmp_path / "record"),
                     **files,
                 )
             ).clean()
@@ -99,6 +101,9 @@ async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -
         assert json.loads(lines[-1])["type"] == "COMPLETE"
         assert CANARIES.seen_in_lines(received(server)) == set()
         assert all(json.loads(line) for line in lines)
+        handed_over = [everything_written(tmp_path / name) for name in ("output", "record")]
+        assert [text.count("[redacted]") > 500 for text in handed_over] == [True, True]
+        assert CANARIES.seen_in_lines("\n".join(handed_over)) == set()
         assert "[redacted]" in json.loads(lines[-1])["data"]["result"]["text"]
 
 
