@@ -68,8 +68,9 @@ docker-run: image ## the job that .env describes, in a hardened container
 manifests: setup ## what checks deploy/kubernetes against the schemas of Kubernetes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/manifests.lock
 
-k8s-test: setup image ## the Job on a real node: KUBECTL is how to reach it, LOAD how to load an image archive
-	@eval "$$(tools/container_engine.sh)" && export DOCKER && tools/k8s_test.sh
+k8s-test: manifests image ## the Job on a node: KUBECTL='kubectl ...', LOAD='command that takes an image archive'
+	@test -n "$(KUBECTL)" -a -n "$(LOAD)" || { echo "k8s-test: set KUBECTL and LOAD; see tests/test_kubernetes.py" >&2; exit 64; }
+	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) -m soak tests/test_kubernetes.py
 
 audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
 	@test -x .tools/audit/bin/python || $(PYTHON) -m venv .tools/audit
