@@ -49,7 +49,7 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 
 def one_line(text: str, limit: int = _LIMIT) -> str:
     """At most `limit` characters without line breaks, terminal sequences or other control characters."""
-    head = text[: limit + 1]
+    head = text[: limit + 1].replace("\n", " ")
     if head.isprintable() and "  " not in head:  # most are
         return _cut(head.strip(), limit)
     for enough in (limit + 40, 8 * limit):  # seldom do more than a few characters go
