@@ -27,7 +27,7 @@ def test_marks_of_a_container(environ) -> None:
 def open_journal(config: Config) -> tuple:
     said: list[bytes] = []
     console = Console(write=said.append)
-    journal, fault = runner._open_journal(config, ENVELOPE, Redactor({}), console)
+    journal, fault = runner._open_journal(config, ENVELOPE, Redactor({}), console, keep=None)
     return journal, fault, b"".join(said).decode()
 
 
