@@ -1,6 +1,8 @@
 import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -121,9 +123,12 @@ async def test_a_server_that_refuses_the_token(environ: dict[str, str], tmp_path
     assert (found.state, found.remedy) == ("fail", "check WS_TOKEN")
 
 
-async def test_a_ca_file_without_a_certificate(environ: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("nothing")
-    config, _ = configured(environ | {"WS_SERVER": "wss://localhost:1", "WS_CA_FILE": str(tmp_path / "ca.pem")})
+async def test_a_ca_file_that_went_away(environ: dict[str, str], tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    shutil.copy(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt", authority)
+    config, problems = configured(environ | {"WS_SERVER": "wss://localhost:1", "WS_CA_FILE": str(authority)})
+    assert problems == ()
+    authority.unlink()
     assert "WS_CA_FILE" in (await check.server(config)).message
 
 
