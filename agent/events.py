@@ -31,6 +31,8 @@ class Event(msgspec.Struct, frozen=True):
     message: str
     source: Source = "agent"
     keep: bool = False
+    #: The redactor has seen the line that `data` is made of: the journal looks only at the message.
+    redacted: bool = False
 
 
 def log(level: Level, message: str, *, source: Source = "agent", kind: str | None = None, **metadata: Any) -> Event:
@@ -46,8 +48,8 @@ def log(level: Level, message: str, *, source: Source = "agent", kind: str | Non
 def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
     """A LOG that carries one whole message of claude as `metadata.claude`.
 
-    `raw` must be valid UTF-8 and one JSON value: it is spliced in as it is, never encoded again. `debug` spares the
-    person who follows on stderr; claude's lines always go to the server, where it is `info`.
+    `raw` must be valid UTF-8, one JSON value, and redacted: it is spliced in as it is, never encoded again. `debug`
+    spares the person who follows on stderr; claude's lines always go to the server, where it is `info`.
     """
     data = b'{"level":"%s","message":%s,"metadata":{"source":"claude","kind":"%s","claude":%s}}' % (
         b"info" if level == "debug" else level.encode(),
@@ -55,7 +57,7 @@ def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
         kind.encode(),
         raw,
     )
-    return Event("LOG", data, level, message, "claude")
+    return Event("LOG", data, level, message, "claude", redacted=True)
 
 
 def status(status: str, message: str, *, keep: bool = True, level: Level = "info", **fields: Any) -> Event:

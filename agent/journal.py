@@ -113,6 +113,9 @@ class Journal:
             RuntimeError: something follows COMPLETE, which is a bug.
         """
         time = timestamp(self._now())
+        # A message is its line without terminal sequences, which may have cut a secret in two.
+        messages = "\n".join([event.message for event in events if event.redacted]).encode("utf-8", "surrogatepass")
+        harmless = self._redact(messages) is messages
         redact, tail, room, full = self._redact, self._tail, self._room, self._segment_bytes
         heads: dict[str, bytes] = {}
         batch: list[Record] = []
@@ -122,7 +125,7 @@ class Journal:
             if self.completed:
                 raise RuntimeError(f"{event.type} after COMPLETE: {event.message}")
             type = event.type
-            data = redact(event.data)
+            data = event.data if event.redacted and harmless else redact(event.data)
             if type == "COMPLETE" or len(data) > room:
                 self._write(batch, special)
                 batch, special, size = [], [], 0

@@ -39,6 +39,16 @@ def test_messages_are_numbered_stamped_and_read_back_byte_for_byte(tmp_path):
     assert on_disk == b"".join(record.message + b"\n" for record in records)
 
 
+def test_of_what_is_redacted_only_the_messages_are_searched(tmp_path):
+    journal = open_journal(tmp_path, redact=lambda data: data if b"hunter2" not in data else b'{"message":"***"}')
+    line = b'"hunter2"'  # as if the redactor had let it pass
+    journal.append([events.claude_log("info", "clean", "text", line), events.log("info", "hunter2")])
+    assert [b"hunter2" in record.message for record in journal.read(0, 10_000, 9)] == [True, False]
+    journal.append([events.claude_log("info", "is hunter2", "text", line), events.log("info", "other")])
+    assert [b"hunter2" in record.message for record in journal.read(2, 10_000, 9)] == [False, False]
+    journal.remove()
+
+
 def test_redaction_precedes_everything(tmp_path):
     journal = open_journal(tmp_path, redact=lambda data: data.replace(b"hunter2", b"***"))
     journal.append([events.log("info", "the password is hunter2")])
