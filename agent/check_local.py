@@ -12,7 +12,7 @@ import msgspec
 
 from agent import cgroup
 from agent.config import Config
-from agent.errors import CloneError
+from agent.errors import CloneError, ConfigError
 from agent.limits import MIB
 from agent.private import private_directory
 from agent.workspace import Workspace
@@ -62,8 +62,8 @@ def temporary(config: Config) -> Finding:
     try:
         with private_directory() as private:
             return Finding("temporary", "ok", f"{private.path.parent} may be written")
-    except OSError:
-        return Finding("temporary", "fail", "no directory for temporary files", "add --tmpfs /tmp, or set TMPDIR")
+    except (ConfigError, OSError) as error:
+        return Finding("temporary", "fail", str(error), "add --tmpfs /tmp, or set TMPDIR")
 
 
 def memory(config: Config) -> Finding:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agent.errors import ConfigError
+
 
 class PrivateDirectory:
     """A directory with mode 0700. Everything goes through its descriptor, so that swapping the path gains nothing."""
@@ -41,9 +43,14 @@ def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:
     """A new directory in `parent` (default: TMPDIR) that is gone when the block ends, whatever was put there.
 
     Raises:
+        ConfigError: there is no directory for temporary files at all.
         OSError: it cannot be created.
     """
-    path = Path(tempfile.mkdtemp(prefix="agent-", dir=parent)).absolute()
+    try:
+        path = Path(tempfile.mkdtemp(prefix="agent-", dir=parent)).absolute()
+    except FileNotFoundError:
+        missing = "TMPDIR: there is no directory for temporary files; with a read-only root add --tmpfs /tmp"
+        raise ConfigError([missing]) from None
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield PrivateDirectory(path, fd)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import ConfigError
 from agent.private import private_directory
 
 
@@ -78,4 +79,10 @@ def test_its_place_is_tmpdir(tmp_path, monkeypatch):
 
 def test_a_place_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), private_directory(tmp_path / "none"):
+        pass
+
+
+def test_no_directory_for_temporary_files_is_a_matter_of_configuration(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="TMPDIR"), private_directory():
         pass
