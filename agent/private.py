@@ -47,10 +47,11 @@ def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:
         OSError: it cannot be created.
     """
     try:
-        path = Path(tempfile.mkdtemp(prefix="agent-", dir=parent)).absolute()
+        parent = parent or Path(tempfile.gettempdir())
     except FileNotFoundError:
         missing = "TMPDIR: there is no directory for temporary files; with a read-only root add --tmpfs /tmp"
         raise ConfigError([missing]) from None
+    path = Path(tempfile.mkdtemp(prefix="agent-", dir=parent)).absolute()
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield PrivateDirectory(path, fd)

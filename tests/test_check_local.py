@@ -42,7 +42,8 @@ def test_places_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "nowhere")])
     found = check_local.temporary(configured(tmp_path))
     assert (found.state, "/tmp" in found.remedy) == ("fail", True)
 

@@ -83,6 +83,7 @@ def test_a_place_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_no_directory_for_temporary_files_is_a_matter_of_configuration(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "nowhere")])
     with pytest.raises(ConfigError, match="TMPDIR"), private_directory():
         pass
