@@ -18,12 +18,14 @@ pieces = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.booleans())
 def test_unescape_undoes_json(text: str, ensure_ascii: bool) -> None:
     literal = json.dumps(text, ensure_ascii=ensure_ascii)[1:-1].encode("utf-8", "surrogatepass")
     assert Reading(literal).through(UNESCAPE).data == text.encode("utf-8", "surrogatepass")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=40))
 def test_percent_undoes_urls(text: str) -> None:
     assert Reading(urllib.parse.quote(text).encode()).through(PERCENT).data == text.encode()
@@ -39,7 +41,7 @@ def test_fold_keeps_other_space() -> None:
 
 
 @pytest.mark.parametrize("step", [UNESCAPE, PERCENT, FOLD], ids=["unescape", "percent", "fold"])
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(pieces)
 @example(b"\\\\" * 9000 + b"\\n" + b"%41" * 9000)
 @example((b"\\u0041%41\r\n" + b"y" * 30) * 2000)
@@ -48,7 +50,7 @@ def test_all_at_once_is_unit_by_unit(step: Step, data: bytes) -> None:
     assert Reading(data).through(step).data == step.regex.sub(step.unit, data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(pieces, st.lists(st.sampled_from([UNESCAPE, PERCENT, FOLD]), max_size=4), st.data())
 @example((b"\\\\u0041%41\r\n" + b"y" * 30) * 2000, [UNESCAPE, UNESCAPE, PERCENT, FOLD], None)
 def test_origin_reads_as_what_was_found(data: bytes, steps: list[Step], choice: st.DataObject | None) -> None:

@@ -110,7 +110,7 @@ def innermost(document: object) -> str:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(values, prose, prose)
 @example(TOKEN, "", "")
 @example('a"b"c"d"e', "", "")
@@ -127,7 +127,7 @@ def test_no_encoding_of_a_secret_goes_out(encoding: str, secret: str, before: st
     check(redactor, secret, before + "|" + encoded + "|" + after, encoded)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(values, st.binary(max_size=4), st.binary(max_size=4), st.booleans(), st.integers(0, 3))
 @example("abcdef", b"", b"", False, 0)
 def test_base64_goes_out_at_no_offset(secret: str, before: bytes, after: bytes, urlsafe: bool, depth: int) -> None:
@@ -160,7 +160,7 @@ def test_wrapped_base64_does_not_go_out(secret: str, columns: int, newline: str)
             assert set(joined.partition("[")[0]) <= set("A")
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text("ab1", min_size=6, max_size=9), min_size=1, max_size=4), st.text("ab1", max_size=60))
 @example(["ghp_ghp_XYZ123"], "ghp_ghp_ghp_XYZ123")
 @example(["abcdef", "defabc"], "abcdefabc")
@@ -182,7 +182,7 @@ def test_overlapping_secrets_are_covered_completely(secrets: list[str], text: st
     assert json.loads(redactor.json(json.dumps([text]).encode())) == [redacted]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.text("xyz\n ", max_size=30))
 def test_what_is_split_after_redaction_holds_no_secret_across_its_parts(size: int, around: str) -> None:
     redacted = Redactor({"X": TOKEN}).json(json.dumps({"t": around + TOKEN + around}).encode())
@@ -214,6 +214,13 @@ def test_a_long_secret_is_masked_as_a_whole(length: int) -> None:
     redactor = Redactor({"X": secret})
     for encode in (str, to_base64, ENCODINGS["hex"], ENCODINGS["json in json"], ENCODINGS["url"]):
         assert redactor.text(f"<{encode(secret)}>").strip("<=>") == MASK
+
+
+def test_only_what_is_long_is_looked_for_across_lines() -> None:
+    redactor = Redactor({"SHORT": "mainbranch1", "LONG": "mainbranch1-release2"})
+    suspicious = "mainbranch1: the main\nbranch1 is"
+    assert redactor.text(suspicious) == "[redacted]: the main\nbranch1 is"
+    assert redactor.text("the mainbranch1-\n  release2 is") == "the [redacted] is"
 
 
 def test_short_lines_are_masked_together() -> None:
@@ -248,7 +255,7 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(documents, documents, st.booleans())
 def test_json_keeps_all_but_the_secret(before: object, after: object, ensure_ascii: bool) -> None:
     line = json.dumps([before, f"x{TOKEN}y", {f"k{TOKEN}": after}], ensure_ascii=ensure_ascii)
@@ -272,7 +279,7 @@ def test_an_escape_is_never_cut() -> None:
     assert json.loads(redactor.json(rb'["xx","abcdefg"]')) == ["xx", "[redacted]g"]  # over several strings
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([b"", TOKEN.encode(), b'"\\u0041', b"ghp_" + b"a1" * 20, b"://a:b1@"]))
 def test_takes_any_bytes(data: bytes, inserted: bytes) -> None:
     redactor = Redactor({"X": TOKEN})
@@ -286,6 +293,7 @@ def test_takes_any_bytes(data: bytes, inserted: bytes) -> None:
                 assert redacted == line
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=20))
 def test_takes_any_text(text: str) -> None:
     redactor = Redactor({"X": TOKEN, "Y": text, "Z": "caf\udce9-au-lait"})
@@ -310,14 +318,16 @@ def test_deep_nesting_is_not_walked() -> None:
     assert Redactor({"DEEP": "[" * 5000 + TOKEN}).skipped == ()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text("[]redact1x", min_size=6, max_size=12), max_size=3), st.text("[]redact1x", max_size=60))
 @example(["]abcdef1"], "]abcdef1abcdef1abcdef1")
 @example(["redacted", "[redacted]"], "[redacted] redacted")
+@example(["edacted"], "[redacted] edacted")
 def test_masks_are_not_masked_again(secrets: list[str], text: str) -> None:
     redactor = Redactor({str(i): secret for i, secret in enumerate(secrets)})
     once = redactor.text(text)
     assert redactor.text(once) == once
+    assert redactor.text(MASK) == MASK
 
 
 def test_a_mask_may_complete_a_credential() -> None:
@@ -332,6 +342,16 @@ def test_recorded_runs_hold_nothing_to_mask(path: Path) -> None:
     redactor = Redactor({str(i): "".join(source.choices(string.ascii_letters, k=30)) for i in range(20)})
     for line in path.read_bytes().splitlines():
         assert redactor.json(line) is line
+
+
+@pytest.mark.parametrize("count", [1, 5, 30, 120])
+def test_each_of_many_secrets_is_found(count: int) -> None:
+    source = random.Random(count)
+    secrets = ["".join(source.choices(string.ascii_letters, k=24)) for _ in range(count)]
+    redactor = Redactor({str(i): secret for i, secret in enumerate(secrets)})
+    for secret in secrets:
+        for encode in (str, to_base64, ENCODINGS["HEX"]):
+            assert redactor.text(f"<{encode(secret)}>") == f"<{MASK}>"
 
 
 def test_a_line_without_a_secret_is_returned_as_it_is() -> None:

@@ -5,7 +5,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.secret_forms import MASK, MAX_PART, MIN_PART, anchors, encode, forms, is_ordinary, parts
@@ -45,6 +45,7 @@ def test_white_space_around_a_value_is_no_part_of_it() -> None:
     assert parts(" hunter2\n") == ["hunter2"]
 
 
+@settings(deadline=None)
 @given(st.text("[]redacts1", max_size=20))
 @example("]hunter2[")
 @example("acted]hunter2[redact")
@@ -66,6 +67,7 @@ def test_leaves_of_json_are_parts() -> None:
     assert parts('{"not json: "hunter2"') == ['{"not json: "hunter2"']
 
 
+@settings(deadline=None)
 @given(st.integers(MAX_PART + 1, 5 * MAX_PART))
 def test_a_long_value_is_cut_into_pieces_that_overlap(length: int) -> None:
     value = "".join(chr(0x4E00 + at) for at in range(length))
@@ -77,6 +79,7 @@ def test_a_long_value_is_cut_into_pieces_that_overlap(length: int) -> None:
     assert all(after < before + MAX_PART for before, after in pairwise(ends))
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=6, max_size=20), st.binary(max_size=5), st.binary(max_size=5))
 def test_base64_forms_stand_in_any_base64_that_holds_the_value(value: bytes, before: bytes, after: bytes) -> None:
     patterns = {form.pattern for form in forms(value.decode("latin-1"))}
@@ -96,6 +99,7 @@ def test_a_value_that_is_no_utf8_keeps_its_bytes() -> None:
     assert encode("\ud83d") == b"\xed\xa0\xbd"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), min_size=6, max_size=60))
 @example("a+b/c+d/e+f/g+h/")
 @example('"\\"\\"\\a')
