@@ -74,8 +74,9 @@ class Supervisor:
         self._observe = observe
         self._machine = RunMachine()
         self._patience = Patience()
-        # Unbounded: a run makes some dozens of reports, and a producer must never wait for the supervisor.
-        self._inbox_sender, self._inbox = trio.open_memory_channel[Report](math.inf)
+        # Unbounded: a run makes some dozens of reports, and a producer must never wait for the supervisor. A task is
+        # alive until its report is handled: what it came to must be known before the phase that waits for it ends.
+        self._inbox_sender, self._inbox = trio.open_memory_channel[tuple[Report, Callable[[], None]]](math.inf)
         self._watch, self._vitals, self._link, self._working, self._sweep, self._output, self._harvest = map(
             Lifetime, ("watch", "vitals", "link", "work", "sweep", "output", "harvest")
         )
@@ -95,7 +96,8 @@ class Supervisor:
         """
         async with trio.open_nursery() as self._nursery:
             self._enter()
-            async for report in self._inbox:
+            async for report, leave in self._inbox:
+                leave()
                 if self._observe is not None:
                     self._observe(report, self._machine.phase)
                 self._handle(report)
@@ -112,8 +114,9 @@ class Supervisor:
 
     # --- tasks
 
-    def post(self, report: Report) -> None:
-        self._inbox_sender.send_nowait(report)
+    def post(self, report: Report, leave: Callable[[], None] = lambda: None) -> None:
+        """Tell the supervisor; `leave` is called right before it handles the report."""
+        self._inbox_sender.send_nowait((report, leave))
 
     def _start(self, lifetime: Lifetime, name: str, task: Task) -> None:
         self._nursery.start_soon(self._barrier, lifetime, lifetime.join(), name, task, name=name)
@@ -126,8 +129,7 @@ class Supervisor:
                 report = Ended(name, await task())
         except Exception as error:
             report = Failed(name, error)
-        lifetime.leave(scope)
-        self.post(report)
+        self.post(report, partial(lifetime.leave, scope))
 
     # --- reports
 
