@@ -197,7 +197,8 @@ class Session:
         limits, pace = self._limits, self._pace
         wait = limits.ping_interval
         if pace.silence is not None and self._ponged > self._journal.confirmed_seq:
-            wait = min(wait, max(0.0, pace.silence_allowed - pace.silence))
+            # Not sooner than that: a remainder that the clock cannot tell from nothing would never be over.
+            wait = min(wait, max(limits.barrier_delay, pace.silence_allowed - pace.silence))
         with trio.move_on_after(wait):
             while not self._in_flight:
                 await self._sent.wait()
