@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ from agent.machine import Phase
 from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey
 from agent.receiver.run import Run
-from agent.reports import Signalled
+from agent.reports import Ended, Failed, Signalled
 from tests.simulation.claude import SECRET
 from tests.simulation.oracle import allowed_exits
 from tests.simulation.run import Simulated
@@ -145,6 +146,19 @@ def outcome_fits(facts: Facts) -> Iterator[str]:
         yield f"exit {code} without an ERROR"
 
 
+def work_is_kept(facts: Facts) -> Iterator[str]:
+    """Every step is done once, and what it came to is told."""
+    run = facts.run
+    if facts.exempt or run.crash is not None:
+        return
+    ended = Counter(report.task for _, report, _ in run.trail if isinstance(report, Ended | Failed))
+    for task, times in ended.items():
+        if times > (2 if task == "sender" else 1):
+            yield f"{task} ended {times} times"
+    if run.world.harvested and facts.completes and "changes" not in facts.completes[0]["data"]:
+        yield "what the run changed is not in COMPLETE"
+
+
 def in_time(facts: Facts) -> Iterator[str]:
     """The run's own deadlines add up, and a stop keeps to its budget."""
     run = facts.run
@@ -195,7 +209,8 @@ def same_text_everywhere(facts: Facts) -> Iterator[str]:
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
-    ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, in_time, bounded,
+    ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, work_is_kept,
+    in_time, bounded,
     no_secret, same_text_everywhere,
 )  # fmt: skip
 

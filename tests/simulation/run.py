@@ -43,6 +43,26 @@ _BAD_CONFIG = Cause(CauseKind.FAULT, Exit.CONFIG, "config", "config", "the confi
 scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # batches in the order of tasks, shuffled by `scheduler._r` alone
 
 
+#: Rounds of the scheduler without the clock moving after which a run counts as hung; a flood of output takes thousands.
+_ROUNDS = 100_000
+
+
+class Treadmill(trio.abc.Instrument):
+    """Ends a run that works on and on at one moment of virtual time, where no deadline ever comes."""
+
+    def __init__(self, run: trio.CancelScope) -> None:
+        self._run = run
+        self._time = -1.0
+        self._rounds = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        now = trio.current_time()
+        self._rounds = self._rounds + 1 if now == self._time else 0
+        self._time = now
+        if self._rounds == _ROUNDS:
+            self._run.cancel("the clock stands still")
+
+
 class Ended(BaseException):
     """The process is gone, after a third signal."""
 
@@ -105,6 +125,7 @@ async def _outside(run: Simulated) -> None:
     with contextlib.ExitStack() as stack:
         async with trio.open_nursery() as outside:
             with trio.move_on_after(BUDGET) as scope:
+                trio.lowlevel.add_instrument(Treadmill(scope))
                 await _agent(run, outside, stack)
             run.hung = scope.cancelled_caught
             run.took = trio.current_time()
