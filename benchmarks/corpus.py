@@ -63,13 +63,13 @@ def _line(rng: random.Random, texts: tuple[str, str], number: int, size: int) ->
     """One message of the conversation. Short ones are replies; long ones are replies, edits, and what tools gave."""
     text = texts[rng.random() < 0.08]
     start = rng.randrange(len(text) - 60_000)
-    piece = text[start : start + size]
-    piece *= -(-size // len(piece))
+    piece = text[start : start + min(size, 60_000)]
+    kind = 0 if size < 1000 else number % 3
     # Escapes and characters outside of ASCII take more than one byte, and the rest of the line its own: cut to fit.
-    spare = max(0, size - len(_finish(_fields(number, 0 if size < 1000 else number % 3, ""), number)))
-    fill = len(json.dumps(piece[:spare], ensure_ascii=False).encode())
-    body = ("" if text is texts[1] else "✓ ") + piece[: spare * spare // fill]
-    return _finish(_fields(number, 0 if size < 1000 else number % 3, body), number)
+    spare = max(0, size - len(_finish(_fields(number, kind, ""), number)))
+    count = spare * len(piece) // len(json.dumps(piece, ensure_ascii=False).encode())
+    body = piece * (count // len(piece)) + piece[: count % len(piece)]
+    return _finish(_fields(number, kind, body if text is texts[1] else "✓ " + body), number)
 
 
 def _fields(number: int, kind: int, body: str) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -147,22 +147,44 @@ def measure(peer: Peer, case: Case, workdir: Path) -> Result:
         began = time.monotonic()
         process = start(peer, case, directory, receiver.port)
         assert process.stdout is not None
-        watchdog = threading.Timer(LONGEST, process.kill)
-        watchdog.start()
+        peak, status, used = _wait(process.pid, began + LONGEST)
+        process.returncode = os.waitstatus_to_exitcode(status)
         with process.stdout:
             said = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        watchdog.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
         time.sleep(0.05)  # the sink may still be reading what is in its socket
         claude = standin.report(directory)
         tally = json.loads(said) if not peer.sends else receiver.tallies()[0]
         errors = (directory / "stderr").read_text()
-    return _result(tally, used, claude, began, process.returncode, case, errors)
+    return _result(tally, peak, used, claude, began, process.returncode, case, errors)
+
+
+def _wait(pid: int, deadline: float) -> tuple[int, int, Any]:
+    """Peak memory in bytes, exit status, and what was used; a process that hangs is killed.
+
+    The peak is looked at every 10 ms, since wait4() counts what this process here had when it forked.
+    """
+    peak = 0
+    while True:
+        with contextlib.suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            peak = 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+        found, status, used = os.wait4(pid, os.WNOHANG)
+        if found:
+            return peak, status, used
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def _result(
-    tally: Mapping[str, Any], used: Any, claude: Mapping[str, float], began: float, exit: int, case: Case, errors: str
+    tally: Mapping[str, Any],
+    peak: int,
+    used: Any,
+    claude: Mapping[str, float],
+    began: float,
+    exit: int,
+    case: Case,
+    errors: str,
 ) -> Result:
     connects = tally.get("connects") or []
     problems = list(tally.get("problems", ()))
@@ -177,7 +199,7 @@ def _result(
         bytes=case.corpus.stat().st_size,
         span=tally["last"] - tally["first"],
         cpu=used.ru_utime + used.ru_stime - claude.get("cpu", 0.0),
-        rss=used.ru_maxrss * 1024,
+        rss=peak,
         start=connects[0] - began if connects else None,
         wrote=claude.get("wrote"),
         latencies=[nanoseconds / 1e9 for nanoseconds in tally.get("latencies", ())],
