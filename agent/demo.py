@@ -15,6 +15,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent import standin
+
 _DATA = Path(__file__).with_name("data") / "demo"
 TASK = "Make the failing tests of slugify pass, and drop punctuation too."
 #: Far more than the 10 s that it takes.
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 def _show(place: Path) -> int:
     repository, workspace = place / "slugify", place / "workspace"
     _make_repository(repository)
-    _write_stand_in(place / "claude")
+    standin.install(place / "claude", _DATA / "transcript.jsonl", speed=1.0, perform_edits=True)
     server = subprocess.Popen(
         [sys.executable, "-m", "agent", "serve", "--once", "--port", "0"],
         env=_environment(place),
@@ -93,18 +95,6 @@ def _make_repository(path: Path) -> None:
     identity = ["-c", "user.name=Demo", "-c", "user.email=demo@localhost", "-c", "init.defaultBranch=main"]
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "Add slugify"]):
         subprocess.run(["git", *identity, *command], cwd=path, env=_environment(path.parent), check=True)
-
-
-def _write_stand_in(path: Path) -> None:
-    """A `claude` that plays the recorded run."""
-    package, transcript = Path(__file__).parent.parent, _DATA / "transcript.jsonl"
-    path.write_text(
-        f"#!{sys.executable} -IS\nimport sys\nfrom pathlib import Path\nsys.path.insert(0, {str(package)!r})\n"
-        f"from agent import standin\nrecording = Path({str(transcript)!r})\n"
-        "if '--version' in sys.argv:\n    print(standin.version(recording))\n    sys.exit(0)\n"
-        "sys.exit(standin.play(recording, speed=1.0, perform_edits=True))\n"
-    )
-    path.chmod(0o755)
 
 
 def _start_agent(place: Path, repository: Path, workspace: Path, url: str) -> subprocess.Popen[bytes]:

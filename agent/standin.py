@@ -7,13 +7,15 @@ the recording's working directory are those of the current one. Standard library
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: Where recordings were made.
+#: Where recordings were made that do not tell.
 RECORDED_CWD = "/workspace"
 
 
@@ -28,19 +30,47 @@ def play(transcript: Path, *, speed: float | None, perform_edits: bool) -> int:
     meta = _meta(transcript)
     sys.stdin.buffer.read()
     here = json.dumps(str(Path.cwd()))[1:-1]
+    recorded_cwd = _recorded_cwd(transcript)
     began = time.monotonic()
     times = iter(meta.get("line_times_ms", ()))
     for line in transcript.read_text(encoding="utf-8").splitlines():
         due = next(times, 0) / 1000
         if speed is not None:
             time.sleep(max(0.0, began + due / speed - time.monotonic()))
-        line = line.replace(RECORDED_CWD, here)
+        line = line.replace(recorded_cwd, here)
         if perform_edits:
             for name, arguments in _tool_calls(line):
                 _perform(name, arguments)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-    return int(meta.get("exit_code") or 0)
+    print(meta.get("stderr", ""), end="", file=sys.stderr, flush=True)
+    code = int(meta.get("exit_code") or 0)
+    if code < 0:  # dead by a signal
+        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def install(path: Path, transcript: Path, *, speed: float | None, perform_edits: bool) -> None:
+    """Make `path` a program that plays the recorded run as `claude`; it needs no package but this one."""
+    package = Path(__file__).parent.parent
+    path.write_text(
+        f"#!{sys.executable} -IS\nimport sys\nfrom pathlib import Path\nsys.path.insert(0, {str(package)!r})\n"
+        f"from agent import standin\nrecording = Path({str(transcript.absolute())!r})\n"
+        "if '--version' in sys.argv:\n    print(standin.version(recording))\n    sys.exit(0)\n"
+        f"sys.exit(standin.play(recording, speed={speed!r}, perform_edits={perform_edits!r}))\n"
+    )
+    path.chmod(0o755)
+
+
+def _recorded_cwd(transcript: Path) -> str:
+    """As the run's first line tells it, in the form that it has inside JSON."""
+    with transcript.open(encoding="utf-8", errors="replace") as lines:
+        try:
+            cwd = json.loads(next(lines, "{}")).get("cwd")
+        except ValueError:
+            cwd = None
+    return json.dumps(cwd)[1:-1] if isinstance(cwd, str) and cwd != "/" else RECORDED_CWD
 
 
 def _meta(transcript: Path) -> dict[str, Any]:
