@@ -49,7 +49,7 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
     if isinstance(error, OSError):
         # Trio adds the address to the text, as Python would write it; a resolver's numbers are negative.
         known = error.errno if error.errno and error.errno > 0 else None
-        return ConnectionLost(os.strerror(known) if known else error.strerror or str(error))
+        return ConnectionLost(os.strerror(known) if known else error.strerror or str(error) or type(error).__name__)
     return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
 
 

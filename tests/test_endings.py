@@ -182,7 +182,8 @@ async def test_a_polite_claude_ends_at_once_and_gives_its_bill(
     assert ran.complete["result"]["cost"] == 0.0123
     assert ran.of_type("ERROR")[-1]["code"] == "cancelled"
     assert ran.stopped_within is not None
-    assert ran.stopped_within < 1
+    # So early in a run the server still has a second (ack_grace) to show whether it acknowledges.
+    assert ran.stopped_within < 2
 
 
 @pytest.mark.parametrize("script", ["deaf", "deaf-to-int", "deaf-to-term"])
