@@ -157,7 +157,9 @@ def test_a_token_is_not_written_where_it_is_of_no_use(tmp_path, private, url):
 
 
 def test_a_line_break_in_a_credential_is_refused(tmp_path, private):
-    config = configured(tmp_path, "https://u:password%0ahost=evil.com@example.com/x.git")
+    with pytest.raises(ConfigError, match="line break"):
+        configured(tmp_path, "https://u:password%0ahost=evil.com@example.com/x.git")
+    config = msgspec.structs.replace(configured(tmp_path), github_token="password\nhost=evil.com")
     with pytest.raises(ConfigError, match="line break") as caught:
         prepare(config, private)
     assert "evil" not in str(caught.value)
