@@ -4,6 +4,7 @@ On real sockets: what a server, a gateway or a network may do to an opening, TLS
 mock clock: what the library does when a standing connection goes wrong.
 """
 
+import json
 import shutil
 import ssl
 import subprocess
@@ -19,6 +20,8 @@ from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from agent.connection import Connection, ConnectionLost, Endpoint, connect
 from agent.limits import Limits
+from tests.simulation.wire import Lane
+from tests.simulation.wire import Wire as BoundedWire
 
 SHORT = msgspec.structs.replace(Limits(), connect=0.5)
 Serve = Callable[[trio.abc.Stream], Awaitable[None]]
@@ -376,6 +379,29 @@ async def test_a_send_is_whole_or_the_connection_is_dead(autojump_clock, wire) -
         wire.client.send_stream.send_all_hook = partial(_pump, wire)
         await connection.send([b'{"n":3}'], within=1)
         assert [await wire.ws.get_message() for _ in range(3)] == ['{"n":1}', '{"n":2}', '{"n":3}']
+
+
+async def test_a_cancelled_send_leaves_no_half_frame(autojump_clock, nursery) -> None:
+    """On a stream that takes a part and then waits, as a socket does."""
+    wire = Wire(nursery)
+    up, down = Lane(1000, 65536), Lane(65536, 65536)
+    wire.client, wire.stream = BoundedWire(down, up), BoundedWire(up, down)
+    long = json.dumps({"text": "y" * 5000})
+
+    async with wire.connect() as connection:
+        await wire.ready.wait()
+        up.freeze()
+        nursery.start_soon(_after, 2, up.thaw)
+        with trio.move_on_after(1) as scope:
+            await connection.send([long.encode()], within=10)
+        assert scope.cancelled_caught
+        await connection.send([b"{}"], within=10)
+        assert [await wire.ws.get_message() for _ in range(2)] == [long, "{}"]
+
+
+async def _after(seconds: float, call: Callable[[], None]) -> None:
+    await trio.sleep(seconds)
+    call()
 
 
 async def _pump(wire: Wire) -> None:

@@ -11,6 +11,7 @@ import time
 
 from tests.simulation.campaign import Campaign, Failure, examine, kept_seeds, shrink
 from tests.simulation.chance import Chance
+from tests.support.sabotage import GUARDS
 
 
 def main() -> int:
@@ -20,7 +21,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="this run alone, with its history")
     parser.add_argument("--without", default="", help="faults to leave out, separated by commas")
     parser.add_argument("--soak", action="store_true", help="fresh seeds until SOAK_SECONDS have passed (for ever)")
+    parser.add_argument(
+        "--sabotage", metavar="GUARD", help="without this guard of the agent (tests/support/sabotage.py)"
+    )
     options = parser.parse_args()
+    if options.sabotage is not None:
+        GUARDS[options.sabotage](setattr)
     if options.seed is not None:
         return _one(options.seed, tuple(filter(None, options.without.split(","))))
     campaign = Campaign()

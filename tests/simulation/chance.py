@@ -71,6 +71,8 @@ FAULTS = {
     "config": 0.02,
     "server.blackhole": 0.04,
     "signal.at_phase": 0.10,
+    "server.latency": 0.15,
+    "claude.late_output": 0.08,
 }
 
 #: Of all runs, those without any fault.

@@ -149,7 +149,9 @@ class Claude:
         limits = config.limits
         rng = chance.of("pipes")
         self.activity = Activity()
+        #: A descendant outlives claude and holds its pipes.
         self.leaked = bool(chance.faults & {"claude.leaks", "claude.unsweepable"})
+        self.escapee = False
         self.alive = False
         self._config = config
         self._limits = limits
@@ -162,7 +164,9 @@ class Claude:
         self._framer = LineFramer(limits.line_bytes)
         self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
         piece = rng.choice((11 if self._script.count < 5 else 300, 4000, limits.read_bytes))
-        self._stdout = Pipe(rng.choice((4096, limits.pipe_bytes)), piece)
+        # A reader that is late, since the agent had no turn.
+        late = chance.of("claude.late_output").choice((0.05, 0.5)) if "claude.late_output" in chance.faults else 0.0
+        self._stdout = Pipe(rng.choice((4096, limits.pipe_bytes)), piece, late)
         self._stderr = Pipe(65536, piece)
         self._status: ExitStatus | None = None
         self._exited = trio.Event()
@@ -252,6 +256,7 @@ class Claude:
 
     def swept(self) -> None:
         """No descendant is left that could hold a pipe."""
+        self.escapee = False
         self._stdout.hang_up()
         self._stderr.hang_up()
 
@@ -318,6 +323,7 @@ class Claude:
         self._status = status
         self._history.note("claude ended", str(status))
         self._exited.set()
+        self.escapee = self.leaked
         if not self.leaked:
             self.swept()
 

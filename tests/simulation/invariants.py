@@ -185,15 +185,23 @@ def in_time(facts: Facts) -> Iterator[str]:
 def bounded(facts: Facts) -> Iterator[str]:
     run = facts.run
     config, limits = run.config, run.config.limits
-    one = 2 * config.message_limit + limits.window_bytes
     segment = min(limits.segment_bytes, config.journal_limit // 8)
+    batch = max(limits.read_bytes // 4, config.message_limit) + segment
     kept = sum(len(text) for text, message in zip(facts.texts, facts.messages, strict=True)
                if message["type"] != "LOG" or "gap" in _metadata(message))  # fmt: skip
-    if run.journal_most > config.journal_limit + one + segment + kept + 64 * 1024:
-        yield f"the journal held {run.journal_most} bytes, its limit is {config.journal_limit}"
-    most = limits.memory_journal_bytes + 4 * segment + one + kept + 64 * 1024
-    if run.resident_most > most:
-        yield f"{run.resident_most} bytes of the journal were in memory, at most {most}"
+    limit = config.journal_limit if run.on_disk else min(config.journal_limit, limits.memory_journal_bytes)
+    if run.journal_most > limit + kept + batch:
+        yield f"the journal held {run.journal_most} bytes, its limit is {limit}"
+    if run.resident_most > 3 * segment + batch:
+        yield f"{run.resident_most} bytes of the journal were in memory beside the disk's, a segment has {segment}"
+
+
+def gate(facts: Facts) -> Iterator[str]:
+    """No token is spent where no server answers, unless none is needed."""
+    run = facts.run
+    needed = run.config.ws_server is not None and run.config.server_required
+    if needed and not run.server.accepted and any(phase is Phase.RUNNING for _, phase in run.phases):
+        yield "claude ran without a server"
 
 
 def no_secret(facts: Facts) -> Iterator[str]:
@@ -210,7 +218,7 @@ def same_text_everywhere(facts: Facts) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, work_is_kept,
-    in_time, bounded,
+    in_time, bounded, gate,
     no_secret, same_text_everywhere,
 )  # fmt: skip
 

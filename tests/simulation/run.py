@@ -89,6 +89,7 @@ class Simulated:
         self.unsent: list[Record] = []
         self.queued = 0
         self.confirmed = 0
+        self.on_disk = False
         self.journal_most = 0
         self.resident_most = 0
         self.left: list[str] = []
@@ -130,13 +131,12 @@ async def _outside(run: Simulated) -> None:
             run.hung = scope.cancelled_caught
             run.took = trio.current_time()
             history.note("exit", run.exit)
-            if run.world.claude is not None and run.world.claude.alive and not _may_outlive(run):
+            claude = run.world.claude
+            if claude is not None and claude.alive and "claude.unkillable" not in run.chance.faults:
                 run.left.append("claude")
+            if claude is not None and claude.escapee and "claude.unsweepable" not in run.chance.faults:
+                run.left.append("a descendant of claude")
             outside.cancel_scope.cancel("the world ends")
-
-
-def _may_outlive(run: Simulated) -> bool:
-    return "claude.unkillable" in run.chance.faults
 
 
 async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitStack) -> None:
@@ -254,6 +254,7 @@ def _journal(
     if chance.faults & {"disk.refuses", "disk.tears"} or chance.of("journal").random() < 0.2:
         parent = Path(tempfile.mkdtemp(prefix="simulated-", dir=_MEMORY))
         stack.callback(shutil.rmtree, parent, ignore_errors=True)
+        run.on_disk = True
         directory = Disk.create(parent, JournalRun(envelope.container_id, envelope.run_id, "0", "0"))
         directory.arm(chance, run.history)
     journal = Journal(
@@ -267,9 +268,11 @@ def _journal(
         append(events)
         if config.ws_server is None:
             run.unsent += _after(journal, before)
-        run.journal_most = max(run.journal_most, journal.size)
-        resident = sum(s.size for s in journal._store._resident if s.records is not None)
-        run.resident_most = max(run.resident_most, resident)
+        if journal.sent_seq <= journal.confirmed_seq:  # what is in flight may not be dropped
+            run.journal_most = max(run.journal_most, journal.size)
+        if directory is not None and journal.refused is None:
+            resident = sum(s.size for s in journal._store._resident if s.records is not None)
+            run.resident_most = max(run.resident_most, resident)
 
     journal.append = watched  # type: ignore[method-assign]
     return journal

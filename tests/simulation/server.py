@@ -42,12 +42,16 @@ class Server:
         rng = chance.of("server")
         self.level = rng.choice((0, 1))
         self.connections = 0
-        self.crashes = 0
+        #: Connections on which a WebSocket stood.
+        self.accepted = 0
+        #: Crashes that lost what was not acknowledged.
+        self.losses = 0
         #: It keeps everything once it stops acknowledging: the agent falls back to trusting its PONGs.
         self.acking = True
         self._ack_every = rng.choice((1, 10, 100))
         self._capacity = rng.choice((2000, 65536))
         self._piece = rng.choice((100 if rng.random() < 0.1 else 1000, 4000, 65536))
+        self._latency = chance.of("server.latency").choice((0.01, 0.3)) if "server.latency" in chance.faults else 0.0
         self._chance = chance
         self._history = history
         self._envelope = envelope
@@ -95,7 +99,8 @@ class Server:
         if number in self._strikes["server.blackhole"]:
             self._history.note("connection", number, "meets a black hole")
             await trio.sleep_forever()
-        up, down = Lane(self._capacity, self._piece), Lane(self._capacity, self._piece)
+        up = Lane(self._capacity, self._piece, self._latency)
+        down = Lane(self._capacity, self._piece, self._latency)
         server = Wire(up, down)
         self._wires.append(server)
         self._outside.start_soon(self._connection, server, number)
@@ -129,6 +134,7 @@ class Server:
                 await request.reject(status, extra_headers=headers)
             else:
                 ws = await request.accept()
+                self.accepted += 1
                 await self._serve(ws, wire, number, nursery)
             nursery.cancel_scope.cancel("the connection is over")
 
@@ -138,20 +144,17 @@ class Server:
             nursery.start_soon(self._strike, name, ws, wire, number)
         delay = self._chance.of("server.slow").choice((0.02, 0.2, 1.0)) if "server.slow" in struck else 0.0
         acks = Acks(self._ack_every)
-        self._floor = len(self.lines)
-        acked_here = 0
+        lost = self.losses
         while True:
             text = await ws.get_message()
+            if self.losses > lost:
+                return  # the server that took this message is no more
             step = self.consumer.feed(text)
             self._history.note("stored" if isinstance(step, Accepted) else type(step).__name__.lower(), text)
             run = acks.due(step) if self.level and self.acking else None
             if run is not None:
                 await ws.send_message(ack(run))
                 self._acked = run.next - 1
-                acked_here += 1
-            if acked_here < 2:
-                # PONGs that are on their way before the agent has seen an ack still count at level 0.
-                self._floor = len(self.lines)
             if delay:
                 await trio.sleep(delay)
 
@@ -205,17 +208,13 @@ class Server:
 
     def _crash(self) -> None:
         """A power cut: at level 1 whatever was not acknowledged is lost."""
-        self.crashes += 1
         if not self.level or not self.acking:
             return
-        keep = max(self._acked, self._floor_seq())
-        lines = [line for line in self.lines if json.loads(line)["seq"] <= keep]
+        self.losses += 1
+        lines = [line for line in self.lines if json.loads(line)["seq"] <= self._acked]
         self.consumer = self._new_consumer()
         for line in lines:
             self.consumer.feed(line)
-
-    def _floor_seq(self) -> int:
-        return json.loads(self.lines[self._floor - 1])["seq"] if self._floor else 0
 
 
 def _name(group: BaseExceptionGroup[BaseException]) -> str:

@@ -6,11 +6,14 @@ import trio
 
 
 class Lane:
-    """One direction. The writer waits while `capacity` bytes are on their way."""
+    """One direction. The writer waits while `capacity` bytes are on their way, which takes `latency` seconds."""
 
-    def __init__(self, capacity: int, piece: int) -> None:
+    def __init__(self, capacity: int, piece: int, latency: float = 0.0) -> None:
         self._capacity = capacity
         self._piece = piece
+        self._latency = latency
+        #: When the oldest bytes on their way arrive.
+        self._arrival = 0.0
         self._bytes = bytearray()
         self._ended = False
         self._broken = False
@@ -35,6 +38,8 @@ class Lane:
                 await self._changed.park()
                 continue
             taken, rest = rest[:room], rest[room:]
+            if self._latency and not self._bytes:
+                self._arrival = trio.current_time() + self._latency
             self._bytes += taken
             if self.allowance is not None:
                 self.allowance -= len(taken)
@@ -46,6 +51,10 @@ class Lane:
         while True:
             if self._broken:
                 raise trio.BrokenResourceError("the connection is broken")
+            if self._bytes and self._latency and (delay := self._arrival - trio.current_time()) > 0:
+                with trio.move_on_after(delay):
+                    await self._changed.park()
+                continue
             if self._bytes and not self._frozen:
                 taken = bytes(self._bytes[: self._piece])
                 del self._bytes[: self._piece]
@@ -107,8 +116,8 @@ class Wire(trio.abc.Stream):
 class Pipe(trio.abc.ReceiveStream):
     """The reading end of claude's stdout or stderr; the writer blocks when it is full."""
 
-    def __init__(self, capacity: int, piece: int) -> None:
-        self._lane = Lane(capacity, piece)
+    def __init__(self, capacity: int, piece: int, latency: float = 0.0) -> None:
+        self._lane = Lane(capacity, piece, latency)
 
     async def write(self, data: bytes) -> None:
         await self._lane.put(data)

@@ -1,0 +1,216 @@
+"""Takes one guard of the agent away, to see that something notices: `-p tests.support.sabotage` with SABOTAGE=name.
+
+Each function here is named after the guard and replaces the few lines that are it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent import journal, reader, redaction, reporter, segmentstore, session, supervisor
+from agent.backlog import Backlog
+from agent.connection import Connection
+from agent.events import Event
+from agent.frames import text_frames
+from agent.lifetime import Lifetime
+from agent.machine import Phase, RunMachine
+from agent.reports import Report
+from agent.verdict import Cause
+from agent.work import Swept
+
+Patch = Callable[[Any, str, Any], None]
+
+
+def latch_of_complete(patch: Patch) -> None:
+    """Nothing is appended after COMPLETE: the reporter keeps it from the journal, which refuses it."""
+
+    def publish(self: reporter.Reporter, batch: Sequence[Event]) -> None:
+        self._journal.completed = False
+        self._journal.append(batch)
+        if self._config.ws_server is None:
+            self._journal.confirm(self._journal.last_seq)
+
+    patch(reporter.Reporter, "publish", publish)
+
+
+def latch_of_the_journal(patch: Patch) -> None:
+    """The journal's own refusal."""
+    append = journal.Journal.append
+
+    def unlatched(self: journal.Journal, events: Sequence[Event]) -> None:
+        self.completed = False
+        append(self, events)
+
+    patch(journal.Journal, "append", unlatched)
+
+
+def ping_barrier(patch: Patch) -> None:
+    """What is written is not taken: only a PONG proves it."""
+    send = Connection.send
+
+    async def send_and_believe(self: Connection, messages: Sequence[bytes], *, within: float) -> None:
+        await send(self, messages, within=within)
+        believing = _sessions.get(id(self))
+        if believing is not None:
+            believing._pong(believing._cursor)
+
+    _sessions: dict[int, session.Session] = {}
+    run = session.Session.run
+
+    async def remember(self: session.Session) -> None:
+        _sessions[id(self._connection)] = self
+        try:
+            await run(self)
+        finally:
+            del _sessions[id(self._connection)]
+
+    patch(Connection, "send", send_and_believe)
+    patch(session.Session, "run", remember)
+
+
+def acks_govern(patch: Patch) -> None:
+    """A server that acknowledges is believed in its acks, not in its PONGs."""
+    pong = session.Session._pong
+
+    def pong_confirms(self: session.Session, seq: int) -> None:
+        pong(self, seq)
+        self._confirm(self._ponged)
+
+    patch(session.Session, "_pong", pong_confirms)
+
+
+def resend_from_confirmed(patch: Patch) -> None:
+    """A new connection begins with what is not confirmed, sent or not."""
+    init = session.Session.__init__
+
+    def go_on(self: session.Session, *arguments: Any) -> None:
+        init(self, *arguments)
+        self._cursor = max(self._cursor, self.highest_sent)
+
+    patch(session.Session, "__init__", go_on)
+
+
+def shielded_frame(patch: Patch) -> None:
+    """A frame is sent whole or the connection is dead."""
+
+    async def send(self: Connection, messages: Sequence[bytes], *, within: float) -> None:
+        await self._tap.send_all(text_frames(messages))
+
+    patch(Connection, "send", send)
+
+
+def hastened_send(patch: Patch) -> None:
+    """The shield of a send does not outlast a stop."""
+    patch(Connection, "hasten", lambda self, within: None)
+
+
+def sweep(patch: Patch) -> None:
+    """Whatever claude leaves behind is ended."""
+    advance = supervisor.Supervisor._advance
+
+    def unswept(self: supervisor.Supervisor) -> None:
+        self._swept = self._swept or Swept()
+        advance(self)
+
+    patch(supervisor.Supervisor, "_advance", unswept)
+
+
+def first_cause_wins(patch: Patch) -> None:
+    """A later cause changes nothing."""
+
+    def latch(self: RunMachine, cause: Cause) -> None:
+        self.cause = cause
+
+    patch(RunMachine, "latch_cause", latch)
+
+
+def exit_is_latched(patch: Patch) -> None:
+    """Once claude has ended by itself, a signal explains nothing."""
+    patch(RunMachine, "latch_exit", lambda self: None)
+
+
+def redaction_before_the_journal(patch: Patch) -> None:
+    """Nothing is journalled that was not redacted, nor shown."""
+    patch(redaction.Redactor, "json", lambda self, data: data)
+
+
+def drain_before_complete(patch: Patch) -> None:
+    """COMPLETE waits for the readers."""
+    patch(Lifetime, "empty", property(lambda self: self.name == "output" or not self._scopes))
+
+
+def report_before_leaving(patch: Patch) -> None:
+    """A task is alive until its report is handled."""
+    post = supervisor.Supervisor.post
+
+    def leave_first(self: supervisor.Supervisor, report: Report, leave: Callable[[], None] = lambda: None) -> None:
+        leave()
+        post(self, report)
+
+    patch(supervisor.Supervisor, "post", leave_first)
+
+
+def rest_of_a_line(patch: Patch) -> None:
+    """Half a line is published when the pipe is given up."""
+
+    async def follow(pipe: Any, framer: Any, take: Any, finish: Any, heard: Any, limits: Any) -> None:
+        while chunk := await pipe.receive_some(limits.read_bytes):
+            heard()
+            take(framer.feed(bytes(chunk)))
+        finish(framer.end())
+
+    patch(reader, "_follow", follow)
+
+
+def drain_after_a_bug(patch: Patch) -> None:
+    """A reader that fails is replaced: claude loses its result when nobody reads."""
+    start = supervisor.Supervisor._start
+
+    def without(self: supervisor.Supervisor, lifetime: Lifetime, name: str, task: Any) -> None:
+        if not name.startswith("drain:"):
+            start(self, lifetime, name, task)
+
+    patch(supervisor.Supervisor, "_start", without)
+
+
+def flush_limit(patch: Patch) -> None:
+    """After a signal delivery gets two seconds."""
+    patch(supervisor.Supervisor, "_flush_limit", lambda self: self._limits.flush)
+
+
+def journal_limit(patch: Patch) -> None:
+    """At its limit the journal drops the oldest."""
+    patch(Backlog, "_make_room", lambda self: None)
+
+
+def bounded_memory(patch: Patch) -> None:
+    """Of what is on the disk only the newest is in memory."""
+    patch(segmentstore.SegmentStore, "_trim", lambda self: None)
+
+
+def patience_of_the_gate(patch: Patch) -> None:
+    """No token is spent where no server answers: the start waits for the first PONG."""
+    enter = supervisor.Supervisor._enter
+
+    def rush(self: supervisor.Supervisor) -> None:
+        enter(self)
+        if self._machine.phase is Phase.CONNECTING:
+            self._fire(self._machine.connected)
+
+    patch(supervisor.Supervisor, "_enter", rush)
+
+
+GUARDS: dict[str, Callable[[Patch], None]] = {
+    guard.__name__: guard
+    for guard in (
+        latch_of_complete, latch_of_the_journal, ping_barrier, acks_govern, resend_from_confirmed, shielded_frame,
+        hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal, drain_before_complete,
+        report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit, bounded_memory,
+        patience_of_the_gate,
+    )
+}  # fmt: skip
+
+if "SABOTAGE" in os.environ:
+    GUARDS[os.environ["SABOTAGE"]](setattr)
