@@ -14,7 +14,8 @@ class Lifetime:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._scopes: set[trio.CancelScope] = set()
+        #: In order of joining, so that a seed replays the order of a cancel as well.
+        self._scopes: dict[trio.CancelScope, None] = {}
         self._deadline = float("inf")
         self._reason: str | None = None
 
@@ -27,11 +28,11 @@ class Lifetime:
         scope = trio.CancelScope(deadline=self._deadline)
         if self._reason is not None:
             scope.cancel(self._reason)
-        self._scopes.add(scope)
+        self._scopes[scope] = None
         return scope
 
     def leave(self, scope: trio.CancelScope) -> None:
-        self._scopes.remove(scope)
+        del self._scopes[scope]
 
     def cancel(self, reason: str) -> None:
         self._reason = reason

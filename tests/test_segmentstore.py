@@ -45,7 +45,7 @@ def test_the_one_being_read_stays_until_the_next(directory):
 
 
 def test_freeing_spares_the_active_one_and_keeps_copies(directory, tmp_path):
-    store = SegmentStore(directory, 100, tmp_path)
+    store = SegmentStore(directory, 100, tmp_path, 1 << 20)
     fill(store, 6)
     assert not store.free(1)
     assert store.free(6)
@@ -59,7 +59,7 @@ def test_freeing_spares_the_active_one_and_keeps_copies(directory, tmp_path):
 
 
 def test_what_cannot_be_kept_is_said(directory, tmp_path):
-    store = SegmentStore(directory, 100, tmp_path / "missing")
+    store = SegmentStore(directory, 100, tmp_path / "missing", 1 << 20)
     fill(store, 4)
     store.free(4)
     assert "segment 1 is not kept" in store.problems[0]
