@@ -134,7 +134,8 @@ async def _outside(run: Simulated) -> None:
             claude = run.world.claude
             if claude is not None and claude.alive and "claude.unkillable" not in run.chance.faults:
                 run.left.append("claude")
-            if claude is not None and claude.escapee and "claude.unsweepable" not in run.chance.faults:
+            swept = "claude.unsweepable" not in run.chance.faults and run.history.bug != "sweep"
+            if claude is not None and claude.escapee and swept:
                 run.left.append("a descendant of claude")
             outside.cancel_scope.cancel("the world ends")
 
