@@ -22,6 +22,7 @@ import trio
 
 from agent.limits import Limits
 from agent.process import own_children
+from agent.ticks import next_tick
 
 #: Not so without CONFIG_PROC_CHILDREN, nor in some sandboxes.
 _KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
@@ -204,4 +205,4 @@ async def reap(interval: float) -> None:
     """
     while True:
         reap_orphans()
-        await trio.sleep(interval)
+        await next_tick(interval)

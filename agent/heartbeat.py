@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from agent.limits import Limits
+from agent.ticks import next_tick
 
 
 async def beat_forever(beat: Callable[[], None], write_health: Callable[[], None], limits: Limits) -> None:
@@ -27,7 +28,7 @@ async def beat_forever(beat: Callable[[], None], write_health: Callable[[], None
         if trio.current_time() >= next_beat:
             beat()
             next_beat += limits.heartbeat_interval
-        await trio.sleep(limits.health_interval)
+        await next_tick(limits.health_interval)
 
 
 class HealthFile:

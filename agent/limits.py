@@ -151,8 +151,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     flush_stall: float = 60.0
 
     # --- vitals
-    #: The watchdog's look at claude: its limits are seconds at least, and a look costs microseconds.
-    watch_interval: float = 0.25
+    #: The watchdog's look at claude: its limits are seconds at least. It wakes together with those below.
+    watch_interval: float = 1.0
     heartbeat_interval: float = 10.0
     sample_interval: float = 1.0
     #: The health check calls the agent hung when its file is older than three of these.

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import trio
 
 from agent import cgroup
 from agent.descendants import descendants
 from agent.limits import Limits
+from agent.ticks import next_tick
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,4 +144,4 @@ async def sample_forever(sampler: Sampler, interval: float, deliver: Callable[[S
     """
     while True:
         deliver(sampler.sample())
-        await trio.sleep(interval)
+        await next_tick(interval)

@@ -9,6 +9,7 @@ import trio
 
 from agent.limits import Limits
 from agent.summary import Summary
+from agent.ticks import next_tick
 
 
 class Bark(enum.Enum):
@@ -61,4 +62,4 @@ async def watch(
             return Bark.LINGERS
         if idle_timeout is not None and activity.idle >= idle_timeout:
             return Bark.IDLE
-        await trio.sleep(limits.watch_interval)
+        await next_tick(limits.watch_interval)

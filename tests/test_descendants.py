@@ -164,7 +164,7 @@ def test_a_thousand_orphans_are_reaped_and_no_status_is_stolen() -> None:
 
         async def main():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(descendants.reap, 0.0)
+                nursery.start_soon(descendants.reap, 0.001)
                 for _ in range(20):
                     status = await run([sys.executable, "-I", "-S", "-c", escape], stdout=-3, **null)
                     assert status.code == 7, status

@@ -25,7 +25,7 @@ LAYERS = {
     },
     "shared": {
         "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
-        "segments", "rundirectory", "connection", "connection_lost", "lifetime", "console", "private", "pulse",
+        "segments", "rundirectory", "connection", "connection_lost", "lifetime", "console", "private", "pulse", "ticks",
         "launch",
         "uncaught",
     },
