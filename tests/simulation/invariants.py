@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from agent.machine import Phase
 from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey
@@ -32,7 +34,7 @@ class Facts:
 
     def __init__(self, run: Simulated) -> None:
         self.run = run
-        self.stored = [json.loads(line) for line in run.server.lines]
+        self.stored = [msgspec.json.decode(line) for line in run.server.lines]
         joined = Consumer(lambda key: Run(key, keep=True), 2)
         for line in run.server.lines:
             joined.feed(line)
@@ -40,7 +42,7 @@ class Facts:
             joined.feed(record.message.decode())
         self.whole = joined.runs.get(RunKey(run.config.container_id, "RUN"))
         self.texts = list(self.whole.lines or ()) if self.whole else []
-        self.messages = [json.loads(text) for text in self.texts]
+        self.messages = [msgspec.json.decode(text) for text in self.texts]
         self.completes = [message for message in self.messages if message["type"] == "COMPLETE"]
         self.dropped = sum(
             gap["count"] for message in self.messages if (gap := _metadata(message).get("gap")) is not None
@@ -250,7 +252,7 @@ def _logs(messages: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any],
             parts.append(part["text"])
             if len(parts) < part["n"]:
                 continue
-            data = json.loads("".join(parts))
+            data = msgspec.json.decode("".join(parts))
             parts = []
             yield data["level"], data["metadata"], data["message"]
         elif message["type"] == "LOG":

@@ -20,7 +20,8 @@ BUGS = (
 
 
 @cache
-def _template() -> Config:
+def template() -> Config:
+    """What all simulated runs have in common."""
     environ = {
         "REPO_URL": "https://git.example/r", "TASK": "Do it.", "WS_SERVER": "ws://server.example/run",
         "ANTHROPIC_API_KEY": SECRET, "CONTAINER_ID": "simulated", "HEALTH_FILE": "/nowhere/health",
@@ -52,8 +53,8 @@ def configuration(chance: Chance) -> Config:
     )
     hasty = chance.of("deadline").uniform(0.05, 8)
     return msgspec.structs.replace(
-        _template(),
-        ws_server=None if server == "none" else _template().ws_server,
+        template(),
+        ws_server=None if server == "none" else template().ws_server,
         server_required=server == "required",
         server_wait=rng.choice((2.0, 10.0, 60.0)),
         timeout=hasty if "deadline" in faults else 60.0,

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Collection
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ async def _outside(run: Simulated) -> None:
 
 async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitStack) -> None:
     config, chance, history = run.config, run.chance, run.history
-    redactor = Redactor(config.secrets)
+    redactor = _redactor()
     envelope = Envelope(config.container_id, "RUN")
     wall = _wall_clock(chance)
     journal = _journal(run, envelope, redactor, wall, stack)
@@ -195,6 +195,12 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
     if run.outcome is not None:
         run.exit = reporter.finish(run.outcome)
     runner.close_journal(journal)
+
+
+@cache
+def _redactor() -> Redactor:
+    """Every simulated run has the same secrets."""
+    return Redactor(plan.template().secrets)
 
 
 def _after(journal: Journal, seq: int) -> list[Record]:
