@@ -59,11 +59,12 @@ class Series:
 
 
 class Book:
-    """All that was measured: peer and quantity -> series; and everything that was wrong."""
+    """All that was measured: peer and quantity -> series; and everything that went wrong, with us and with others."""
 
     def __init__(self) -> None:
         self.series: dict[tuple[str, str], Series] = {}
         self.problems: list[str] = []
+        self.peers_problems: list[str] = []
 
     def note(self, peer: Peer, quantity: str, value: float | None) -> None:
         if value is not None:
@@ -76,7 +77,8 @@ class Book:
         return self.get(peer, quantity).median / self.get(base, quantity).median
 
     def check(self, peer: Peer, result: Result, what: str) -> None:
-        self.problems += [f"{peer.name}, {what}: {problem}" for problem in result.problems[:5]]
+        target = self.problems if peer is AGENT else self.peers_problems
+        target += [f"{peer.name}, {what}: {problem}" for problem in result.problems[:5]]
 
 
 class Bench:

@@ -16,7 +16,9 @@ def markdown(bench: Bench) -> str:
     if bench.book.problems:
         sections.append("**Problems**\n\n" + "\n".join(f"- {problem}" for problem in bench.book.problems))
     else:
-        sections.append("Nothing was lost, doubled, reordered or changed in any run.")
+        sections.append("In no run of the agent was a line lost, doubled, reordered or changed.")
+    if bench.book.peers_problems:
+        sections.append("Of the peers:\n\n" + "\n".join(f"- {problem}" for problem in bench.book.peers_problems))
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
