@@ -196,9 +196,11 @@ class Agent:
             os.kill(self.pid, number)
 
     async def until_stderr(self, text: str, seconds: float = 20) -> None:
-        with trio.fail_after(seconds):
+        with trio.move_on_after(seconds):
             while text not in self.stderr:
                 await trio.sleep(0.01)
+            return
+        raise AssertionError(f"the agent does not say {text!r}:\n{self.stderr}")
 
     async def ended(self, seconds: float = PATIENCE) -> Ran:
         with trio.move_on_after(seconds) as scope:
