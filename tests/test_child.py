@@ -49,7 +49,8 @@ async def test_the_child_gets_exactly_its_descriptors_environment_directory_and_
     variables = {word for word in said[6:] if "=" in word}
     assert variables == {"PATH=/usr/bin:/bin", f"PWD={tmp_path}"}
     assert said[said.index("SigBlk:") + 1] == "0" * 16
-    assert said[said.index("SigIgn:") + 1] == "0" * 16
+    ignored = int(said[said.index("SigIgn:") + 1], 16)
+    assert ignored & 0x7FFFFFFF == 0  # glibc lets nobody reset its own signals, 32 and 33: some parents ignore them
 
 
 @LAUNCHES
