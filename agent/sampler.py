@@ -23,8 +23,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     source: Literal["cgroup2", "cgroup1", "psutil"]
     cpu_seconds: float | None = None
-    #: Since the sample before; 100 is one core.
-    cpu_percent: float | None = None
+    #: Cores in use, on average since the sample before.
+    cpu_cores: float | None = None
     #: Working set: without the file cache that the kernel would rather drop than kill anybody.
     memory: int | None = None
     memory_limit: int | None = None
@@ -41,9 +41,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory / self.memory_limit if self.memory is not None and self.memory_limit else None
 
     def fields(self) -> dict[str, Any]:
-        """As HEARTBEAT has them: percent of a core, bytes, counts; `disk` is what is free. Unknown ones are absent."""
+        """As HEARTBEAT has them: cores in use, bytes, counts; `disk` is what is free. Unknown ones are absent."""
         fields = {
-            "cpu": None if self.cpu_percent is None else round(self.cpu_percent, 1),
+            "cpu": None if self.cpu_cores is None else round(self.cpu_cores, 2),
             "memory": self.memory,
             "memoryLimit": self.memory_limit,
             "pids": self.pids,
@@ -67,7 +67,7 @@ class MemoryGuard:
 
 
 class Sampler:
-    """Takes samples; the CPU share is that of the time since the one before."""
+    """Takes samples; the cores in use are those of the time since the one before."""
 
     def __init__(self, workspace: Path, root: Path = Path("/sys/fs/cgroup")) -> None:
         self._workspace = workspace
@@ -81,8 +81,8 @@ class Sampler:
         if before is None or before.cpu_seconds is None or sample.cpu_seconds is None or sample.time <= before.time:
             return sample
         # What a process used and nobody waited for is lost with it, so that the sum may fall.
-        share = max(0.0, sample.cpu_seconds - before.cpu_seconds) / (sample.time - before.time)
-        return msgspec.structs.replace(sample, cpu_percent=100 * share)
+        cores = max(0.0, sample.cpu_seconds - before.cpu_seconds) / (sample.time - before.time)
+        return msgspec.structs.replace(sample, cpu_cores=cores)
 
     def _container(self, group: cgroup.CgroupV2 | cgroup.CgroupV1) -> Sample:
         usage = group.usage()

@@ -29,20 +29,20 @@ def test_a_container_is_sampled_by_its_cgroup(tmp_path: Path, files: dict[str, s
     assert set(sample.fields()) == {"memory", "memoryLimit", "pids", "disk"}
 
 
-def test_the_cpu_share_is_that_since_the_sample_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_is_cores_in_use_since_the_sample_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = Sampler(tmp_path, make(tmp_path, v2()))
     now = 100.0
     monkeypatch.setattr("agent.sampler.time.monotonic", lambda: now)
-    assert sampler.sample().cpu_percent is None
+    assert sampler.sample().cpu_cores is None
     now = 102.0
     make(tmp_path, {"cpu.stat": "usage_usec 15500000"})
     sample = sampler.sample()
-    assert sample.cpu_percent == 150
-    assert sample.fields()["cpu"] == 150
-    assert sampler.sample().cpu_percent is None  # no time has passed
+    assert sample.cpu_cores == 1.5
+    assert sample.fields()["cpu"] == 1.5
+    assert sampler.sample().cpu_cores is None  # no time has passed
     now = 103.0
     make(tmp_path, {"cpu.stat": "usage_usec 1"})
-    assert sampler.sample().cpu_percent == 0
+    assert sampler.sample().cpu_cores == 0
 
 
 def test_without_a_container_our_own_processes_are_summed(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_without_a_container_our_own_processes_are_summed(tmp_path: Path) -> Non
     assert alone.source == both.source == "psutil"
     assert (both.pids or 0) == (alone.pids or 0) + 1
     assert (both.memory or 0) > (alone.memory or 0) > 5 * MIB
-    assert both.cpu_percent is not None
+    assert both.cpu_cores is not None
     assert both.memory_limit is both.memory_fraction is both.oom_kills is None
     assert both.disk_total
 
