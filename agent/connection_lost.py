@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import trio
 
@@ -67,8 +70,27 @@ def _root(error: BaseException | None) -> BaseException | None:
 def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
     if status in (401, 403):
         return ConnectionLost(f"the server refused the credentials (HTTP {status})", refused=True)
+    words = f"the server answered HTTP {status} instead of a WebSocket"
+    return ConnectionLost(words, retry_after=_retry_after(headers))
+
+
+def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
+    """Retry-After in seconds; a date counts from the server's own Date, since the clocks may differ."""
+    said = headers.get(b"retry-after", b"").decode("latin-1")
     try:
-        retry_after = max(0.0, float(headers.get(b"retry-after", b"")))
+        return max(0.0, float(said))
     except ValueError:
-        retry_after = None
-    return ConnectionLost(f"the server answered HTTP {status} instead of a WebSocket", retry_after=retry_after)
+        pass
+    until = _date(said)
+    if until is None:
+        return None
+    now = _date(headers.get(b"date", b"").decode("latin-1")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)

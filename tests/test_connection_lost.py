@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import h11
 import pytest
@@ -9,6 +11,8 @@ import trio
 from trio_websocket import ConnectionRejected, ConnectionTimeout
 
 from agent.connection_lost import ConnectionLost, explain, is_library_error
+
+DATE = b"Wed, 21 Oct 2026 07:27:45 GMT"
 
 
 def group(*errors: BaseException) -> BaseExceptionGroup:
@@ -37,7 +41,11 @@ def test_sentences(error, text) -> None:
         (401, (), True, None),
         (403, (), True, None),
         (429, ((b"retry-after", b"7"),), False, 7.0),
-        (503, ((b"retry-after", b"Wed, 21 Oct 2026 07:28:00 GMT"),), False, None),
+        (503, ((b"retry-after", b"Wed, 21 Oct 2026 07:28:00 GMT"), (b"date", DATE)), False, 15.0),
+        (503, ((b"retry-after", b"Wed, 21 Oct 2026 07:28:00 -0000"), (b"date", DATE)), False, 15.0),
+        (503, ((b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT"),), False, 0.0),
+        (503, ((b"retry-after", b"Wed, 99 Oct 2026 07:28:00 GMT"),), False, None),
+        (503, ((b"retry-after", b"\xff soon"),), False, None),
         (503, ((b"retry-after", b"-5"),), False, 0.0),
         (301, (), False, None),
     ],
@@ -46,6 +54,13 @@ def test_rejections(status, headers, refused, retry_after) -> None:
     lost = explain(group(ConnectionRejected(status, headers, b"")))
     assert (lost.refused, lost.retry_after) == (refused, retry_after)
     assert str(status) in str(lost)
+
+
+def test_a_date_counts_from_our_clock_where_the_server_does_not_tell_its_own() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True).encode()
+    lost = explain(group(ConnectionRejected(503, ((b"retry-after", date),), b"")))
+    assert lost.retry_after is not None
+    assert 90 < lost.retry_after <= 100
 
 
 def test_the_cause_behind_trio_s_words_counts() -> None:
