@@ -77,6 +77,8 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
     guards = [
         ("core.hooksPath", os.devnull),
         ("core.fsmonitor", "false"),
+        ("core.protectHFS", "true"),  # names that macOS and Windows would take for .git: the workspace may be a volume
+        ("core.protectNTFS", "true"),
         ("submodule.recurse", "false"),
         ("fetch.recurseSubmodules", "false"),
         ("gc.auto", "0"),  # a collection in the background would outlive the clone

@@ -243,6 +243,14 @@ async def test_change_in_the_same_instant_and_of_the_same_size(workspace: Path, 
     assert (await changes(tmp_path)).files == 1
 
 
+async def test_what_git_takes_for_a_git_directory_costs_only_itself(workspace: Path, tmp_path: Path) -> None:
+    for name in (".g\u200cit", "git~1", "fine"):
+        (workspace / name).mkdir()
+        (workspace / name / "config").write_text("x\n")
+    found = await changes(tmp_path)
+    assert found.files == 1
+
+
 async def test_conflict_in_the_index(workspace: Path, tmp_path: Path) -> None:
     (workspace / "file.txt").write_text("ours\n")
     commit(workspace, "ours")

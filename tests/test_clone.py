@@ -227,6 +227,19 @@ async def test_neither_hooks_nor_templates_nor_filters_of_others_run(run, tmp_pa
     assert not (r.workspace / ".git/hooks").exists()
 
 
+@pytest.mark.parametrize("name", [".g\u200cit", "git~1"])
+async def test_what_other_systems_take_for_a_git_directory_is_not_checked_out(run, tmp_path, name):
+    origin = make_origin(tmp_path)
+    work = tmp_path / "origin-work"
+    lax = ("-c", "core.protectHFS=false", "-c", "core.protectNTFS=false")
+    blob = git(work, "rev-parse", "HEAD:file.txt")
+    git(work, *lax, "update-index", "--add", "--cacheinfo", f"100644,{blob},{name}/config")
+    git(work, *lax, "commit", "-q", "-m", "for others")
+    git(work, "push", "-q", str(origin), "main")
+    with pytest.raises(CloneError, match="invalid path"):
+        await run(origin).clone()
+
+
 async def test_submodules_and_lfs_are_named(run, tmp_path):
     origin = make_origin(tmp_path)
     work = tmp_path / "origin-work"
