@@ -57,25 +57,35 @@ async def read_stdout(
     watch = RefusalWatch(limits.refused_credentials)
 
     redacted: list[bytes] = []
+    suspicious = True
+    begun_before: Line = b""
 
     def digest(line: Line) -> list[Event]:
         if isinstance(line, Oversize):
             return transcript.oversize(line)
-        line = redactor.json(line)
+        if suspicious or line is begun_before:
+            line = redactor.json(line)
         if transcribe is not None:
             redacted.append(line)
-        if watch.feed(line):
+        events = transcript.feed(line)
+        if len(events) > 1 and watch.feed(line):  # a retry has a STATUS beside its LOG
             refused()
-        return transcript.feed(line)
+        return events
 
-    def take(lines: Sequence[Line]) -> None:
+    def take(lines: Sequence[Line], chunk: bytes) -> None:
+        nonlocal suspicious, begun_before
+        if not lines:
+            return
+        # One search over the chunk spares one for each line; the beginning of the first may have come before.
+        suspicious = redactor.suspicious(chunk)
+        begun_before = lines[0]
         _publish(lines, digest, publish)
         if transcribe is not None and redacted:
             transcribe(b"\n".join([*redacted, b""]))
             redacted.clear()
 
     def finish(rest: Sequence[Line]) -> None:
-        take(rest)
+        take(rest, b"")
         if rest:
             publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
 
@@ -102,7 +112,7 @@ async def read_stderr(
         tail.extend(texts)
         return [log("warn", text, source="stderr") for text in texts]
 
-    def take(lines: Sequence[Line]) -> None:
+    def take(lines: Sequence[Line], chunk: bytes = b"") -> None:
         _publish(lines, digest, publish)
 
     await _follow(pipe, framer, take, take, heard, limits)
@@ -121,7 +131,7 @@ async def drain_raw(
     Cancelling: safe; what was read is published.
     """
 
-    def take(lines: Sequence[Line]) -> None:
+    def take(lines: Sequence[Line], chunk: bytes = b"") -> None:
         publish(list(map(_raw, lines)))
 
     await _follow(pipe, framer, take, take, heard, limits)
@@ -130,19 +140,21 @@ async def drain_raw(
 async def _follow(
     pipe: trio.abc.ReceiveStream,
     framer: LineFramer,
-    take: Callable[[Sequence[Line]], None],
+    take: Callable[[Sequence[Line], bytes], None],
     finish: Callable[[Sequence[Line]], None],
     heard: Callable[[], None],
     limits: Limits,
 ) -> None:
-    """`take` the lines of each read, and `finish` with what no newline ended: at the end of the pipe or of our time.
+    """`take` what each read completes, and the read itself; `finish` with what no newline ended: at the end of the pipe
+    or of our time.
 
     Cancelling: safe; it ends the wait for a pipe that a process which outlives claude holds open.
     """
     try:
         while chunk := await pipe.receive_some(limits.read_bytes):
             heard()
-            take(framer.feed(bytes(chunk)))
+            chunk = bytes(chunk)
+            take(framer.feed(chunk), chunk)
     except trio.Cancelled:
         finish(framer.end())
         raise

@@ -57,7 +57,7 @@ class Redactor:
 
     def json(self, data: bytes) -> bytes:
         """One line, usually JSON: then it stays JSON, and only strings and keys change."""
-        if not self._suspicious(data):
+        if not self.suspicious(data):
             return data
         return self._redact(data, json=_JSON_LIKE.fullmatch(data) is not None)
 
@@ -69,7 +69,7 @@ class Redactor:
 
     def _redact(self, data: bytes, *, json: bool) -> bytes:
         for _ in range(_PASSES):
-            if not self._suspicious(data):
+            if not self.suspicious(data):
                 break
             masked = self._masked(data, json=json)
             if masked == data:
@@ -77,7 +77,8 @@ class Redactor:
             data = masked
         return data
 
-    def _suspicious(self, data: bytes) -> bool:
+    def suspicious(self, data: builtins.bytes) -> bool:
+        """Whether a secret can be in `data`. Lines without line breaks of their own may be asked about all at once."""
         for search in self._anchors:  # plainly, since this is done twice for every line
             if search.find_matches_as_indexes(data):
                 return True

@@ -51,8 +51,8 @@ class Segment:
         self.filed = False
         self._directory = directory
         self._file: int | None = None
-        #: Of all its lines, while it is only appended to; None where it is not known.
-        self._checksum: int | None = 0
+        #: Of all its lines, from when they are only on the disk; None where it is not known.
+        self._checksum: int | None = None
 
     @classmethod
     def existing(cls, directory: RunDirectory, first: int, size: int, last: int | None) -> Segment:
@@ -71,8 +71,6 @@ class Segment:
         self.records.extend(records)
         self.last = records[-1].seq
         self.size += len(block)
-        if self._checksum is not None:
-            self._checksum = zlib.crc32(block, self._checksum)
         if store and self._directory is not None and self.stored + len(block) == self.size:
             if self._file is None:
                 self._file = self._directory.open_segment(self.first)
@@ -113,7 +111,11 @@ class Segment:
 
     def release(self) -> None:
         """Give the memory back where the disk has everything."""
-        if self.stored == self.size:
+        if self.stored == self.size and self.records is not None:
+            if self._checksum is None:
+                self._checksum = zlib.crc32(b"")
+                for record in self.records:
+                    self._checksum = zlib.crc32(b"\n", zlib.crc32(record.message, self._checksum))
             self.records = None
 
     def seal(self) -> None:

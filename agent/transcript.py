@@ -45,7 +45,9 @@ class Transcript:
 
     def __init__(self, limits: Limits = _LIMITS) -> None:
         self._limits = limits
-        self._lines = self._size = self._bad_lines = 0
+        # What most lines change is counted here: a new summary for each of them would cost as much as their decoding.
+        self._lines = self._size = self._bad_lines = self._turns = self._tool_calls = 0
+        self._last_tool: str | None = None
         self._summary = Summary()
         self._cwd = ""
         self._turn_id: str | None = None
@@ -54,7 +56,15 @@ class Transcript:
 
     @property
     def summary(self) -> Summary:
-        return msgspec.structs.replace(self._summary, lines=self._lines, size=self._size, bad_lines=self._bad_lines)
+        return msgspec.structs.replace(
+            self._summary,
+            lines=self._lines,
+            size=self._size,
+            bad_lines=self._bad_lines,
+            turns=self._turns,
+            tool_calls=self._tool_calls,
+            last_tool=self._last_tool,
+        )
 
     def feed(self, line: bytes) -> list[Event]:
         """The events of one line, which is redacted already and has no newline at its end."""
@@ -110,7 +120,7 @@ class Transcript:
             return describe(line)
         if message.model != _SYNTHETIC and line.parent_tool_use_id is None and message.id != self._turn_id:
             self._turn_id = message.id
-            self._learn(turns=self._summary.turns + 1)
+            self._turns += 1
         category = text(line.error)
         if category or value(line.is_api_error_message) is True:
             said = one_line(_words(message)) or one_line(category)
@@ -129,7 +139,8 @@ class Transcript:
             self._calls[block.id] = _Call(block.name, message, path)
             if len(self._calls) > self._limits.remembered:
                 del self._calls[next(iter(self._calls))]
-            self._learn(tool_calls=self._summary.tool_calls + 1, last_tool=one_line(block.name))
+            self._tool_calls += 1
+            self._last_tool = one_line(block.name)
             return Note("info", "tool_use", message)
         if block.type == "thinking":
             return Note("debug", "thinking", one_line(f"thinking: {text(block.thinking)}".rstrip(": ")))

@@ -104,6 +104,14 @@ def test_any_chunking_gives_the_same_messages_in_order(cuts: list[int], texts: l
     assert log.raw == [json.loads(line) for line in lines]
 
 
+async def test_a_secret_is_masked_wherever_the_reads_cut_it() -> None:
+    whole = said("one") + said(f"the key is {CANARY}") + said("two") + said(CANARY)
+    for cut in range(1, len(whole)):
+        log = Log()
+        await stdout([whole[:cut], whole[cut:]], log)
+        assert log.raw == [json.loads(line.replace(CANARY.encode(), b"[redacted]")) for line in whole.splitlines()]
+
+
 async def test_a_read_is_one_batch_and_feeds_the_idle_limit() -> None:
     log = Log()
     await stdout([said("one") + said("two"), said("three"), b'{"type":'], log)

@@ -40,11 +40,12 @@ def test_a_changed_byte_is_noticed(directory):
     segment = Segment(directory, 1)
     segment.append(*batch(1, 2), store=True)
     segment.append(*batch(3), store=True)
+    segment.release()
     content = segment.content()
     assert segment.is_intact(content)
     assert not segment.is_intact(content.replace(b"2", b"7"))
     assert not segment.is_intact(content[:-1])
-    segment.replace(segment.records, lambda seq: False)
+    segment.replace([*batch(1, 2)[0], *batch(3)[0]], lambda seq: False)
     assert not segment.is_intact(content)  # not known any more
     assert not Segment.existing(directory, 1, len(content), 3).is_intact(content)
 
