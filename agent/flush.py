@@ -14,6 +14,7 @@ from agent.config import Config, examine
 from agent.connection import Endpoint
 from agent.errors import AgentError, ConfigError, Exit, ServerUnreachable
 from agent.journal import Journal
+from agent.private import remove_stale
 from agent.redaction import Redactor
 from agent.rundirectory import is_run
 from agent.salvage import deliver, open_orphan
@@ -84,6 +85,8 @@ class Flush:
     async def run(self, directory: Path) -> int:
         """Deliver the run in `directory`, or all dead ones in the directories below; returns the exit status.
 
+        What dead runs left in TMPDIR goes as well.
+
         Cancelling: safe, what is not confirmed stays; a stop signal does the same.
         Raises AgentError: `directory` cannot be read.
         """
@@ -91,6 +94,7 @@ class Flush:
         if not paths:
             self._say(f"{directory} holds no run")
         status = 0
+        await remove_stale(self._config.limits.stale_removal)
         async with trio.open_nursery() as nursery:
 
             def stop(number: int) -> None:

@@ -68,8 +68,8 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
     """Write git's private files and settle its environments.
 
     Raises:
-        ConfigError: the credential holds a line break, which git's credential protocol cannot carry.
-        OSError: the disk refuses.
+        ConfigError: the credential holds a line break, which git's credential protocol cannot carry; or the disk
+            refuses.
     """
     url, environ, limits = config.repo_url, config.environ, config.limits
     credential = _credential(url, config.github_token, private)

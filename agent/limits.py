@@ -26,6 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # --- start
     #: `claude --version` takes 10 ms; a cold disk or a loaded node takes seconds.
     cli_check: float = 10.0
+    #: Private directories of killed runs are small; one that claude filled goes on being removed beside the run.
+    stale_removal: float = 1.0
     #: COMPLETE for a bad configuration is one attempt, since nobody waits for a run that never began.
     config_error_delivery: float = 5.0
 

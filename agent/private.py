@@ -7,14 +7,24 @@ has to be out of its reach by other means (see docs/security.md).
 
 from __future__ import annotations
 
+import fcntl
 import os
-import shutil
+import secrets
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import trio
+
 from agent.errors import ConfigError
+
+#: A directory of this name is locked for as long as its run lives; one that is not locked is a dead run's.
+_LOCKED = "agent-private-"
+#: ... of this name is not locked yet, or cannot be.
+_NEW = "agent-new-"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PrivateDirectory:
@@ -29,12 +39,17 @@ class PrivateDirectory:
 
         Raises:
             FileExistsError: the name is taken; nothing here is ever written twice.
-            OSError: the disk refuses.
+            ConfigError: the disk refuses.
         """
         data = content.encode() if isinstance(content, str) else content
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(name, flags, 0o600, dir_fd=self._fd), "wb") as file:
-            file.write(data)
+        try:
+            with open(os.open(name, flags, 0o600, dir_fd=self._fd), "wb") as file:
+                file.write(data)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise _unusable(self.path.parent, error) from error
         return self.path / name
 
 
@@ -43,22 +58,101 @@ def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:
     """A new directory in `parent` (default: TMPDIR) that is gone when the block ends, whatever was put there.
 
     Raises:
-        ConfigError: there is no directory for temporary files at all.
-        OSError: it cannot be created.
+        ConfigError: it cannot be created.
     """
     try:
         parent = parent or Path(tempfile.gettempdir())
     except FileNotFoundError:
         missing = "TMPDIR: there is no directory for temporary files; with a read-only root add --tmpfs /tmp"
         raise ConfigError([missing]) from None
-    path = Path(tempfile.mkdtemp(prefix="agent-", dir=parent)).absolute()
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        path, fd = _create(parent)
+    except OSError as error:
+        raise _unusable(parent, error) from error
     try:
         yield PrivateDirectory(path, fd)
     finally:
+        _remove(path, fd)
+
+
+async def remove_stale(within: float, parent: Path | None = None) -> None:
+    """Remove what dead runs of this user left in `parent` (default: TMPDIR): a killed agent removes nothing.
+
+    After `within` seconds it goes on beside whatever follows, and what is left then waits for the next start.
+
+    Cancelling: safe.
+    """
+    with suppress(OSError):
+        parent = parent or Path(tempfile.gettempdir())
+        paths = [path for path in parent.iterdir() if path.name.startswith(_LOCKED)]
+        if paths:
+            with trio.move_on_after(within):
+                await trio.to_thread.run_sync(_remove_dead, paths, abandon_on_cancel=True)
+
+
+def _create(parent: Path) -> tuple[Path, int]:
+    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent)).absolute()
+    fd = os.open(new, _DIRECTORY)
+    try:
+        # Named last: nobody who looks for what dead runs left may find one that is not locked yet.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return new.rename(new.with_name(_LOCKED + new.name.removeprefix(_NEW))), fd
+    except OSError:  # a file system without locks
+        return new, fd
+
+
+def _remove_dead(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):  # a link, another user's, a live run's, or gone
+            fd = os.open(path, _DIRECTORY)
+            try:
+                found = os.fstat(fd)
+                if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+                    raise PermissionError
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                raise
+            _remove(path, fd)
+
+
+def _remove(path: Path, fd: int) -> None:
+    with suppress(OSError):
+        os.fchmod(fd, 0o700)
+    _empty(fd)  # by descriptor, also after somebody moved it away ...
+    with suppress(OSError):
+        path.rmdir()  # ... which leaves the empty directory itself
+    os.close(fd)
+
+
+def _empty(top: int) -> None:
+    """Delete what is in a directory. It is made flat, since claude could nest more than a recursion takes."""
+    waiting = _clear(top, top)
+    while waiting:
+        name = waiting.pop()
         with suppress(OSError):
-            os.fchmod(fd, 0o700)
-        shutil.rmtree(".", ignore_errors=True, dir_fd=fd)  # by descriptor, also after somebody moved it away ...
-        os.close(fd)
+            fd = os.open(name, _DIRECTORY, dir_fd=top)
+            try:
+                waiting += _clear(fd, top)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=top)
+
+
+def _clear(directory: int, top: int) -> list[str]:
+    """Delete the files in a directory; what directories are in it go to `top`, under these names."""
+    moved = []
+    for name in os.listdir(directory):
         with suppress(OSError):
-            path.rmdir()  # ... which leaves the empty directory itself
+            try:
+                os.unlink(name, dir_fd=directory)
+            except IsADirectoryError:
+                new = secrets.token_hex(8)
+                os.rename(name, new, src_dir_fd=directory, dst_dir_fd=top)
+                moved.append(new)
+    return moved
+
+
+def _unusable(parent: Path, error: OSError) -> ConfigError:
+    words = f"TMPDIR: {parent} cannot be written ({error.strerror or error})"
+    return ConfigError([f"{words}; name a directory that this user may write and that has some MiB free"])

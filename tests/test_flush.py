@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from tests.support.collector import collecting, unused_port
 from tests.support.journals import open_journal
 from tests.support.servers import open_agent_serve
 from tests.test_orphans import dead_run
+from tests.test_private import killed_run
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +58,13 @@ async def test_a_journal_directory_is_emptied(tmp_path, capsys) -> None:
             assert arrived.last["data"].get("reason") == reason
     assert said(capsys) == ["agent flush: R1: 101 messages delivered", "agent flush: R2: 101 messages delivered"]
     assert [path.name for path in journals.iterdir()] == ["lost+found"]
+
+
+async def test_what_killed_runs_left_in_tmpdir_goes_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed_run(tmp_path)
+    assert await flushed(tmp_path, "ws://127.0.0.1:1") == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_one_run_alone(tmp_path, capsys) -> None:
