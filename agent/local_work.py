@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from agent.events import log
 from agent.harvest import Harvest
 from agent.lines import LineFramer
 from agent.output import Output
-from agent.private import PrivateDirectory
+from agent.private import PrivateDirectory, private_directory, remove_stale
 from agent.process import Launch, Patience
 from agent.recording import Recording
 from agent.redaction import Redactor
@@ -134,28 +135,27 @@ class LocalClaude:
 class LocalWork:
     """Real git, real claude (work.Work)."""
 
-    def __init__(
-        self,
-        config: Config,
-        private: PrivateDirectory,
-        redactor: Redactor,
-        run_id: str,
-        recording: Recording | None = None,
-    ) -> None:
-        self._git = git.prepare(config, private)
-        self._environment = claude.environment(config, private.path, self._git.child_environment)
-        self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
+    #: From check() on.
+    _private: PrivateDirectory
+    _git: git.Git
+    _environment: Mapping[str, str]
+    _session_logs: Path
+
+    def __init__(self, config: Config, redactor: Redactor, run_id: str, recording: Recording | None = None) -> None:
+        """Makes nothing yet: what cannot be made is a fault of the run, and there must be somebody to say so."""
         if config.resume_session == cli_session.AUTO:
-            resumed = cli_session.newest(self._session_logs, config.output_dir)
-            config = msgspec.structs.replace(config, resume_session=resumed)
+            # No log is in a private directory, which does not outlive its run.
+            environment = claude.environment(config, Path(os.devnull), {})
+            logs = cli_session.log_directory(environment, config.workspace_dir)
+            config = msgspec.structs.replace(config, resume_session=cli_session.newest(logs, config.output_dir))
         self.session_id = config.resume_session or str(uuid4())
         self._run_id = run_id
         self._recording = recording
         self._output: Output | None = None
         self._config = config
         self._limits = config.limits
-        self._private = private
         self._redactor = redactor
+        self._resources = ExitStack()
         self._sampler = Sampler(config.workspace_dir)
         self._sample: Sample | None = None
         self._oom_kills = 0
@@ -164,6 +164,12 @@ class LocalWork:
         self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
 
     async def check(self) -> str:
+        config = self._config
+        await remove_stale(self._limits.stale_removal)
+        self._private = self._resources.enter_context(private_directory())
+        self._git = git.prepare(config, self._private)
+        self._environment = claude.environment(config, self._private.path, self._git.child_environment)
+        self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
         version = await claude.check_cli(self._config)
         self._program = claude.find_cli(self._config)
         return version
@@ -286,3 +292,7 @@ class LocalWork:
 
     def emergency_sweep(self) -> None:
         descendants.sweep_now(1.0)
+
+    def close(self) -> None:
+        """Remove what was private; nothing of the run is alive any more."""
+        self._resources.close()

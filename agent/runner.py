@@ -24,11 +24,10 @@ from agent.inbound import Cancel
 from agent.journal import Journal
 from agent.limits import MIB
 from agent.local_work import LocalWork
-from agent.private import private_directory
 from agent.recording import Recording
 from agent.redaction import Redactor
 from agent.reporter import Reporter
-from agent.reporting import termination_message, write_termination_message
+from agent.reporting import complete_fields, termination_message, write_termination_message
 from agent.reports import CancelRequested, Connected
 from agent.salvage import salvage
 from agent.sender import Sender
@@ -66,37 +65,40 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
     with contextlib.ExitStack() as stack:
         fault = _configuration_fault(problems) if problems else None
         _harden(console)
-        private = stack.enter_context(private_directory())
         envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
         recording, record_fault = _open_recording(config, envelope, redactor, console)
         keep = recording.journal if recording else None
         journal, journal_fault = _open_journal(config, envelope, redactor, console, keep)
         stack.callback(close_journal, journal)
-        work = LocalWork(config, private, redactor, envelope.run_id, recording)
-        reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
-        if recording is not None:
-            stack.callback(lambda: recording.close(reporter.outcome))
-        health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
-        stack.callback(health.remove)
-        link = Link(config, envelope, journal, reporter)
-        supervisor = Supervisor(
-            config,
-            work,
-            reporter,
-            link.sender,
-            listen=signals.listen,
-            write_health=lambda: health.write(reporter.health()),
-            emergency_exit=partial(_leave, work, reporter, console, stack),
-            fault=fault or journal_fault or record_fault,
-            salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
-            observe=recording.observe if recording else None,
-        )
-        link.supervisor = supervisor
-        for warning in config.warnings:
-            reporter.log("warn", warning)
-        if redactor.skipped:
-            names = ", ".join(redactor.skipped)
-            reporter.log("warn", f"too short or too ordinary to be hidden in the output: {names}", kind="redaction")
+        try:
+            work = LocalWork(config, redactor, envelope.run_id, recording)
+            stack.callback(work.close)
+            reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
+            if recording is not None:
+                stack.callback(lambda: recording.close(reporter.outcome))
+            health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
+            stack.callback(health.remove)
+            link = Link(config, envelope, journal, reporter)
+            supervisor = Supervisor(
+                config,
+                work,
+                reporter,
+                link.sender,
+                listen=signals.listen,
+                write_health=lambda: health.write(reporter.health()),
+                emergency_exit=partial(_leave, work, reporter, console, stack),
+                fault=fault or journal_fault or record_fault,
+                salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
+                observe=recording.observe if recording else None,
+            )
+            link.supervisor = supervisor
+            for warning in config.warnings:
+                reporter.log("warn", warning)
+            if redactor.skipped:
+                names = ", ".join(redactor.skipped)
+                reporter.log("warn", f"too short or too ordinary to be hidden in the output: {names}", kind="redaction")
+        except Exception as error:
+            return _answer_alone(error, config, console, journal)
         try:
             outcome = await supervisor.run()
         except Exception as bug:
@@ -104,15 +106,22 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         return reporter.finish(outcome)
 
 
-def _answer_alone(error: Exception, config: Config, console: Console) -> int:
-    """What a run needs cannot be made (no disk, no descriptors): there is nothing yet that could reach the server."""
+def _answer_alone(error: Exception, config: Config, console: Console, journal: Journal | None = None) -> int:
+    """What a run needs cannot be put together: nothing could reach the server yet; COMPLETE waits in the journal."""
     outcome = verdict(None, None, causes.by_fault("the start", error))
-    console.say("error", outcome.details)
     message = console.redact(outcome.message)
+    if journal is not None:
+        fields = complete_fields(outcome, duration=0, signal=None, summary=None, changes=None, survivors=())
+        error_event = events.error(outcome.message, code=outcome.code or "internal", details=outcome.details)
+        journal.append([error_event, events.complete(fields, outcome.message, failed=True)])
+        if config.ws_server is None:
+            journal.confirm(journal.last_seq)
     line = termination_message(
-        outcome.exit, outcome.reason, message, last_seq=0, confirmed_seq=0, undelivered=0, journal=None
-    )
+        outcome.exit, outcome.reason, message, confirmed_seq=0, undelivered=journal.queued if journal else 0,
+        last_seq=journal.last_seq if journal else 0, journal=journal.path if journal else None,
+    )  # fmt: skip
     trouble = write_termination_message(config.termination_log, line)
+    console.say("error", outcome.details)
     if trouble:
         console.say("warn", trouble)
     console.say("error", f"exit {outcome.exit} ({outcome.reason}): {message}")

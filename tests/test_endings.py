@@ -457,11 +457,46 @@ async def test_a_workspace_that_is_not_empty(tmp_path: Path, collector: Collecto
     assert (tmp_path / "full" / "precious").exists()
 
 
-@pytest.mark.parametrize("broken", ["private_directory", "LocalWork", "Link"])
-async def test_a_run_that_cannot_even_begin(tmp_path: Path, broken: str) -> None:
-    ran = await run_agent(tmp_path, "none", inject=IMPORTS + BOOM + f"agent.runner.{broken} = boom")
-    ran.settled()
-    assert (ran.code, ran.termination["reason"]) == (70, "internal")
+NO_PLACE = {
+    "nowhere": "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']",
+    "read-only": "import errno, tempfile\ndef refuse(**_): raise OSError(errno.EROFS, 'Read-only file system')\n"
+    "tempfile.mkdtemp = refuse",
+    "full": "import errno, agent.private\ndef refuse(*_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+    "agent.private.open = refuse",
+}
+
+
+@pytest.mark.parametrize("why", NO_PLACE)
+async def test_no_place_for_private_files_is_told_to_the_server(tmp_path: Path, collector: Collector, why: str) -> None:
+    tmp = tmp_path / "agent" / "tmp"
+    tmp.mkdir(parents=True)
+    (tmp / "agent-journal").touch()  # the journal finds no place either, and is in memory
+    ran = await run_agent(tmp_path, collector.url, inject=NO_PLACE[why])
+    (tmp / "agent-journal").unlink()
+    ran.agrees(collector, code=78, reason="config")
+    assert ran.complete["message"].startswith("TMPDIR: ")
+
+
+async def test_the_next_start_removes_the_private_directory_of_a_killed_one(tmp_path: Path) -> None:
+    tmp = tmp_path / "agent" / "tmp"
+    async with start_agent(tmp_path, "none", "polite") as agent:
+        await agent.until_stderr("claude is at work")
+        agent.signal(SIGKILL)
+        await agent.ended()
+    assert len(list(tmp.glob("agent-private-*"))) == 1
+    ran = await run_agent(tmp_path, "none", WORKSPACE_DIR=str(tmp_path / "another"))
+    assert ran.code == 0
+    assert list(tmp.glob("agent-private-*")) == []
+
+
+@pytest.mark.parametrize("broken", ["LocalWork", "Reporter", "Link", "Supervisor"])
+async def test_a_run_that_cannot_even_begin_leaves_its_complete_in_the_journal(tmp_path: Path, broken: str) -> None:
+    inject = IMPORTS + BOOM + f"agent.runner.{broken} = boom"
+    ran = await run_agent(tmp_path, "ws://127.0.0.1:1", inject=inject)
+    assert (ran.code, ran.termination["reason"], ran.termination["undelivered"]) == (70, "internal", 2)
+    error, complete = ran.journalled
+    assert error["data"]["error"] == complete["data"]["message"] == ran.termination["message"]
+    assert complete["data"]["stream"]["counts"]["ERROR"] == 1
     assert "Traceback (most recent call last)" in ran.stderr
 
 
@@ -475,6 +510,8 @@ async def async_boom(*_, **__):
 """
 
 FATAL_BUGS = {
+    "private": "agent.local_work.private_directory = boom",
+    "stale": "agent.local_work.remove_stale = async_boom",
     "check": "agent.claude.check_cli = async_boom",
     "clone": "agent.clone.clone = async_boom",
     "begin": "agent.local_work.LocalWork.begin = boom",

@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -14,7 +17,6 @@ from agent.config import Config, load
 from agent.errors import CliError
 from agent.events import Event
 from agent.local_work import LocalWork
-from agent.private import private_directory
 from agent.process import Patience
 from agent.redaction import Redactor
 from agent.sampler import Sample
@@ -26,9 +28,17 @@ SECRET = "hunter2-hunter2"
 
 
 @pytest.fixture
-def private(tmp_path: Path):
-    with private_directory(tmp_path) as directory:
-        yield directory
+def local_work(tmp_path: Path, monkeypatch) -> Iterator[Callable[[Config], LocalWork]]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ExitStack() as stack:
+
+        def make(config: Config) -> LocalWork:
+            work = LocalWork(config, Redactor(config.secrets), "run-1")
+            stack.callback(work.close)
+            return work
+
+        yield make
+    assert list(tmp_path.glob("agent-private-*")) == []
 
 
 def configure(tmp_path: Path, script: str, **more: str) -> Config:
@@ -56,8 +66,7 @@ class Published:
         return [event.message for event in self.events]
 
 
-async def begin(config: Config, private, published: Published):
-    work = LocalWork(config, private, Redactor(config.secrets), "run-1")
+async def begin(work: LocalWork, published: Published):
     assert await work.check() == "2.1.330"
     return work, work.begin(Cloned(None), published)
 
@@ -76,9 +85,9 @@ async def drive(run, published: Published, patience: Patience, cancel_after: flo
     return status
 
 
-async def test_a_run(tmp_path, private) -> None:
+async def test_a_run(tmp_path, local_work) -> None:
     published = Published()
-    _, run = await begin(configure(tmp_path, "ok"), private, published)
+    _, run = await begin(local_work(configure(tmp_path, "ok")), published)
     status = await drive(run, published, Patience())
     assert status.code == 0
     assert run.summary.last_result is not None
@@ -86,37 +95,37 @@ async def test_a_run(tmp_path, private) -> None:
     assert "Done." in published.messages
 
 
-async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path, private) -> None:
+async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path, local_work) -> None:
     published = Published()
-    _, run = await begin(configure(tmp_path, "polite"), private, published)
+    _, run = await begin(local_work(configure(tmp_path, "polite")), published)
     with trio.fail_after(10):
         await drive(run, published, Patience(), cancel_after=0.5)
     assert run.summary.last_result is not None
     assert run.summary.last_result.total_cost_usd is not None
 
 
-async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path, private) -> None:
+async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path, local_work) -> None:
     published = Published()
-    _, run = await begin(configure(tmp_path, "deaf"), private, published)
+    _, run = await begin(local_work(configure(tmp_path, "deaf")), published)
     began = trio.current_time()
     status = await drive(run, published, Patience(), cancel_after=0.5)
     assert status.signal == signal.SIGKILL
     assert 2 <= trio.current_time() - began - 0.5 <= 4
 
 
-async def test_one_that_vanished_after_its_check(tmp_path, private) -> None:
+async def test_one_that_vanished_after_its_check(tmp_path, local_work) -> None:
     config = configure(tmp_path, "ok")
     published = Published()
-    _, run = await begin(config, private, published)
+    _, run = await begin(local_work(config), published)
     Path(config.claude_bin).unlink()
     with pytest.raises(CliError):
         await run.run(Patience())
 
 
-async def test_the_watchdog_sees_one_that_lingers(tmp_path, private) -> None:
+async def test_the_watchdog_sees_one_that_lingers(tmp_path, local_work) -> None:
     config = configure(tmp_path, "lingers", RESULT_GRACE="500")
     published = Published()
-    _, run = await begin(config, private, published)
+    _, run = await begin(local_work(config), published)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(drive, run, published, Patience())
         with trio.fail_after(10):
@@ -124,10 +133,10 @@ async def test_the_watchdog_sees_one_that_lingers(tmp_path, private) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_what_it_leaves_behind_is_swept_and_named(tmp_path, private) -> None:
+async def test_what_it_leaves_behind_is_swept_and_named(tmp_path, local_work) -> None:
     hardening.become_subreaper()
     published = Published()
-    work, run = await begin(configure(tmp_path, "escapees:3"), private, published)
+    work, run = await begin(local_work(configure(tmp_path, "escapees:3")), published)
     await drive(run, published, Patience())
     swept = await work.sweep()
     assert len(swept.fields()) >= 3
@@ -139,9 +148,9 @@ def sample(**fields) -> Sample:
     return msgspec.structs.replace(Sample(time=0.0, source="cgroup2"), **fields)
 
 
-async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, private, monkeypatch) -> None:
+async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, local_work, monkeypatch) -> None:
     config = configure(tmp_path, "ok")
-    work = LocalWork(config, private, Redactor({}), "run-1")
+    work = local_work(config)
     low, full = 10 << 20, sample(memory=96, memory_limit=100, disk_free=1 << 40)
     samples = [sample(disk_free=1 << 40), sample(disk_free=low), sample(disk_free=low), full, full]
     monkeypatch.setattr(work._sampler, "sample", lambda: samples.pop(0) if samples else sample())
@@ -156,8 +165,8 @@ async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, private, monkeyp
     assert exceeded == [(96, 100)]
 
 
-def test_heartbeat_has_the_latest_sample(tmp_path, private) -> None:
-    work = LocalWork(configure(tmp_path, "ok"), private, Redactor({}), "run-1")
+def test_heartbeat_has_the_latest_sample(tmp_path, local_work) -> None:
+    work = local_work(configure(tmp_path, "ok"))
     assert work.vital_signs() == {}
     work._sample = sample(memory=5, pids=2)
     assert work.vital_signs()["memory"] == 5

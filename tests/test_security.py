@@ -163,7 +163,7 @@ setattr(owner, {name!r}, fail)
 @pytest.mark.parametrize(
     "target",
     [
-        "agent.runner.private_directory", "agent.runner.Link", "agent.claude.check_cli", "agent.clone.clone",
+        "agent.local_work.private_directory", "agent.runner.Link", "agent.claude.check_cli", "agent.clone.clone",
         "agent.local_work.LocalWork.begin", "agent.transcript.Transcript.feed", "agent.prompt.write_prompt",
         "agent.sampler.Sampler.sample", "agent.descendants.sweep", "agent.session.Session.run",
         "agent.supervisor.Supervisor._advance", "agent.supervisor.Supervisor._report",
