@@ -21,8 +21,8 @@ from agent.variables import BY_NAME
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
-#: The base as it stands in its files, and both overlays as kubectl renders them.
-OVERLAYS = ("base", "example", "indexed")
+#: The base as it stands in its files, and the overlays as kubectl renders them.
+OVERLAYS = ("base", "example", "kept", "indexed")
 VERSIONS = ("1.31", "1.34", "1.37")
 #: The exit codes of the table that another attempt cannot change.
 FINAL = {
@@ -122,7 +122,9 @@ def test_the_agents_time_fits_into_the_pods(overlay: str) -> None:
     assert spec["activeDeadlineSeconds"] >= attempts * (attempt + BACKOFF)
 
 
-@pytest.mark.parametrize(("overlay", "action"), [("base", "FailJob"), ("example", "FailJob"), ("indexed", "FailIndex")])
+@pytest.mark.parametrize(
+    ("overlay", "action"), [*((name, "FailJob") for name in OVERLAYS[:-1]), ("indexed", "FailIndex")]
+)
 def test_the_failure_policy_follows_the_exit_codes(overlay: str, action: str) -> None:
     spec = job(overlay)
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
@@ -193,6 +195,18 @@ def test_what_is_mounted_exists_and_what_is_written_is_mounted(overlay: str) -> 
     for name, value in variables(overlay).items():
         if name.endswith("_FILE") and name != "TASKS_FILE":
             assert str(Path(value).parent) in places, name
+
+
+def test_what_is_kept() -> None:
+    """Journal and output lie on one claim, in directories of their own, and the agent is told."""
+    volumes = job("kept")["template"]["spec"]["volumes"]
+    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+              for volume in volumes if "persistentVolumeClaim" in volume}  # fmt: skip
+    ((name, claim),) = claims.items()
+    assert f"PersistentVolumeClaim/{claim}" in manifests("kept")
+    mounts = {mount["mountPath"]: mount["subPath"]
+              for mount in agent("kept")["volumeMounts"] if mount["name"] == name}  # fmt: skip
+    assert mounts == {"/journal": "journal", variables("kept")["OUTPUT_DIR"]: "output"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
