@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import trio
 
 from agent import __version__, events
@@ -68,13 +69,15 @@ class Reporter:
 
         Nothing follows COMPLETE on the wire: what is said while it is delivered is for stderr alone.
         """
-        if self.outcome is not None:
-            self._console.show(batch)
-            return
+        if self.outcome is None:
+            self._record(batch)
+        self._console.show(batch)
+
+    def _record(self, batch: Sequence[Event]) -> None:
+        """For the server alone."""
         self._journal.append(batch)
         if self._config.ws_server is None:
             self._journal.confirm(self._journal.last_seq)
-        self._console.show(batch)
 
     def notice(self, level: events.Level, message: str) -> None:
         """What the link has to say."""
@@ -94,12 +97,13 @@ class Reporter:
         self.phase = phase
         if phase not in _WORDS:
             return
-        message = _WORDS[phase]
+        message = shown = _WORDS[phase]
         if phase is Phase.STOPPING and cause is not None:
-            message = f"stopping: {cause.message}"
+            # A person reads the whole sentence once, in the last line.
+            message, shown = f"stopping: {cause.message}", f"stopping: {cause.reason}"
         extra = self._introduction() if phase is Phase.PENDING else {}
-        status = _PLAIN_STATUS.get(phase, "running")
-        self.publish([events.status(status, message, phase=phase.value, **extra)])
+        status = events.status(_PLAIN_STATUS.get(phase, "running"), message, phase=phase.value, **extra)
+        self.publish([msgspec.structs.replace(status, message=shown)])
 
     def _introduction(self) -> dict[str, Any]:
         config = self._config
@@ -108,7 +112,7 @@ class Reporter:
         return {
             "repo": config.repo_url,
             "ref": config.repo_ref,
-            "task": title,
+            "title": title,
             "labels": dict(config.labels),
             "sessionID": self._session_id,
             "versions": {"agent": __version__},
@@ -119,7 +123,8 @@ class Reporter:
 
     def cloned(self, head: str | None, branch: str | None) -> None:
         words = f"cloned: {branch or 'detached head'} at {head[:12]}" if head else "cloned an empty repository"
-        self.publish([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
+        # git's own LOG tells a person.
+        self._record([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
 
     def complete(
         self,
@@ -141,13 +146,14 @@ class Reporter:
         batch.append(
             events.status(word, outcome.message, level=level, phase=Phase.REPORTING.value, reason=outcome.reason)
         )
-        self.publish(batch)
+        self._record(batch)
         summary = self.run.summary if self.run else None
         fields = complete_fields(
             outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
         )
-        self.publish([events.complete(fields, outcome.message, failed=failed)])
+        self._record([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
+        self._console.say("info", f"{word}: {outcome.reason}")
         if outcome.code == "internal":
             self._console.say("error", outcome.details)
         return fields

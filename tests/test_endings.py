@@ -440,6 +440,7 @@ async def test_places_that_cannot_be_used_are_problems_of_the_configuration(
 async def test_no_claude(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, CLAUDE_BIN=str(tmp_path / "nowhere"))
     ran.agrees(collector, code=127, reason="cli_missing")
+    assert ran.stderr.count(ran.complete["message"]) == 1
     assert not (ran.directory / "workspace").exists()
 
 

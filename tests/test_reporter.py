@@ -48,7 +48,7 @@ async def test_the_first_status_introduces_the_run(tmp_path, autojump_clock) -> 
     voice.reporter.entered(Phase.PENDING, None)
     data = voice.messages[0]["data"]
     assert data["status"] == "starting"
-    assert (data["repo"], data["task"], data["sessionID"]) == ("https://example.com/x", "first line", "sess")
+    assert (data["repo"], data["title"], data["sessionID"]) == ("https://example.com/x", "first line", "sess")
     assert data["labels"] == {"team": "web"}
     assert data["versions"]["agent"]
 
@@ -57,6 +57,18 @@ async def test_stopping_says_why(tmp_path, autojump_clock) -> None:
     voice = Voice(tmp_path)
     voice.reporter.entered(Phase.STOPPING, causes.by_signal(15))
     assert "SIGTERM" in voice.messages[0]["data"]["message"]
+
+
+async def test_a_person_reads_the_sentence_once(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.entered(Phase.STOPPING, causes.by_fault("clone", CloneError(FAILURE.message)))
+    voice.reporter.complete(FAILURE, signal=None, changes=None, survivors=())
+    voice.reporter.finish(FAILURE)
+    words = [line[13:].rstrip() for line in voice.lines]
+    assert words[:2] == ["info  agent  stopping: clone_failed", "info  agent  failed: clone_failed"]
+    assert words[2].startswith("error agent  exit 66 (clone_failed): no such repository [")
+    assert len(words) == 3
+    assert all("no such repository" in json.dumps(message) for message in voice.messages), "the server reads it in each"
 
 
 async def test_success_is_status_and_complete(tmp_path, autojump_clock) -> None:

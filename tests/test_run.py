@@ -37,7 +37,7 @@ async def test_the_whole_job(tmp_path: Path, collector: Collector) -> None:
     assert ran.phases == ALL_PHASES
     assert (ran.directory / "workspace/hello.txt").read_text() == "edited by claude\n"
     first = ran.of_type("STATUS")[0]
-    assert (first["task"], first["labels"]) == ("Say hello", {"team": "web"})
+    assert (first["title"], first["labels"]) == ("Say hello", {"team": "web"})
     assert {message["containerID"] for message in ran.messages} == {"container-1"}
     assert ran.complete["result"]["cost"] == 0.0123
     assert collector.closed == [1000]
