@@ -66,7 +66,7 @@ def by_memory(used: int, limit: int) -> Cause:
 
 def by_fault(task: str, error: Exception) -> Cause:
     """A task raised: what an AgentError says of itself, or a bug with its whole traceback."""
-    if isinstance(error, AgentError) and error.exit is not Exit.INTERNAL:
+    if isinstance(error, AgentError):
         reason = _REASONS.get(error.exit, error.code)
         return Cause(CauseKind.FAULT, error.exit, error.code, reason, str(error), error.details)
     trace = "".join(traceback.format_exception(error))

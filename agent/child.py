@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,10 @@ import trio
 
 from agent.errors import AgentError
 from agent.hardening import clear_inherited_signals
+from agent.limits import Limits
 from agent.verdict import ExitStatus
 
+_LIMITS = Limits()
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
 #: The children that are not reaped yet; nobody but their Child may wait for them.
@@ -25,7 +28,7 @@ own_children: Collection[int] = _own
 
 
 class Unkillable(AgentError):
-    """A child outlived SIGKILL: it is stuck in the kernel, on a dead disk or network file system for example."""
+    """A child outlived SIGKILL, or is dead and held by a debugger: how it ended cannot be known."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,22 @@ class Child:
         return failure
 
     async def exit(self) -> None:
-        """Wait until the child is a zombie.
+        """Wait until the child is a zombie, and ours.
 
         Cancelling: safe.
         """
         if self._pidfd >= 0:
             await trio.lowlevel.wait_readable(self._pidfd)
+            # Whoever traces it (strace, gdb) gets a dead child first, and usually lets go of it at once.
+            with trio.move_on_after(_LIMITS.tracer), suppress(ChildProcessError):
+                while not self._can_be_reaped():
+                    await trio.sleep(_LIMITS.tracer_poll)
         else:
             dead = partial(os.waitid, os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             await trio.to_thread.run_sync(dead, abandon_on_cancel=True)
+
+    def _can_be_reaped(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -144,17 +154,28 @@ class Child:
         except ChildProcessError as e:
             raise RuntimeError(f"the exit status of {self._name} was taken by somebody else") from e
         if found is None:
-            raise Unkillable(
-                f"{self._name} (pid {self.pid}) outlives SIGKILL: it is stuck in the"
-                " kernel; look for a dead disk or network file system"
-            )
+            raise Unkillable(f"{self._name} (pid {self.pid}) {self._why_it_stays()}")
         if found.si_code == os.CLD_EXITED:
             return ExitStatus(code=found.si_status)
         return ExitStatus(signal=found.si_status)
 
+    def _why_it_stays(self) -> str:
+        status = dict(line.split(":\t", 1) for line in _status(self.pid).splitlines() if ":\t" in line)
+        if status.get("State", "").startswith("Z") and status.get("TracerPid", "0") != "0":
+            tracer = status["TracerPid"]
+            return f"is dead, but process {tracer} traces it and keeps its exit status: end that debugger"
+        return "outlives SIGKILL: it is stuck in the kernel; look for a dead disk or network file system"
+
     def _close_status(self) -> None:
         if self._status is not None:
             self._status.close()
+
+
+def _status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
 
 
 def _launcher(launch: Launch, status: int, argv: Sequence[str]) -> list[str]:

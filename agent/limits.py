@@ -127,6 +127,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     interrupt_grace: float = 2.0
     #: SIGKILL takes effect at once, but for a process that is stuck in the kernel.
     kill_wait: float = 2.0
+    #: How long a debugger may hold a dead child, and how often we look: strace lets go within a millisecond.
+    tracer: float = 2.0
+    tracer_poll: float = 0.01
     #: Dead processes that a sweep leaves unreaped while freezing: looking through them takes under a millisecond.
     corpses: int = 200
     #: The sweep of survivors: freeze, then kill.

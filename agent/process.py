@@ -79,7 +79,7 @@ async def run(
     Raises:
         OSError: the program cannot be run, as subprocess raises it (FileNotFoundError, PermissionError, ENOEXEC,
             E2BIG; `filename` is the program or `cwd`).
-        Unkillable: the child outlives SIGKILL.
+        Unkillable: the child outlives SIGKILL, or a debugger holds it.
 
     Cancelling: is the request to stop. run() then walks `stop`, shielded, and *returns* the exit status instead of
     raising Cancelled. Only a cancel from before the start raises Cancelled, and then nothing was started.

@@ -3,6 +3,7 @@ import signal
 import pytest
 
 from agent import causes
+from agent.child import Unkillable
 from agent.errors import CliError, CloneError, Exit, ServerRefused, ServerUnreachable
 from agent.verdict import CauseKind
 
@@ -24,6 +25,7 @@ def test_a_signal_is_128_plus_its_number(number, exit) -> None:
         (CliError("broken", exit=Exit.CLI_NOT_EXECUTABLE), 126, "cli_not_executable"),
         (ServerUnreachable("down"), 69, "server_unreachable"),
         (ServerRefused("no"), 77, "auth"),
+        (Unkillable("claude (pid 7) outlives SIGKILL"), 70, "internal"),
     ],
 )
 def test_an_error_of_ours_says_itself_what_it_means(error, exit, reason) -> None:

@@ -4,7 +4,9 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -202,3 +204,45 @@ def test_an_interrupt_of_the_keyboard_does_not_leave_the_child_behind() -> None:
         agent.send_signal(signal.SIGINT)
         assert agent.wait(10) != 0
     trio.run(gone, pid)
+
+
+#: Traces a process and never waits for it.
+TRACER = """
+import ctypes, sys, time
+seize, pid, seconds = 0x4206, int(sys.argv[1]), float(sys.argv[2])
+print(ctypes.CDLL(None, use_errno=True).ptrace(seize, pid, None, None), flush=True)
+time.sleep(seconds)
+"""
+
+
+@contextmanager
+def tracing(pid: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", TRACER, str(pid), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tracer:
+        try:
+            assert tracer.stdout is not None
+            if tracer.stdout.readline() != "0\n":
+                pytest.skip("ptrace is forbidden here")
+            yield tracer
+        finally:
+            tracer.kill()
+
+
+async def run_traced(tmp_path: Path, seconds: float) -> ExitStatus:
+    with ExitStack() as stack, trio.fail_after(20):
+        code = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\nraise SystemExit(3)"
+
+        def started(pid: int) -> None:
+            stack.enter_context(tracing(pid, seconds))
+            (tmp_path / "go").touch()
+
+        return await run_child(python(code), tmp_path, started=started)
+
+
+async def test_a_tracer_that_lets_go_costs_nothing_but_time(tmp_path: Path) -> None:
+    assert await run_traced(tmp_path, 0.5) == ExitStatus(code=3)
+
+
+async def test_a_tracer_that_does_not_let_go_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unkillable, match=r"is dead, but process \d+ traces it"):
+        await run_traced(tmp_path, 600)
