@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -50,11 +49,8 @@ async def test_the_child_gets_exactly_its_descriptors_environment_directory_and_
     variables = {word for word in said[6:] if "=" in word}
     assert variables == {"PATH=/usr/bin:/bin", f"PWD={tmp_path}"}
     assert said[said.index("SigBlk:") + 1] == "0" * 16
-    # Python's own, SIGPIPE and SIGXFSZ, are reset; what the agent's parent ignored (nohup, say) stays ignored.
-    status = Path("/proc/self/status").read_text().split()
-    own = int(status[status.index("SigIgn:") + 1], 16)
     ignored = int(said[said.index("SigIgn:") + 1], 16)
-    assert ignored == own & ~(1 << signal.SIGPIPE - 1) & ~(1 << signal.SIGXFSZ - 1)
+    assert ignored & 0x7FFFFFFF == 0  # glibc lets nobody reset its own signals, 32 and 33: some parents ignore them
 
 
 @LAUNCHES
