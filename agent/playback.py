@@ -7,23 +7,22 @@ decides is decided anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import trio
 
-from agent.errors import AgentError, ErrorCode, Exit
+from agent import recorded_reports
+from agent.errors import AgentError
+from agent.limits import MIB
 from agent.machine import Phase
 from agent.played_work import PlayedWork
 from agent.pulse import Pulse
 from agent.recorded import Step
 from agent.recorded_lines import RecordedError
-from agent.recording_format import Fault, Inbox
+from agent.recording_format import Inbox, Skipped
 from agent.reports import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
 from agent.verdict import ExitStatus
-from agent.watchdog import Bark
-from agent.work import Cloned, Swept
+from agent.work import Swept
 
 
 class Player:
@@ -63,8 +62,12 @@ class Player:
             self._awaited = None
             self._heard.set()
         elif isinstance(report, Signalled | CancelRequested | MemoryExceeded | Failed):
-            self.interrupted = True
-            self._let_go()
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Play no further: the run ends with what it has."""
+        self.interrupted = True
+        self._let_go()
 
     async def run(self) -> None:
         """Cancelling: safe; the way it ends when the run is over before the recording is.
@@ -80,7 +83,10 @@ class Player:
             while not self.room():
                 await trio.sleep(0.02)
             with trio.move_on_after(self._patience) as scope:
-                await self._play(step)
+                try:
+                    await self._play(step)
+                except trio.ClosedResourceError:  # interrupted while a reader was behind
+                    return
             if scope.cancelled_caught and not self.interrupted:
                 raise RecordedError(f"the replay left the recorded way at step {number}: {_named(step)}")
             self._progress()
@@ -105,6 +111,11 @@ class Player:
         elif step.stderr is not None:
             await work.began.wait()
             await work.claude.stderr.write(step.stderr)
+        elif step.skipped is not None:
+            await work.began.wait()
+            pipe = work.claude.stdout if step.skipped.stream == "stdout" else work.claude.stderr
+            for piece in _filler(step.skipped):
+                await pipe.write(piece)
         elif step.git is not None:
             await work.cloning.wait()
             work.publish([step.git])
@@ -114,7 +125,7 @@ class Player:
     async def _decide(self, inbox: Inbox) -> None:
         """What the world decided, in the order in which the supervisor heard of it."""
         results, task = self._work.results, inbox.task
-        error = None if inbox.fault is None else _error(inbox.fault)
+        error = recorded_reports.error(inbox)
         self._awaited = (inbox.report, task)
         match inbox.report:
             case "Signalled":
@@ -133,32 +144,25 @@ class Player:
                 (self._work.claude.stdout if task == "stdout" else self._work.claude.stderr).hang_up()
                 return
             case "Ended" if task in results and (not inbox.cancelled or task == "harvest"):
-                results[task].settle(_value(task, inbox.value))
+                results[task].settle(recorded_reports.value(inbox))
             case "Ended" if task == "deadline" and not inbox.cancelled:
                 self.post(Ended("deadline"))
             case "Ended" if task == "watchdog" and not inbox.cancelled:
-                self.post(Ended("watchdog", Bark(inbox.value)))
+                self.post(Ended("watchdog", recorded_reports.value(inbox)))
             case _:
                 return  # what the agent decides is decided anew
         while self._awaited is not None:
             await self._heard.wait()
 
 
-def _value(task: str, value: Any) -> Any:
-    if task == "clone":
-        return msgspec.convert(value, Cloned)
-    if task == "claude":
-        return msgspec.convert(value, ExitStatus)
-    if task == "sweep":
-        return msgspec.convert(value, Swept)
-    return value
-
-
-def _error(fault: Fault) -> Exception:
-    if fault.exit == Exit.INTERNAL:
-        return RuntimeError(fault.message)
-    code = cast("ErrorCode", fault.code)
-    return AgentError(fault.message, details=fault.details, exit=Exit(fault.exit), code=code)
+def _filler(skipped: Skipped) -> Iterator[bytes]:
+    """A line of that length and that type, in pieces: the reader skips it again."""
+    head = b'{"type":"%s"' % skipped.type.encode() if skipped.type else b""
+    if head:
+        yield head
+    for begin in range(len(head), skipped.length, MIB):
+        yield b"x" * min(MIB, skipped.length - begin)
+    yield b"\n"
 
 
 def _named(step: Step) -> str:

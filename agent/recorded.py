@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from agent import events, recorded_lines
+from agent import recorded_journal, recorded_lines, recorded_reports
 from agent.events import Event
 from agent.recorded_lines import RecordedError
-from agent.recording_format import FORMAT, About, Entry, Inbox
+from agent.recording_format import FORMAT, About, Entry, Inbox, Skipped
 from agent.verdict import Outcome
 
 
@@ -24,6 +23,8 @@ class Step(msgspec.Struct, frozen=True):
     stderr: bytes | None = None
     git: Event | None = None
     inbox: Inbox | None = None
+    #: A line that was too long to be recorded.
+    skipped: Skipped | None = None
     #: A message of a journal, to be sent again.
     message: Event | None = None
 
@@ -37,8 +38,8 @@ class Recorded(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
     #: COMPLETE.data of the recorded run.
     complete: Mapping[str, Any] | None = None
-    #: LOGs that carry a line of claude's, in the recorded run.
-    claude_logs: int | None = None
+    #: LOGs of the recorded run by their source, where none was dropped.
+    logs: Mapping[str, int] | None = None
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -48,23 +49,6 @@ class _Meta(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     line_times_ms: tuple[float, ...] = ()
     stderr: str = ""
-
-
-class _Wire(msgspec.Struct):
-    type: str
-    timestamp: str
-    data: msgspec.Raw
-    seq: int
-
-
-class _Log(msgspec.Struct):
-    class Metadata(msgspec.Struct):
-        source: str = ""
-        kind: str = ""
-
-    level: str = "info"
-    message: str = ""
-    metadata: Metadata = msgspec.field(default_factory=Metadata)
 
 
 def load(path: Path, *, partial: bool = False) -> Recorded:
@@ -80,22 +64,39 @@ def load(path: Path, *, partial: bool = False) -> Recorded:
     if path.is_dir():
         if (path / "timeline.ndjson").exists():
             return _recording(path, partial)
-        segments = sorted(path.glob("[0-9]*.ndjson"))
-        if segments:
+        if segments := recorded_journal.segments(path):
             return _journal(segments, partial)
-        raise RecordedError(f"{path} holds neither a recording (timeline.ndjson) nor a journal (0...1.ndjson)")
+        raise _neither(path)
     lines = recorded_lines.lines(path)
-    if any(line.startswith(b'{"type":') and b'"containerID":' in line[:200] for _, line in lines[:1]):
+    if lines and recorded_journal.is_message(lines[0][1]):
         return _journal([path], partial)
     return _transcript(path, lines, partial)
 
 
 def transcript_of(path: Path) -> Path:
-    """The bare transcript in a recording, or the file itself."""
+    """The bare transcript in a recording, or the file itself.
+
+    Raises:
+        RecordedError: nothing of the kind.
+        OSError: it cannot be read.
+    """
     inside = path / "claude.jsonl"
     if path.is_dir() and not inside.exists():
         raise RecordedError(f"{path} holds no claude.jsonl: a stand-in for claude needs a recording or a transcript")
-    return inside if path.is_dir() else path
+    transcript = inside if path.is_dir() else path
+    lines = recorded_lines.lines(transcript)
+    if lines and recorded_journal.is_message(lines[0][1]):
+        raise RecordedError(f"{path} is a journal: a stand-in for claude needs a recording or a transcript")
+    _check_transcript(transcript, lines)
+    return transcript
+
+
+def _neither(path: Path) -> RecordedError:
+    inside = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    runs = [name for name in inside if (path / name / "timeline.ndjson").exists()]
+    if runs:
+        return RecordedError(f"{path} holds {len(runs)} recordings: name one of them, for example {path / runs[-1]}")
+    return RecordedError(f"{path} holds neither a recording (timeline.ndjson) nor a journal (0...1.ndjson)")
 
 
 # --- recordings
@@ -125,7 +126,10 @@ def _recording(path: Path, partial: bool) -> Recorded:
             said = entry.git
             fields = {**msgspec.structs.asdict(said), "data": bytes(said.data)}
             steps.append(Step(entry.t, git=msgspec.convert(fields, Event)))
+        if entry.oversize is not None:
+            steps.append(Step(entry.t, skipped=entry.oversize))
         if entry.inbox is not None:
+            _check_report(timeline, number, entry.inbox)
             steps.append(Step(entry.t, inbox=entry.inbox))
         outcome = entry.end or outcome
     if outcome is None and not partial:
@@ -134,17 +138,33 @@ def _recording(path: Path, partial: bool) -> Recorded:
             f"{timeline} has no end after line {last}: the agent that recorded it was killed; --partial plays what is"
             " there"
         )
-    complete, logs = _kept(path / "journal", partial)
+    complete, logs = _kept(path / "journal")
     return Recorded("recording", tuple(steps), about.configuration, outcome, complete, logs)
 
 
-def _kept(directory: Path, partial: bool) -> tuple[Mapping[str, Any] | None, int | None]:
-    """What the recorded run's own messages say of its end, if they are there from the first one on."""
-    segments = sorted(directory.glob("[0-9]*.ndjson"))
+def _check_report(timeline: Path, number: int, inbox: Inbox) -> None:
+    try:
+        recorded_reports.value(inbox)
+        recorded_reports.error(inbox)
+    except ValueError as error:  # msgspec's are of this class
+        raise recorded_lines.damaged(timeline, number, error) from None
+
+
+def _kept(directory: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, int] | None]:
+    """What the recorded run's own messages say of it, if they are there from the first one to the last."""
+    segments = recorded_journal.segments(directory)
     if not segments or int(segments[0].stem) != 1:
         return None, None
-    journal = _journal(segments, True)
-    return (journal.complete, journal.claude_logs) if journal.complete is not None else (None, None)
+    kept = recorded_journal.read(segments, partial=True)
+    if kept.complete is None:
+        return None, None
+    return kept.complete, None if kept.complete.get("stream", {}).get("dropped") else kept.logs
+
+
+def _journal(files: list[Path], partial: bool) -> Recorded:
+    found = recorded_journal.read(files, partial)
+    steps = tuple(Step(time, message=message) for time, message in found.messages)
+    return Recorded("journal", steps, {}, None, found.complete, found.logs)
 
 
 # --- transcripts
@@ -155,12 +175,9 @@ def _transcript(path: Path, lines: list[tuple[int, bytes]], partial: bool) -> Re
     beside = path.with_suffix(".meta.json")
     if beside.exists():
         meta = recorded_lines.decode(beside, 1, recorded_lines.read(beside), _Meta)
-    for number, line in lines[:1]:
-        if not line.startswith(b"{"):
-            raise RecordedError(f"{path} line {number} is no JSON object: no transcript of claude's stream-json")
+    _check_transcript(path, lines)
     if not beside.exists() and not partial:
-        for number, line in lines:
-            recorded_lines.decode(path, number, line, dict)
+        _check_lines(path, lines)
     steps = [_ended("check", meta.cli_version), _ended("clone", {"head": None})]
     times = [time / 1000 for time in meta.line_times_ms]
     times += [times[-1] if times else 0.0] * (len(lines) - len(times))
@@ -173,6 +190,28 @@ def _transcript(path: Path, lines: list[tuple[int, bytes]], partial: bool) -> Re
     return Recorded("transcript", tuple(steps))
 
 
+def _check_transcript(path: Path, lines: Sequence[tuple[int, bytes]]) -> None:
+    beside = path.with_suffix(".meta.json")
+    if beside.exists():
+        return  # it is one, whatever that claude printed
+    if not lines:
+        raise RecordedError(f"{path} is empty, and no {beside.name} beside it tells how that run ended")
+    for number, line in lines[:1]:
+        if not line.startswith(b"{"):
+            raise RecordedError(f"{path} line {number} is no JSON object: no transcript of claude's stream-json")
+
+
+def _check_lines(path: Path, lines: Sequence[tuple[int, bytes]]) -> None:
+    """Whole runs of the CLI have lines that are no JSON; a file without its exit status may just be damaged."""
+    for number, line in lines:
+        try:
+            recorded_lines.decode(path, number, line, dict)
+        except RecordedError:
+            if number == lines[-1][0] and len(lines) > 1:
+                raise recorded_lines.cut_off(path, number) from None
+            raise
+
+
 def _ended(task: str, value: Any) -> Step:
     return Step(0.0, inbox=Inbox("Ended", "", task, value))
 
@@ -182,56 +221,8 @@ def _exit_code(lines: list[bytes]) -> int:
     results = [line for line in lines if b'"type":"result"' in line]
     if not results:
         return 0
-    last = msgspec.json.decode(results[-1])
-    return 1 if last.get("is_error") is not False else 0
-
-
-# --- journals
-
-
-def _journal(files: list[Path], partial: bool) -> Recorded:
-    steps: list[Step] = []
-    complete: Mapping[str, Any] | None = None
-    logs, began, following = 0, 0.0, 0
-    for file in files:
-        for number, line in recorded_lines.whole(file, partial):
-            wire = recorded_lines.decode(file, number, line, _Wire)
-            if wire.seq < following:
-                continue  # a copy
-            if complete is not None:
-                raise RecordedError(f"{file} line {number}: a message after COMPLETE: these are several runs")
-            following = wire.seq + 1
-            time = _time(file, number, wire.timestamp)
-            began = began or time
-            event, complete = _event(wire)
-            logs += event.source == "claude"
-            steps.append(Step(max(0.0, time - began), message=event))
-    if complete is None and not partial:
-        raise RecordedError(f"{files[-1]} has no COMPLETE: the run is cut off; --partial plays what is there")
-    return Recorded("journal", tuple(steps), {}, None, complete, logs)
-
-
-def _event(wire: _Wire) -> tuple[Event, Mapping[str, Any] | None]:
-    data = bytes(wire.data)
-    if wire.type == "COMPLETE":
-        fields: dict[str, Any] = msgspec.json.decode(data)
-        bare = {name: value for name, value in fields.items() if name != "stream"}
-        message, failed = str(fields.get("message", "")), fields.get("exitCode") != 0
-        return events.complete(bare, message, failed=failed), fields
-    if wire.type == "LOG":
-        log = msgspec.json.decode(data, type=_Log, strict=False)
-        # The numbers are new: what an old marker covers is not missing here.
-        if log.metadata.kind == "gap":
-            data = data.replace(b'"gap":', b'"recordedGap":')
-        return msgspec.convert(
-            {"type": "LOG", "data": data, "level": log.level, "message": log.message, "source": log.metadata.source},
-            Event,
-        ), None
-    return msgspec.convert({"type": wire.type, "data": data, "level": "info", "message": "", "keep": True}, Event), None
-
-
-def _time(file: Path, number: int, text: str) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise RecordedError(f"{file} line {number}: the timestamp {text[:40]!r} is none") from None
+        last = msgspec.json.decode(results[-1], type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError):
+        return 1  # with --partial
+    return 1 if last.get("is_error") is not False else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ class RecordedError(AgentError):
 
 
 def read(path: Path) -> bytes:
+    """All of a file. Raises RecordedError, and OSError where it cannot be read."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a named pipe without a writer would hold us here for ever
+            raise RecordedError(f"{path} is no regular file: copy what it gives into one, and play that")
         return path.read_bytes()
     except FileNotFoundError:
         raise RecordedError(f"{path} is missing") from None
@@ -27,17 +31,18 @@ def read(path: Path) -> bytes:
 
 def lines(path: Path) -> list[tuple[int, bytes]]:
     """Number and text of each line that is not empty, the last one with or without its newline."""
-    return [(number, line) for number, line in enumerate(read(path).split(b"\n"), 1) if line.strip()]
+    return _numbered(read(path))
 
 
-def whole(path: Path, partial: bool) -> Iterator[tuple[int, bytes]]:
+def whole(path: Path, partial: bool) -> list[tuple[int, bytes]]:
     """As `lines`; a last line without its newline is cut off."""
-    found = lines(path)
-    if found and not read(path).endswith(b"\n"):
+    content = read(path)
+    found = _numbered(content)
+    if found and not content.endswith(b"\n"):
         number, _ = found.pop()
         if not partial:
-            raise RecordedError(f"{path} line {number} is cut off; --partial plays what is before it")
-    yield from found
+            raise cut_off(path, number)
+    return found
 
 
 def whole_or_rest(path: Path) -> Iterator[bytes]:
@@ -53,4 +58,16 @@ def decode(path: Path, number: int, line: bytes, type: Any) -> Any:
     try:
         return msgspec.json.decode(line, type=type)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise RecordedError(f"{path} line {number} is not what it should be: {error}") from None
+        raise damaged(path, number, error) from None
+
+
+def damaged(path: Path, number: int, why: Exception) -> RecordedError:
+    return RecordedError(f"{path} line {number} is not what it should be ({why}): copy the file again")
+
+
+def cut_off(path: Path, number: int) -> RecordedError:
+    return RecordedError(f"{path} line {number} is cut off; --partial plays what is before it")
+
+
+def _numbered(content: bytes) -> list[tuple[int, bytes]]:
+    return [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip()]

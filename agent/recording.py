@@ -12,26 +12,31 @@ Redacted and bounded. A disk that refuses ends the recording, never the run.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 import trio
 
+from agent import recorded_reports
 from agent.config import Config
-from agent.errors import AgentError
 from agent.events import Event, encode_json
 from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
-from agent.recording_format import FORMAT, About, Entry, Fault, Inbox, Said
+from agent.recording_format import FORMAT, About, Entry, Said, Skipped
 from agent.redaction import Redactor
-from agent.reports import Report
+from agent.reports import Ended, Report
 from agent.variables import VARIABLES
 from agent.verdict import ExitStatus, Outcome
 
 Publish = Callable[[Sequence[Event]], None]
+Stream = Literal["stdout", "stderr"]
+
+#: No more of a line that is too long: a secret cut in two is not recognised.
+_TYPE = re.compile(rb'^\{"type":"(\w{1,40})"')
 
 
 class Recording:
@@ -62,7 +67,10 @@ class Recording:
         self._began = trio.current_time()
         self._written = 0
         self._cut = False
-        self._framers = {"stdout": LineFramer(limits.line_bytes), "stderr": LineFramer(limits.stderr_line_bytes)}
+        self._framers: dict[Stream, LineFramer] = {
+            "stdout": LineFramer(limits.line_bytes),
+            "stderr": LineFramer(limits.stderr_line_bytes),
+        }
         self._meta = _Meta(limits)
 
     # --- what is recorded
@@ -71,9 +79,11 @@ class Recording:
         """For the supervisor."""
         value = getattr(report, "value", None)
         self._meta.learn(report, value)
-        self._note(inbox=_inbox(report, phase.value, value))
+        if isinstance(report, Ended) and report.task in self._framers:
+            self._rest(report.task)
+        self._note(inbox=recorded_reports.record(report, phase.value))
 
-    def tap(self, stream: trio.abc.ReceiveStream, name: str) -> trio.abc.ReceiveStream:
+    def tap(self, stream: trio.abc.ReceiveStream, name: Stream) -> trio.abc.ReceiveStream:
         """The same stream; what is read from it is recorded as claude's `name`, which is stdout or stderr."""
         self._meta.began = self._now()
         return _Tap(stream, lambda chunk: self._lines(name, self._framers[name].feed(chunk)))
@@ -91,8 +101,8 @@ class Recording:
 
     def close(self, outcome: Outcome | None) -> None:
         """The end of the run; None where it has none."""
-        for name, framer in self._framers.items():
-            self._lines(name, framer.end(), whole=False)
+        for name in self._framers:
+            self._rest(name)
         if outcome is not None:
             self._note(end=outcome)
         try:
@@ -106,15 +116,24 @@ class Recording:
 
     # --- writing
 
+    def _rest(self, name: Stream) -> None:
+        """What no newline ended."""
+        self._lines(name, self._framers[name].end(), whole=False)
+
     def _now(self) -> float:
         return round(trio.current_time() - self._began, 6)
 
-    def _lines(self, name: str, lines: Sequence[Line], *, whole: bool = True) -> None:
+    def _lines(self, name: Stream, lines: Sequence[Line], *, whole: bool = True) -> None:
         now = self._now()
         count = 0
         for line in lines:
             if isinstance(line, Oversize):
-                self._stream(Entry(now, oversize=line.length), 0)
+                if count:  # what came before it
+                    self._note(stdout=count)
+                    count = 0
+                found = _TYPE.match(line.head)
+                skipped = Skipped(line.length, name, found[1].decode() if found else "")
+                self._stream(Entry(now, oversize=skipped), 0)
             elif name == "stderr":
                 text = self._redactor.text(line.decode(errors="replace"))
                 self._meta.stderr.append(text)
@@ -198,35 +217,6 @@ class _Tap(trio.abc.ReceiveStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-def _inbox(report: Report, phase: str, value: Any) -> Inbox:
-    plain = value if value is None or isinstance(value, str | Mapping) else _plain(value)
-    return Inbox(
-        type(report).__name__,
-        phase,
-        task=getattr(report, "task", ""),
-        value=plain,
-        cancelled=getattr(report, "cancelled", False),
-        fault=_fault(report.error) if hasattr(report, "error") else None,
-        number=getattr(report, "number", None),
-        used=getattr(report, "used", 0),
-        limit=getattr(report, "limit", 0),
-    )
-
-
-def _plain(value: Any) -> Any:
-    """A value of ours as JSON; None where it is no data (the claude that `begin` returns)."""
-    try:
-        return msgspec.to_builtins(value)
-    except TypeError:
-        return None
-
-
-def _fault(error: Exception) -> Fault:
-    if isinstance(error, AgentError):
-        return Fault(type(error).__name__, str(error), int(error.exit), error.code, error.details)
-    return Fault(type(error).__name__, str(error))
 
 
 def _configuration(config: Config, redactor: Redactor) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,6 +49,14 @@ class Said(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
+class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line that was too long to be recorded: which stream it was of, its length, and the type of its message."""
+
+    length: int
+    stream: Literal["stdout", "stderr"] = "stdout"
+    type: str = ""
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the timeline: `t` seconds after the start, one of these arrived."""
 
@@ -59,8 +67,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     stderr: str | None = None
     git: Said | None = None
     inbox: Inbox | None = None
-    #: A line that was too long to be recorded: its length.
-    oversize: int = 0
+    oversize: Skipped | None = None
     #: The recording reached its limit: what claude and git wrote from here on is not in it.
     cut: bool = False
     #: The run is over, and came to this.

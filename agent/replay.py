@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 import trio
 
-from agent import standin
+from agent import signals, standin
 from agent.config import Config, examine
 from agent.errors import AgentError, ConfigError, Exit
+from agent.limits import KIB
 from agent.recorded import Recorded, load, transcript_of
 
-#: Of the recorded configuration, what says which run it is; everything else is that of the replay's own environment.
-_IDENTITY = ("REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID")
+#: Of the recorded configuration, which run it is and what of it is told; the rest is the replay's own environment.
+_IDENTITY = ("REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID", "LOG_LEVEL")
 _UNKNOWN = {"REPO_URL": "https://recorded.invalid/repository", "TASK": "a replay"}
 #: Problems of these variables are the replay's own.
 _OURS = ("WS_", "SERVER_", "LOG_", "MESSAGE_LIMIT", "STRICT_DELIVERY")
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
     options, rest = parser.parse_known_args(list(argv))
     if rest and not options.as_claude:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    signals.let_kill()  # until there is a run to end
     try:
         if options.install is not None or options.as_claude:
             return _stand_in(options, rest)
@@ -73,9 +75,12 @@ def _parser() -> argparse.ArgumentParser:
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
     if not 0 < speed < float("inf"):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number above 0 nor max; for example 10")
     return speed
 
 
@@ -107,8 +112,11 @@ def _configuration(recorded: Recorded, server: str | None) -> Config:
         harvest_after_signal=_FOR_EVER,
         memory_journal_bytes=4 * config.limits.replay_ahead_bytes,
     )
+    # A message of a journal is as long as it may be already: it is not split again.
+    longest = max((len(step.message.data) for step in recorded.steps if step.message is not None), default=0)
     return msgspec.structs.replace(
         config,
+        message_limit=max(config.message_limit, longest + KIB) if longest else config.message_limit,
         repo_url=config.repo_url or _UNKNOWN["REPO_URL"],
         task=config.task or _UNKNOWN["TASK"],
         timeout=_FOR_EVER,

@@ -6,7 +6,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from agent import ids, signals
 from agent.config import Config
 from agent.connection import Endpoint
 from agent.console import Console
-from agent.errors import Exit
+from agent.errors import AgentError, Exit
 from agent.events import Envelope, Event
 from agent.journal import Journal
 from agent.playback import Player
@@ -30,6 +31,9 @@ from agent.runner import Link
 from agent.sender import Sender
 from agent.session import Listener
 from agent.supervisor import Supervisor
+
+#: What is counted of both runs, by the source of the LOG; the agent's own tell of its surroundings.
+_COUNTED = {"lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git"}
 
 
 class Progress:
@@ -75,37 +79,57 @@ class Replay:
         self._progress = Progress(len(recorded.steps))
         self._on_terminal = sys.stderr.isatty()
         self._console = Console("error" if self._on_terminal else "warn", redact=self._redactor.text)
-        if config.ws_server is None:
-            self._print_messages()
+        self._logs = Counter[str]()
+        #: Why stdout takes no more, if that is so; then these end the replay.
+        self._unprinted: OSError | None = None
+        self._interrupt: Callable[[], None] = lambda: None
+        self._give_up: Callable[[str], None] = lambda reason: None
+        self._watch_journal()
 
     async def run(self) -> int:
         """The exit status: of the run that is played, or 70 where it differs from the recorded one."""
         play = self._play_messages if self._recorded.kind == "journal" else self._play_run
         try:
+            exit = 0
             async with trio.open_nursery() as nursery:
+                self._give_up = nursery.cancel_scope.cancel
                 if self._on_terminal:
                     nursery.start_soon(self._progress.draw, self._config.limits.replay_progress)
                 exit = await play()
                 nursery.cancel_scope.cancel("played")
+            if self._unprinted is not None:
+                raise AgentError(f"stdout takes no more: {self._unprinted.strerror}", exit=Exit.UNDELIVERED)
             return exit
         finally:
             self._console.close()
 
-    def _print_messages(self) -> None:
-        """To stdout, one a line, as soon as they are journalled."""
-        journal = self._journal
+    def _watch_journal(self) -> None:
+        """Count what is journalled, and without a server print it, one message a line, at once."""
+        journal, printing = self._journal, self._config.ws_server is None
         append = journal.append
 
-        def printed(events: Sequence[Event]) -> None:
+        def watched(events: Sequence[Event]) -> None:
+            self._logs.update(event.source for event in events if event.type == "LOG")
             last = journal.last_seq
             append(events)
+            if not printing:
+                return
             while records := journal.read(last, 1 << 30, 1 << 30):
-                sys.stdout.buffer.write(b"".join([record.message + b"\n" for record in records]))
+                self._print(b"".join([record.message + b"\n" for record in records]))
                 last = records[-1].seq
-            sys.stdout.buffer.flush()
             journal.confirm(journal.last_seq)
 
-        journal.append = printed  # type: ignore[method-assign]
+        journal.append = watched  # type: ignore[method-assign]
+
+    def _print(self, text: bytes) -> None:
+        """Where nobody reads any more, or the disk is full, the replay ends."""
+        try:
+            while text and self._unprinted is None:
+                text = text[os.write(1, text) :]
+        except OSError as error:
+            self._unprinted = error
+            self._interrupt()
+            self._give_up("stdout takes no more")
 
     # --- a recording or a transcript
 
@@ -115,6 +139,7 @@ class Replay:
         work = PlayedWork(config, self._redactor)
         patience = config.server_wait + config.limits.replay_patience
         player = Player(self._recorded.steps, work, speed=self._speed, patience=patience, progress=self._advance)
+        self._interrupt = player.interrupt
         player.room = lambda: journal.size < config.limits.replay_ahead_bytes
         reporter = Reporter(config, journal, self._envelope, self._console, work.vital_signs, "replay")
         link = Link(config, self._envelope, journal, reporter)
@@ -137,12 +162,12 @@ class Replay:
         exit = reporter.finish(outcome)
         if player.interrupted:
             return exit
-        summary = work.claude.summary
+        summary, logs = work.claude.summary, self._logs
         result = None if summary.last_result is None else result_fields(summary.last_result, summary)
         found = {
             "exit code": int(outcome.exit),
             "reason": outcome.reason,
-            "lines of claude": summary.lines,
+            **{name: logs[source] for name, source in _COUNTED.items()},
             "result": msgspec.json.decode(msgspec.json.encode(result)),
         }
         return self._compare(found, exit)
@@ -155,8 +180,8 @@ class Replay:
         expected: dict[str, Any] = {}
         if recorded.outcome is not None:
             expected |= {"exit code": recorded.outcome.exit, "reason": recorded.outcome.reason}
-        if recorded.claude_logs is not None:
-            expected["lines of claude"] = recorded.claude_logs
+        if recorded.logs is not None:
+            expected |= {name: recorded.logs.get(source, 0) for name, source in _COUNTED.items()}
         if recorded.complete is not None:
             expected["result"] = recorded.complete.get("result")
         different = [

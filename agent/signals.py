@@ -26,6 +26,14 @@ def record() -> None:
         signal.signal(number, note)
 
 
+def let_kill() -> None:
+    """For a command without a run to end in good order: they kill as any program, those recorded already as well."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    for recorded in _recorded:
+        signal.raise_signal(signal.Signals(recorded))
+
+
 def ignore() -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

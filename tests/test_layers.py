@@ -17,7 +17,8 @@ LAYERS = {
     "drive": {"supervisor", "reporter", "salvage", "orphans"},
     "beside": {"receiver", "schema"},
     "tasks": {
-        "recording", "recording_format", "recorded", "recorded_lines", "played_work",
+        "recording", "recording_format", "recorded", "recorded_journal", "recorded_lines", "recorded_reports",
+        "played_work",
         "clone", "git", "git_settings", "git_errors", "git_stderr", "progress", "workspace",
         "claude", "prompt", "reader", "sender", "session", "pace",
         "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",

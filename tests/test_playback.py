@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from agent.errors import AgentError
@@ -13,7 +14,7 @@ from agent.machine import Phase
 from agent.playback import Player
 from agent.recorded import Step
 from agent.recorded_lines import RecordedError
-from agent.recording_format import Fault, Inbox
+from agent.recording_format import Fault, Inbox, Skipped
 from agent.reports import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
 from agent.watchdog import Bark
 from tests.test_played_work import played
@@ -79,3 +80,28 @@ async def test_it_waits_for_room_in_the_journal(autojump_clock: MockClock) -> No
     player.room = lambda: trio.current_time() >= 3
     await player.run()
     assert trio.current_time() >= 3
+
+
+@pytest.mark.parametrize("length", [3, 100, 3 << 20])
+async def test_a_line_that_was_too_long_is_as_long_again(autojump_clock: MockClock, length: int) -> None:
+    work = played()
+    work.began.set()
+    found = b""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Player([Step(0.0, skipped=Skipped(length, type="user"))], work, speed=None, patience=5).run)
+        while chunk := await work.claude.stdout.receive_some():
+            found += chunk
+    assert found.endswith(b"\n")
+    assert len(found) == max(length, len(b'{"type":"user"')) + 1
+    assert found.startswith(b'{"type":"user"')
+
+
+async def test_an_interrupt_while_a_reader_is_behind(autojump_clock: MockClock) -> None:
+    work = played()
+    work.began.set()
+    player = Player([Step(0.0, stdout=b"x\n")] * 100, work, speed=None, patience=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(player.run)
+        await trio.testing.wait_all_tasks_blocked()
+        player.interrupt()
+    assert player.interrupted

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.recorded import Recorded, load
+from agent.recorded import Recorded, load, transcript_of
 from agent.recorded_lines import RecordedError
 from tests.support.runs import Written, a_run
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 RUN = '{"format":1,"containerID":"c","runID":"r"}\n'
 ENDED = '{"t":0.2,"inbox":{"report":"Ended","phase":"RUNNING","task":"claude","value":{"code":0}}}\n'
+FAULT = '"fault":{"kind":"E","message":"m","exit":%d}'
+FAILED = '{"t":0.2,"inbox":{"report":"Failed","phase":"CLONING","task":"clone",' + FAULT + "}}\n"
 END = '{"t":0.3,"end":{"exit":0,"reason":"success","code":null,"message":"m"}}\n'
 
 
@@ -43,11 +45,13 @@ def test_a_recording(tmp_path: Path) -> None:
     [
         (ENDED, {}, "has no end after line 1: the agent that recorded it was killed"),
         (ENDED + END[:20], {}, "timeline.ndjson line 2 is cut off"),
-        ("{}\n" + END, {}, "timeline.ndjson line 1 is not what it should be: .*`t`"),
+        ("{}\n" + END, {}, r"timeline.ndjson line 1 is not what it should be \(.*`t`\): copy"),
         ('{"t":0,"cut":true}\n' + END, {}, "timeline.ndjson line 1: the recording reached its limit"),
         ('{"t":0,"stdout":2}\n' + END, {}, "claude.jsonl ends before line 1 of the timeline"),
         (END, {"run": '{"format":9,"containerID":"c","runID":"r"}'}, "run.json is of format 9; this agent reads 1"),
         (END, {"run": "{"}, "run.json line 1 is not what it should be"),
+        (ENDED.replace('{"code":0}', "5") + END, {}, "timeline.ndjson line 1 is not what it should be"),
+        (FAILED % 5, {}, "timeline.ndjson line 1 is not what it should be .*5 is not a valid Exit"),
     ],
 )
 def test_a_recording_that_is_not_whole(tmp_path: Path, timeline: str, more: Any, message: str) -> None:
@@ -64,6 +68,55 @@ def test_what_is_there_of_one_that_was_cut_off(tmp_path: Path) -> None:
 def test_a_directory_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(RecordedError, match="neither a recording"):
         load(tmp_path)
+
+
+def test_a_directory_of_recordings(tmp_path: Path) -> None:
+    """RECORD_DIR itself."""
+    (tmp_path / "01A").mkdir()
+    recording(tmp_path / "01A", END)
+    with pytest.raises(RecordedError, match=r"holds 1 recordings: name one of them, for example .*/01A"):
+        load(tmp_path)
+
+
+def test_what_the_recorded_messages_say(tmp_path: Path) -> None:
+    """Counts are compared where nothing was dropped, and where the messages are all there."""
+    recording(tmp_path, END)
+    (tmp_path / "journal").mkdir()
+    segment = tmp_path / "journal" / f"{1:020}.ndjson"
+    segment.write_text("".join(line + "\n" for line in a_run(3).lines))
+    found = load(tmp_path)
+    assert found.logs == {"git": 3}
+    assert found.complete is not None
+    segment.write_text("".join(line + "\n" for line in Written().drop(3).complete().lines))
+    assert load(tmp_path).logs is None
+    segment.rename(segment.with_name(f"{2:020}.ndjson"))
+    assert load(tmp_path).complete is None
+
+
+def test_a_line_that_was_too_long(tmp_path: Path) -> None:
+    timeline = '{"t":0.1,"oversize":{"length":50,"type":"user"}}\n' + ENDED + END
+    skipped = load(recording(tmp_path, timeline)).steps[0].skipped
+    assert skipped is not None
+    assert (skipped.length, skipped.stream, skipped.type) == (50, "stdout", "user")
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("t.jsonl", "", "t.jsonl is empty, and no t.meta.json"),
+    ("t.jsonl", "binary \0", "t.jsonl line 1 is no JSON object"),
+    ("j.ndjson", a_run(1).lines[0], "is a journal: a stand-in"),
+])  # fmt: skip
+def test_no_transcript(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RecordedError, match=message):
+        transcript_of(tmp_path / name)
+
+
+def test_what_claude_printed_first_need_not_be_json(tmp_path: Path) -> None:
+    """Not where the exit status beside it shows that it is a transcript."""
+    (tmp_path / "t.jsonl").write_text("oops\n")
+    (tmp_path / "t.meta.json").write_text('{"exit_code":1}')
+    assert transcript_of(tmp_path / "t.jsonl") == tmp_path / "t.jsonl"
+    assert load(tmp_path / "t.jsonl").steps
 
 
 @pytest.mark.parametrize("path", sorted(TRANSCRIPTS.glob("*.jsonl")), ids=lambda path: path.stem)
@@ -89,52 +142,13 @@ def test_a_transcript_alone_tells_its_exit_status_by_its_result(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("text", "message"), [("hello\n", "line 1 is no JSON object"),
-                                               ('{"a":1}\n{"a":\n', "line 2 is not what it should be")])  # fmt: skip
+                                               ('{"a":1}\n{"a":\n', "line 2 is cut off; --partial"),
+                                               ('{"a":1}\n{"a":\n{"a":1}\n', "line 2 is not what")])  # fmt: skip
 def test_a_foreign_file(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(text)
     with pytest.raises(RecordedError, match=message):
         load(path)
-
-
-def journal(tmp_path: Path, run: Written, keep: slice = slice(None)) -> Path:
-    path = tmp_path / "j.ndjson"
-    path.write_text("".join(line + "\n" for line in run.lines[keep]))
-    return path
-
-
-def test_a_journal(tmp_path: Path) -> None:
-    found = load(journal(tmp_path, a_run(3)))
-    assert found.kind == "journal"
-    assert [step.message.type for step in found.steps if step.message] == ["STATUS", "LOG", "LOG", "LOG", "COMPLETE"]
-    assert found.complete is not None
-    assert found.complete["stream"]["lastSeq"] == 5
-    last = found.steps[-1].message
-    assert last is not None
-    assert "stream" not in json.loads(last.data), "that of the new run is made anew"
-
-
-def test_a_journal_without_an_end(tmp_path: Path) -> None:
-    path = journal(tmp_path, a_run(3), slice(0, 3))
-    with pytest.raises(RecordedError, match="has no COMPLETE"):
-        load(path)
-    assert len(load(path, partial=True).steps) == 3
-
-
-def test_two_runs_in_one_file(tmp_path: Path) -> None:
-    run, other = a_run(1), a_run(9)
-    path = tmp_path / "j.ndjson"
-    path.write_text("".join(line + "\n" for line in (*run.lines, *other.lines)))
-    with pytest.raises(RecordedError, match=r"line 7: a message after COMPLETE"):
-        load(path)
-
-
-def test_a_gap_is_a_recorded_one(tmp_path: Path) -> None:
-    found = load(journal(tmp_path, Written().drop(3).complete()))
-    marker = found.steps[0].message
-    assert marker is not None
-    assert b'"recordedGap":' in marker.data
-    assert b'"gap":{' not in marker.data
 
 
 @settings(max_examples=60)

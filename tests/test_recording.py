@@ -120,10 +120,17 @@ async def test_it_is_bounded(tmp_path: Path, autojump_clock: MockClock) -> None:
 
 
 async def test_a_line_that_is_too_long_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
-    recording = open_recording(tmp_path, line_bytes=10)
-    await read(recording, "stdout", b"x" * 50 + b"\n{}\n")
-    assert [{**entry, "t": 0} for entry in timeline(recording)] == [{"t": 0, "oversize": 50}, {"t": 0, "stdout": 1}]
+    """In its place among the others, with nothing of it but its length and its type."""
+    recording = open_recording(tmp_path, line_bytes=20, stderr_line_bytes=5)
+    await read(recording, "stdout", b'{}\n{"type":"user","text":"%s"}\n{}\n{}\n' % (b"x" * 50))
+    await read(recording, "stderr", b"too long\n")
     recording.close(None)
+    assert [{**entry, "t": 0} for entry in timeline(recording)] == [
+        {"t": 0, "stdout": 1},
+        {"t": 0, "oversize": {"length": 75, "type": "user"}},
+        {"t": 0, "stdout": 2},
+        {"t": 0, "oversize": {"length": 8, "stream": "stderr"}},
+    ]
 
 
 async def test_a_disk_that_refuses_ends_the_recording_only(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -4,26 +4,50 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent import replay
+from agent import replay, signals
 
 GOLDEN = Path(__file__).parent / "transcripts" / "02-write.jsonl"
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("WS_SERVER", "TASK", "REPO_URL", "TASK_FILE"):
         monkeypatch.delenv(name, raising=False)
+    before = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_nothing_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay.main([str(tmp_path / "none")]) == 78
     assert "none is missing" in capsys.readouterr().err
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    for arguments in ([], ["--as-claude"], ["--install", str(tmp_path / "claude")]):
+        assert replay.main([str(pipe), *arguments]) == 78
+        assert "is no regular file" in capsys.readouterr().err
+
+
+def test_a_foreign_file_is_no_claude(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "foreign"
+    path.write_bytes(b"\x7fELF\xff\xfe")
+    assert replay.main([str(path), "--as-claude"]) == 78
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "line 1 is no JSON object" in captured.err
 
 
 def test_a_directory_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +63,9 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as error:
         replay.main([*path, *arguments])
     assert error.value.code == 2
-    assert "usage" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "usage" in said
+    assert ("neither a number above 0 nor max" in said) == ("--speed" in arguments)
 
 
 def test_a_wrong_server(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,8 @@ RUNS = [
     ("dies:9", {}, 137),
     ("two-results", {}, 0),
     ("garbage", {}, 0),
+    ([["read"], ["init"], ["text", "x" * 20_000], ["stderr", "oh"], ["result"]], {"MESSAGE_LIMIT": "4096"}, 0),
+    ([["read"], ["init"], ["result"], ["raw", '{"half']], {}, 0),
     ("lingers", {"RESULT_GRACE": "300"}, 0),
     ("hang", {"TIMEOUT": "1500"}, 124),
     ("silent", {"IDLE_TIMEOUT": "500"}, 124),
@@ -59,14 +61,15 @@ def of_claude(found: list[dict[str, Any]]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("script", "variables", "code"), RUNS, ids=[f"{s}-{c}" for s, _, c in RUNS])
+@pytest.mark.parametrize(("script", "variables", "code"), RUNS)
 async def test_a_recorded_run_comes_to_the_same(tmp_path: Path, script: str, variables: Any, code: int) -> None:
     records = tmp_path / "record"
     async with collecting() as collector:
         ran = await run_agent(tmp_path, collector.url, script, RECORD_DIR=str(records), **variables)
         assert ran.code == code
         then = collector.messages
-    played = await trio.to_thread.run_sync(play, recording_in(records))
+    same = {name: value for name, value in variables.items() if name == "MESSAGE_LIMIT"}
+    played = await trio.to_thread.run_sync(lambda: play(recording_in(records), **same))
     assert played.returncode == code, played.stderr
     assert f"exit {code}; exit code, reason" in played.stderr
     now = messages(played.stdout)
@@ -147,6 +150,37 @@ async def test_no_server_ends_a_replay(tmp_path: Path) -> None:
     played = await trio.to_thread.run_sync(lambda: play(transcript, "--server", "ws://127.0.0.1:9", SERVER_WAIT="300"))
     assert played.returncode == 69
     assert "no WebSocket server" in played.stderr
+
+
+@pytest.mark.parametrize("file", ["/dev/full", ""], ids=["full", "gone"])
+def test_nobody_takes_what_is_printed(tmp_path: Path, file: str) -> None:
+    transcript = Path(__file__).parent / "transcripts" / "07-multi-20.jsonl"
+    command = [sys.executable, "-c", _REPLAY, str(transcript), "--speed", "max"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(file or writing, "wb") as stdout:
+        ran = subprocess.run(command, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, stdout=stdout,
+                             stderr=subprocess.PIPE, text=True, timeout=60, check=False)  # fmt: skip
+    assert (ran.returncode, ran.stderr.count("\n")) == (74, 1), ran.stderr
+    assert "stdout takes no more" in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--as-claude"]])
+def test_a_signal_ends_a_replay(tmp_path: Path, arguments: list[str]) -> None:
+    """One that waits for the next line of its recording."""
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"type":"system"}\n' * 2)
+    path.with_suffix(".meta.json").write_text('{"line_times_ms":[0,60000],"exit_code":0}')
+    command = [sys.executable, "-m", "agent", "replay", str(path), *arguments]
+    with subprocess.Popen(command, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if '"system"' in line:
+                break
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == (-signal.SIGTERM if arguments else 143), said
 
 
 def test_another_outcome_than_the_recorded_one_is_told(tmp_path: Path) -> None:

@@ -49,3 +49,17 @@ late = Late()
 sys.exit(7)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 7
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_command_without_a_run_is_killed(when: str) -> None:
+    program = f"""
+import os, signal
+from agent import signals
+signals.record()
+if {when == "before"}: os.kill(os.getpid(), signal.SIGTERM)
+signals.let_kill()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+    assert ran.returncode == -signal.SIGTERM
