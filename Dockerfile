@@ -44,7 +44,7 @@ RUN case "$(dpkg --print-architecture)" in amd64) cpu=x64 ;; arm64) cpu=arm64 ;;
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates git openssh-client python3 tini \
- && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
+ && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old /var/lib/dpkg/*-old \
 # A user with a number, since Kubernetes' runAsNonRoot does not look names up. The directories take any user: with
 # --user, or on OpenShift, it is not 1000; what is in a container is one agent's.
  && groupadd --gid 1000 claude \

@@ -67,6 +67,9 @@ make_base() {
     'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };' >"$root/etc/apt/apt.conf.d/docker-clean"
   printf 'deb %s %s main\n' "$mirror" bookworm "$mirror" bookworm-updates "$mirror-security" bookworm-security \
     >"$root/etc/apt/sources.list"
+  # As current as the official one: what a build upgrades lies in the image twice.
+  { chroot "$root" apt-get -q update && DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get -q -y upgrade; } \
+    >>"$state/debootstrap.log" 2>&1 || say "the base could not be upgraded; see $state/debootstrap.log"
   # ca-certificates stays out, as in the official image: who installs it gets these CAs with it.
   if ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then
     install -D -m 0644 -t "$root/usr/local/share/ca-certificates" /usr/local/share/ca-certificates/*.crt
