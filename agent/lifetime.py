@@ -41,6 +41,13 @@ class Lifetime:
 
     def expire_in(self, seconds: float) -> None:
         """Cancel after so many seconds, or earlier where that was already said."""
-        self._deadline = min(self._deadline, trio.current_time() + seconds)
+        self._expire_at(min(self._deadline, trio.current_time() + seconds))
+
+    def extend(self, seconds: float) -> None:
+        """Cancel after so many seconds, whatever was said before; what has expired stays so."""
+        self._expire_at(trio.current_time() + seconds)
+
+    def _expire_at(self, deadline: float) -> None:
+        self._deadline = deadline
         for scope in self._scopes:
             scope.deadline = self._deadline

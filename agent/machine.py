@@ -50,7 +50,7 @@ class Lives(NamedTuple):
 
 
 LIVES = {
-    Phase.PENDING: Lives(("watch", "work"), "start, interrupt", "10 s (`claude --version`)"),
+    Phase.PENDING: Lives(("watch", "link", "work"), "start, interrupt", "10 s (`claude --version`)"),
     Phase.CONNECTING: Lives(("watch", "vitals", "link"), "connected, interrupt", "SERVER_WAIT"),
     Phase.CLONING: Lives(("watch", "vitals", "link", "work"), "cloned, interrupt", "TIMEOUT"),
     Phase.RUNNING: Lives(("watch", "vitals", "link", "work", "output"), "exited, interrupt", "TIMEOUT"),
@@ -65,7 +65,9 @@ LIVES = {
         "5 s, 1 s after a signal",
     ),
     Phase.REPORTING: Lives(
-        ("watch", "vitals", "link"), "reported: COMPLETE confirmed", "10 min, 30 s, 2 s or 0 by cause"
+        ("watch", "vitals", "link"),
+        "reported: COMPLETE confirmed",
+        "10 min, 30 s or 2 s by cause; without an answer so far 5 s at most",
     ),
 }
 
@@ -90,6 +92,7 @@ class RunMachine(StateMachine):
     #: A server answered, or none is needed to go on.
     connected = (
         CONNECTING.to(CLONING)
+        | PENDING.to.itself()
         | CLONING.to.itself()
         | RUNNING.to.itself()
         | STOPPING.to.itself()

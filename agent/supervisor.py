@@ -35,6 +35,9 @@ Task = Callable[[], Awaitable[Any]]
 #: Tasks of the vitals and of the end: without them the run goes on, a WARN the poorer.
 _DISPENSABLE = ("vitals", "harvest", "sweep")
 
+#: Phases of a run that may still wait for its server, at most SERVER_WAIT.
+_GATED = (Phase.PENDING, Phase.CONNECTING)
+
 
 class Supervisor:
     """Drives one run from its first signal to its last message. `run()` may be called once."""
@@ -82,6 +85,8 @@ class Supervisor:
         )
         self._signals = 0
         self._link_began: float | None = None
+        #: Whether a server has ever answered.
+        self._met = False
         self._sender_restarts = 0
         self._cloned: Cloned | None = None
         self._status: ExitStatus | None = None
@@ -162,13 +167,20 @@ class Supervisor:
             case Failed(task, error):
                 self._failed(task, error)
             case Connected():
-                self._fire(machine.connected)
+                self._connected()
             case Signalled(number):
                 self._signalled(number)
             case CancelRequested():
                 self._interrupt(causes.by_server())
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
+
+    def _connected(self) -> None:
+        self._fire(self._machine.connected)
+        first, self._met = not self._met, True
+        if first and self._machine.phase is Phase.REPORTING and not self._is_stopped:
+            # Until now the delivery had the patience for a server that might not be there.
+            self._link.extend(self._flush_limit())
 
     def _bark(self, bark: Bark) -> None:
         if bark is Bark.LINGERS:
@@ -191,8 +203,8 @@ class Supervisor:
             self._reporter.fault(cause)
             if self._sender_restarts == 0:
                 self._sender_restarts += 1
-                self._start_link(gate=self._gate if self._machine.phase is Phase.CONNECTING else None)
-            elif self._machine.phase is Phase.CONNECTING:
+                self._start_link(gate=self._gate if self._machine.phase in _GATED else None)
+            elif self._machine.phase in _GATED:
                 self._interrupt(cause)
             return
         run = self._reporter.run
@@ -250,11 +262,11 @@ class Supervisor:
                     self._advance()
                 else:
                     self._start(self._working, "check", work.check)
+                    # Beside the check: both take their time, and a check that fails has somebody to tell.
+                    self._start_link(gate=self._gate)
             case Phase.CONNECTING:
                 self._start_vitals()
-                if self._sender is not None:
-                    self._start_link(gate=self._gate)
-                if self._sender is None or not self._config.server_required:
+                if self._met or self._sender is None or not self._config.server_required:
                     self._fire(machine.connected)
             case Phase.CLONING:
                 self._start(self._working, "deadline", partial(trio.sleep, self._config.timeout))
@@ -337,20 +349,25 @@ class Supervisor:
 
     def _harvest_limit(self) -> float:
         limits = self._limits
-        if self._signals or self._cause_is(CauseKind.REQUEST):
+        if self._is_stopped:
             return limits.harvest_after_signal
         return limits.harvest if self._config.push_branch is None else limits.push
 
     def _flush_limit(self) -> float:
+        """docs/protocol.md tells users of it."""
         limits = self._limits
-        if self._signals or self._cause_is(CauseKind.REQUEST):
+        if self._is_stopped:
             return limits.flush_after_signal
-        if self._link_began is None:
-            return limits.config_error_delivery
-        if self._sender is not None and not self._sender.ever_connected:
+        if self._sender is not None and not self._met:
             # A run that fails at once must not be over before the first handshake is.
+            if self._link_began is None:
+                return limits.config_error_delivery
             return max(0.0, self._link_began + limits.flush_after_signal - trio.current_time())
         return limits.flush_after_fault if self._machine.cause else limits.flush
+
+    @property
+    def _is_stopped(self) -> bool:
+        return bool(self._signals) or self._cause_is(CauseKind.REQUEST)
 
     def _cause_is(self, kind: CauseKind) -> bool:
         return self._machine.cause is not None and self._machine.cause.kind is kind

@@ -36,3 +36,16 @@ async def test_only_an_earlier_deadline_counts(autojump_clock) -> None:
     with life.join() as late:
         await trio.sleep(1000)
     assert late.cancelled_caught
+
+
+async def test_more_time_may_be_given_until_it_has_passed(autojump_clock) -> None:
+    life = Lifetime("link")
+    began = trio.current_time()
+    scope = life.join()
+    life.expire_in(5)
+    life.extend(50)
+    with scope:
+        await trio.sleep(1000)
+    assert trio.current_time() - began == 50
+    life.extend(50)
+    assert scope.cancelled_caught

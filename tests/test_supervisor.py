@@ -296,6 +296,56 @@ async def test_a_bad_configuration_without_a_server_is_not_waited_for(autojump_c
     assert trio.current_time() - began <= stage.config.limits.config_error_delivery + 3
 
 
+def slow_handshake(stage: Stage, seconds: float) -> None:
+    async def open_stream() -> trio.abc.Stream:
+        await trio.sleep(seconds)
+        return await stage.peer.open_stream()
+
+    assert stage.supervisor._sender is not None
+    stage.supervisor._sender._open_stream = open_stream
+
+
+@pytest.mark.parametrize("failing", ["check", "clone"])
+async def test_a_run_that_fails_at_once_is_told_to_a_server_that_is_slow_to_answer(
+    failing: str, autojump_clock, nursery
+) -> None:
+    stage = Stage(nursery, SERVER_REQUIRED="0")
+    setattr(stage.work, failing, lambda *_: fail(CloneError("no")))
+    slow_handshake(stage, 1.9 if failing == "clone" else 4.9)
+    assert (await stage.run(within=20)).exit == 66
+    assert stage.complete["exitCode"] == 66
+    assert stage.journal.queued == 0
+
+
+@pytest.mark.parametrize(("tried", "patience"), [(0.0, 2.0), (1.5, 0.5), (60.0, 0.0)])
+async def test_a_server_that_never_answered_is_not_waited_for(
+    tried: float, patience: float, autojump_clock, nursery
+) -> None:
+    stage = Stage(nursery, SERVER_REQUIRED="0")
+    stage.peer.refuse = ConnectionRefusedError(111, "Connection refused")
+
+    async def clone(*_) -> None:
+        await trio.sleep(tried)
+        raise CloneError("no")
+
+    stage.work.clone = clone  # type: ignore[method-assign]
+    ended: list[float] = []
+    stage.work.conclude = lambda *_: ended.append(trio.current_time())  # type: ignore[method-assign]
+    with trio.fail_after(100):
+        assert (await stage.supervisor.run()).exit == 66
+    assert trio.current_time() - ended[0] == pytest.approx(patience, abs=0.01)
+
+
+async def test_no_answer_gives_a_stopped_run_more_time(autojump_clock, nursery) -> None:
+    stage = Stage(nursery, SERVER_REQUIRED="0")
+    slow_handshake(stage, 1.9)
+    stage.signal_in(nursery, 0.0)
+    began = trio.current_time()
+    with trio.fail_after(20):
+        assert (await stage.supervisor.run()).exit == 143
+    assert trio.current_time() - began <= stage.config.limits.flush_after_signal + 0.5
+
+
 async def test_flush_waits_for_a_server_that_comes_back(autojump_clock, nursery) -> None:
     stage = Stage(nursery)
 
