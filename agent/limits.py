@@ -28,8 +28,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cli_check: float = 10.0
     #: Private directories of killed runs are small; one that claude filled goes on being removed beside the run.
     stale_removal: float = 1.0
-    #: COMPLETE for a bad configuration is one attempt, since nobody waits for a run that never began.
-    config_error_delivery: float = 5.0
+    #: A run that fails at once is told to a server that answers in this time from the first attempt on. One that has
+    #: not answered by then is not waited for: nobody waits for a run that hardly began.
+    first_answer: float = 5.0
 
     # --- claude's input
     #: A prompt that is longer travels as a file: argument lists are public, and the kernel takes 128 KiB at most.

@@ -360,9 +360,8 @@ class Supervisor:
             return limits.flush_after_signal
         if self._sender is not None and not self._met:
             # A run that fails at once must not be over before the first handshake is.
-            if self._link_began is None:
-                return limits.config_error_delivery
-            return max(0.0, self._link_began + limits.flush_after_signal - trio.current_time())
+            tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
+            return max(0.0, limits.first_answer - tried)
         return limits.flush_after_fault if self._machine.cause else limits.flush
 
     @property

@@ -293,7 +293,7 @@ async def test_a_bad_configuration_without_a_server_is_not_waited_for(autojump_c
     stage.peer.refuse = ConnectionRefusedError(111, "Connection refused")
     began = trio.current_time()
     assert (await stage.run(within=20)).exit == 78
-    assert trio.current_time() - began <= stage.config.limits.config_error_delivery + 3
+    assert trio.current_time() - began <= stage.config.limits.first_answer + 3
 
 
 def slow_handshake(stage: Stage, seconds: float) -> None:
@@ -311,13 +311,13 @@ async def test_a_run_that_fails_at_once_is_told_to_a_server_that_is_slow_to_answ
 ) -> None:
     stage = Stage(nursery, SERVER_REQUIRED="0")
     setattr(stage.work, failing, lambda *_: fail(CloneError("no")))
-    slow_handshake(stage, 1.9 if failing == "clone" else 4.9)
+    slow_handshake(stage, 4.9)
     assert (await stage.run(within=20)).exit == 66
     assert stage.complete["exitCode"] == 66
     assert stage.journal.queued == 0
 
 
-@pytest.mark.parametrize(("tried", "patience"), [(0.0, 2.0), (1.5, 0.5), (60.0, 0.0)])
+@pytest.mark.parametrize(("tried", "patience"), [(0.0, 5.0), (1.5, 3.5), (60.0, 0.0)])
 async def test_a_server_that_never_answered_is_not_waited_for(
     tried: float, patience: float, autojump_clock, nursery
 ) -> None:
