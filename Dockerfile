@@ -46,11 +46,12 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates git openssh-client python3 tini \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old /var/lib/dpkg/*-old \
 # A user with a number, since Kubernetes' runAsNonRoot does not look names up. The directories take any user: with
-# --user, or on OpenShift, it is not 1000; what is in a container is one agent's.
+# --user, or on OpenShift, it is not 1000; what is in a container is one agent's. A volume made there takes their
+# rights.
  && groupadd --gid 1000 claude \
  && useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash claude \
  && chmod 0777 /home/claude \
- && install -d -o 1000 -g 1000 -m 1777 /workspace /journal \
+ && install -d -o 1000 -g 1000 -m 1777 /workspace /journal /output /store \
  && ln -s /opt/agent/bin/agent /usr/local/bin/agent
 COPY --from=claude /usr/local/bin/claude /usr/local/bin/claude
 COPY --from=agent /opt/agent /opt/agent

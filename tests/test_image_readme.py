@@ -1,4 +1,4 @@
-"""The README's docker commands, run as they stand: only the repository and the claude are ours."""
+"""The docker commands of README and operations, run as they stand: only the repository and the claude are ours."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.containers import DOCKER, IMAGE, KEY, TOKEN, Yard, docker, needs_image, until, yard
+from tests.support.git_servers import ssh_server
+from tests.support.shell import Shell
 
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
 #: What the commands make under names of their own.
 RECEIVER, NETWORK = "receiver", "agents"
-BLOCKS = [block for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL) if "docker " in block]
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = [block for block in BLOCK.findall(README) if "docker " in block]
 #: The table of options: what for, and the row's first options.
 ROWS = dict(re.findall(r"^\| ([^|`]+) \| `(-[^`]+)`", README, re.MULTILINE))
 
@@ -29,32 +33,6 @@ def place() -> Iterator[Yard]:
     needs_image()
     with yard() as made:
         yield made
-
-
-class Shell:
-    """A shell in which `docker run` also mounts our repository and our claude, and `docker build` finds the sources."""
-
-    def __init__(self, place: Yard) -> None:
-        self.directory = place.directory / "shell"
-        self.directory.mkdir(exist_ok=True)
-        mounts = (
-            f"-v {place.origin}:/origin.git:ro -v {place.claude}:/opt/scripted/claude:ro "
-            "-e CLAUDE_BIN=/opt/scripted/claude"
-        )
-        shim = self.directory / "docker"
-        shim.write_text(
-            f'#!/bin/sh\ncase $1 in run) shift; exec {DOCKER} run {mounts} "$@";; build) cd {ROOT};; esac\n'
-            f'exec {DOCKER} "$@"\n'
-        )
-        shim.chmod(0o755)
-
-    def run(self, script: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-e", "-c", script.replace("https://github.com/you/project", "/origin.git")],
-            env={**os.environ, "PATH": f"{self.directory}:{os.environ['PATH']}", "HOME": str(self.directory),
-                 "ANTHROPIC_API_KEY": KEY, "GITHUB_TOKEN": "ghp_" + "0" * 36, **environ},
-            cwd=self.directory, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
 
 
 def test_the_blocks(place: Yard) -> None:
@@ -87,6 +65,39 @@ def test_a_row(place: Yard, row: str) -> None:
     done = shell.run(f"{base} {ROWS[row]} {IMAGE}")
     assert done.returncode == 0, done.stderr
     assert "exit 0 (success)" in done.stderr
+
+
+def test_ssh(place: Yard) -> None:
+    """With keys that are mounted read-only, in a hardened container; the host key is learned by nobody's home."""
+    shell = Shell(place)
+    keys = shell.directory / ".ssh"
+    keys.mkdir()
+    server_place = place.directory / "sshd"
+    server_place.mkdir()
+    with ssh_server(server_place) as server:
+        key = keys / "id_ed25519"
+        key.write_bytes(server.key.read_bytes())
+        key.chmod(0o600)
+        try:
+            for path in (keys, key):
+                os.chown(path, 1000, 1000)
+        except PermissionError:
+            pytest.skip("only root can give the key to user 1000")
+        done = shell.run(
+            f"docker run --rm --network host -e REPO_URL={server.url(place.origin)} -e TASK=x -e WS_SERVER=none"
+            f" -e ANTHROPIC_API_KEY {ROWS['a hardened container']} {ROWS['SSH']} {IMAGE}"
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCK.findall(OPERATIONS) if "docker " in block])
+def test_operations(place: Yard, block: str) -> None:
+    shell = Shell(place)
+    (shell.directory / "agent.env").write_text(
+        f"REPO_URL=/origin.git\nTASK=x\nWS_SERVER=none\nANTHROPIC_API_KEY={KEY}\n"
+    )
+    done = shell.run(block)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_server_on_the_host(place: Yard) -> None:

@@ -118,7 +118,8 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(end_on_signal)
-            view.note(f"listening on {receiver.url}; an agent with WS_SERVER={receiver.url} shows up here")
+            server = receiver.url.replace("//0.0.0.0:", "//<this host>:").replace("//[::]:", "//<this host>:")
+            view.note(f"listening on {receiver.url}; an agent with WS_SERVER={server} shows up here")
             status = await _follow(receiver, once=options.once, limits=limits)
             nursery.cancel_scope.cancel()
     return status
