@@ -17,7 +17,7 @@ from agent.journal import Journal
 from agent.private import remove_stale
 from agent.redaction import Redactor
 from agent.rundirectory import is_run
-from agent.salvage import deliver, open_orphan
+from agent.salvage import deliver, open_orphan, troubles
 from agent.session import Listener
 
 USAGE = """\
@@ -130,11 +130,11 @@ class Flush:
         except* AgentError as group:
             trouble = self._trouble = str(group.exceptions[0])
         finally:
-            damage = "".join(f"; {problem}" for problem in journal.problems)
+            more = troubles(journal)
             if trouble:
-                self._say(f"{path.name}: {journal.queued} of {count} messages not delivered: {trouble}{damage}")
+                self._say(f"{path.name}: {journal.queued} of {count} messages not delivered: {trouble}{more}")
             else:
-                self._say(f"{path.name}: {count} messages delivered{damage}")
+                self._say(f"{path.name}: {count} messages delivered{more}")
         return not trouble
 
     async def _deliver(self, journal: Journal) -> None:

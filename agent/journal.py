@@ -230,9 +230,13 @@ class Journal:
 
     # --- end
 
+    def save(self) -> None:
+        """Try to store what only memory has; `refused` tells whether the disk took it."""
+        self._store.spill()
+
     def close(self) -> None:
         """Release the lock; what is not confirmed stays for a later delivery."""
-        self._store.spill()
+        self.save()
         self._store.active.seal()
         if self._directory is not None:
             self._directory.close()

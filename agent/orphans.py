@@ -21,7 +21,7 @@ from agent.rundirectory import RunDirectory, is_run
 def find(journal_dir: Path) -> list[Path]:
     """The runs in `journal_dir` that nobody writes or delivers, oldest first (a runID begins with its time).
 
-    A run with a damaged run.json is among them, for `recover` to say so. Another user's, and what is no run, is not.
+    One that cannot be read is among them, for `recover` to say so. Another user's, and what is no run, is not.
     """
     try:
         candidates = sorted(path for path in journal_dir.iterdir() if is_run(path))
@@ -68,8 +68,8 @@ def recover(path: Path, *, limits: Limits, now: Callable[[], float]) -> Journal:
 def _is_free(path: Path) -> bool:
     try:
         RunDirectory.open(path).close()
-    except OSError:
-        return False
-    except ValueError:
+    except (BlockingIOError, PermissionError, FileNotFoundError):
+        return False  # alive, another user's, or gone meanwhile
+    except (OSError, ValueError):
         return True
     return True

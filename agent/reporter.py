@@ -49,6 +49,8 @@ class Reporter:
         self.phase = Phase.PENDING
         self.run: ClaudeRun | None = None
         self.connected: bool | None = None
+        #: Of the journal's troubles, what has been said.
+        self._said: set[str] = set()
         #: What COMPLETE says, once it is appended; it stands, whatever follows.
         self.outcome: Outcome | None = None
         self._config = config
@@ -182,6 +184,18 @@ class Reporter:
             }
         return self._envelope.heartbeat(data | self._vital_signs(), now)
 
+    def warn_of_journal(self) -> None:
+        """Say what the journal has met with: damage, and a disk that refuses; each once."""
+        journal = self._journal
+        troubles = [f"the journal: {problem}" for problem in journal.problems]
+        if journal.refused is not None:
+            words = f"JOURNAL_DIR: {journal.path} takes nothing ({journal.refused.strerror}): what is not delivered"
+            troubles.append(f"{words} is held in memory, and lost if the agent is killed")
+        for trouble in troubles:
+            if trouble not in self._said:
+                self._said.add(trouble)
+                self.log("warn", trouble, kind="journal")
+
     def health(self) -> dict[str, object]:
         """What the health file says; healthcheck.sh knows these keys."""
         signs = self._vital_signs()
@@ -197,9 +211,19 @@ class Reporter:
             "pids": signs.get("pids") or 0,
         }
 
+    def _whereabouts(self) -> str:
+        """Of what is not delivered."""
+        journal = self._journal
+        if journal.path is None:
+            return "lost: there is no journal on a disk"
+        journal.save()
+        but = f" but for what the disk refuses ({journal.refused.strerror})" if journal.refused is not None else ""
+        return f"kept in {journal.path}{but}, deliver it with `agent flush`"
+
     def finish(self, outcome: Outcome) -> int:
         """The exit status; the termination message and the last line on stderr say the same."""
         journal = self._journal
+        self.warn_of_journal()
         undelivered = 0 if self._config.ws_server is None else journal.queued
         exit = outcome.exit
         if exit == 0 and undelivered and self._config.strict_delivery:
@@ -219,7 +243,6 @@ class Reporter:
             self._console.say("warn", trouble)
         words = f"exit {exit} ({outcome.reason}): {message}"
         if undelivered:
-            kept = f"; kept in {journal.path}, deliver it with `agent flush`" if journal.path else ""
-            words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}{kept}]"
+            words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}; {self._whereabouts()}]"
         self._console.say("error" if exit else "info", words)
         return exit

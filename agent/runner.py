@@ -85,7 +85,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 reporter,
                 link.sender,
                 listen=signals.listen,
-                write_health=lambda: health.write(reporter.health()),
+                write_health=partial(_write_health, health, reporter),
                 emergency_exit=partial(_leave, work, reporter, console, stack),
                 fault=fault or journal_fault or record_fault,
                 salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
@@ -171,6 +171,11 @@ class Link:
             self.supervisor.post(CancelRequested())
         else:
             self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
+
+
+def _write_health(health: HealthFile, reporter: Reporter) -> None:
+    health.write(reporter.health())
+    reporter.warn_of_journal()  # a look each second is soon enough
 
 
 def _configuration_fault(problems: tuple[str, ...]) -> Cause:

@@ -11,9 +11,11 @@ import trio
 from agent import orphans
 from agent.config import Config
 from agent.connection import Endpoint
+from agent.events import Level
 from agent.journal import Journal
 from agent.limits import Limits
 from agent.reporter import Reporter
+from agent.rundirectory import is_run
 from agent.sender import Sender
 from agent.session import Listener
 
@@ -36,6 +38,14 @@ async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener
             journal.remove()
 
 
+def troubles(journal: Journal) -> str:
+    """What a person should know beside that a dead run was delivered: damage, and what will be delivered again."""
+    said = list(journal.problems)
+    if not journal.queued and journal.path is not None and is_run(journal.path):
+        said.append(f"{journal.path} cannot be removed and would be delivered again")
+    return "".join(f"; {trouble}" for trouble in said)
+
+
 async def open_orphan(path: Path, limits: Limits) -> Journal:
     """Recover in a thread, since all of it is read.
 
@@ -55,7 +65,8 @@ async def salvage(config: Config, endpoint: Endpoint, reporter: Reporter) -> Non
 
     Cancelling: safe; what is left waits for the next agent or for `agent flush`.
     """
-    for path in orphans.find(config.journal_dir):
+    paths = orphans.find(config.journal_dir)
+    for done, path in enumerate(paths):
         try:
             journal = await open_orphan(path, config.limits)
         except BlockingIOError:
@@ -64,6 +75,14 @@ async def salvage(config: Config, endpoint: Endpoint, reporter: Reporter) -> Non
             reporter.log("warn", f"{path} holds a dead run that cannot be read: {error}")
             continue
         count = journal.queued
-        await deliver(journal, endpoint, config.limits, Listener(), None)
-        damage = "".join(f"; {problem}" for problem in journal.problems)
-        reporter.log("info", f"delivered {count} messages of the dead run {path.name}{damage}", kind="salvage")
+        try:
+            await deliver(journal, endpoint, config.limits, Listener(), None)
+        finally:
+            if journal.queued:
+                more = len(paths) - done - 1
+                others = f", and {more} more dead runs" if more else ""
+                words = f"{journal.queued} of {count} messages of a dead run are not delivered: they stay in {path}"
+                reporter.log("warn", words + others, kind="salvage")
+        trouble = troubles(journal)
+        level: Level = "warn" if trouble else "info"
+        reporter.log(level, f"delivered {count} messages of the dead run {path.name}{trouble}", kind="salvage")

@@ -1,6 +1,8 @@
 """What a run says of itself, in its own words."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ from agent.events import Envelope
 from agent.journal import Journal
 from agent.machine import Phase
 from agent.reporter import Reporter
+from agent.rundirectory import RunDirectory
 from agent.verdict import Outcome
 from tests.support.scripted_work import GOOD, ScriptedClaude, ScriptedWork
 
@@ -21,13 +24,13 @@ FAILURE = Outcome(66, "clone_failed", "clone", "no such repository", "fatal: not
 
 
 class Voice:
-    def __init__(self, tmp_path: Path, **variables: str) -> None:
+    def __init__(self, tmp_path: Path, journal_in: Path | None = None, **variables: str) -> None:
         given = {"REPO_URL": "https://example.com/x", "TASK": "first line\nsecond", "WS_SERVER": "ws://server",
                  "TERMINATION_LOG": str(tmp_path / "termination"), "LABELS": "team=web"}  # fmt: skip
         self.config = load({**given, **variables}, in_container=False)
         envelope = Envelope("c", "RUN")
         self.journal = Journal.open(
-            None, envelope, limits=self.config.limits, limit=1 << 30, message_limit=1 << 18,
+            journal_in, envelope, limits=self.config.limits, limit=1 << 30, message_limit=1 << 18,
             redact=lambda data: data, now=lambda: 0.0,
         )  # fmt: skip
         self.lines: list[str] = []
@@ -125,7 +128,51 @@ async def test_the_end_says_the_same_everywhere(tmp_path, autojump_clock) -> Non
     termination = json.loads((tmp_path / "termination").read_text())
     assert (termination["exitCode"], termination["reason"], termination["undelivered"]) == (66, "clone_failed", 3)
     assert "exit 66 (clone_failed)" in voice.lines[-1]
-    assert "undelivered=3 confirmedSeq=0" in voice.lines[-1]
+    assert "[undelivered=3 confirmedSeq=0; lost: there is no journal on a disk]" in voice.lines[-1]
+
+
+class FullDisk:
+    """From now on until `freed`, a journal's disk takes nothing."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.freed = False
+        for method in ("append", "rewrite"):
+            monkeypatch.setattr(RunDirectory, method, self._taking(getattr(RunDirectory, method)))
+
+    def _taking(self, write):
+        def take(*arguments) -> None:
+            if not self.freed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(*arguments)
+
+        return take
+
+
+async def test_a_disk_that_refuses_the_journal_is_told_once(tmp_path, autojump_clock, monkeypatch) -> None:
+    voice = Voice(tmp_path, tmp_path / "journal")
+    disk = FullDisk(monkeypatch)
+    voice.reporter.log("info", "x")
+    for _ in range(3):
+        voice.reporter.warn_of_journal()
+    (warning,) = [m["data"] for m in voice.messages if m["data"].get("level") == "warn"]
+    assert "takes nothing (No space left on device)" in warning["message"]
+    assert "lost if the agent is killed" in warning["message"]
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    voice.reporter.finish(SUCCESS)
+    kept = f"kept in {tmp_path}/journal/RUN but for what the disk refuses (No space left on device), deliver it with"
+    assert kept in voice.lines[-1]
+    disk.freed = True
+    voice.reporter.finish(SUCCESS)
+    assert f"kept in {tmp_path}/journal/RUN, deliver it with `agent flush`]" in voice.lines[-1]
+    voice.journal.remove()
+
+
+async def test_damage_of_the_journal_is_told_at_the_end_at_the_latest(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    voice.journal.problems.append("segment 1: messages 2 to 3 are lost (Input/output error)")
+    voice.reporter.finish(SUCCESS)
+    assert "messages 2 to 3 are lost" in voice.lines[-2]
 
 
 async def test_strict_delivery(tmp_path, autojump_clock) -> None:

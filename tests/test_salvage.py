@@ -1,6 +1,8 @@
 """What dead runs left, delivered beside a new one."""
 
+import errno
 import json
+import os
 
 import pytest
 import trio
@@ -81,18 +83,47 @@ async def test_the_living_are_left_alone_and_damage_is_named(tmp_path) -> None:
     assert {message["runID"] for message in collector.messages} == {"R3"}
     assert told.lines[0][0] == "warn"
     assert "R2 holds a dead run that cannot be read: run.json" in told.lines[0][1]
+    assert told.lines[1][0] == "warn"
     assert "torn last line of 11 bytes" in told.lines[1][1]
     alive.remove()
 
 
 async def test_a_cancelled_delivery_leaves_the_rest_and_the_lock(tmp_path) -> None:
     path = dead_run(tmp_path)
+    dead_run(tmp_path, run_id="R2")
+    told = Told()
     with unused_port() as port, trio.move_on_after(0.3):
-        await salvage(config(tmp_path, "ws://x"), endpoint(f"ws://127.0.0.1:{port}"), Told())
+        await salvage(config(tmp_path, "ws://x"), endpoint(f"ws://127.0.0.1:{port}"), told)
+    (line,) = told.lines
+    words = f"101 of 101 messages of a dead run are not delivered: they stay in {path}, and 1 more dead runs"
+    assert line == ("warn", words)
+    (tmp_path / "R2").rename(tmp_path.with_name("elsewhere"))
     RunDirectory.open(path).close()
     async with collecting() as collector:
         await salvaged(tmp_path, collector.url)
     Arrivals(collector.texts).assert_in_order()
+
+
+async def test_what_cannot_be_removed_is_told(tmp_path, monkeypatch) -> None:
+    path = dead_run(tmp_path)
+    monkeypatch.setattr(RunDirectory, "remove", RunDirectory.close)  # as on a file system that is read-only by now
+    monkeypatch.setattr(RunDirectory, "disown", lambda self: None)
+    async with collecting() as collector:
+        told = await salvaged(tmp_path, collector.url)
+    words = f"delivered 101 messages of the dead run R1; {path} cannot be removed and would be delivered again"
+    assert told.lines == [("warn", words)]
+
+
+async def test_a_disk_that_cannot_be_read_is_told(tmp_path, monkeypatch) -> None:
+    def broken(path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    dead_run(tmp_path)
+    monkeypatch.setattr(RunDirectory, "open", broken)
+    told = await salvaged(tmp_path, "ws://127.0.0.1:1")
+    ((level, words),) = told.lines
+    assert level == "warn"
+    assert words.endswith("holds a dead run that cannot be read: [Errno 5] Input/output error")
 
 
 async def test_a_gate_that_nobody_opens(tmp_path) -> None:
