@@ -1,6 +1,7 @@
 """`agent check`: would a run come through? Tries everything that a run needs before it costs anything.
 
-Each check is a Finding: ok, warn (a run goes on, but look) or fail (a run would end without work), with a remedy.
+Each check is a Finding: ok, warn (a run goes on, but look) or fail (a run would end without work), with a remedy; what
+is wrong with a variable says itself what would be right.
 Nothing is written or spent: the server gets a connection and a PING, the repository a question for its refs.
 """
 
@@ -148,8 +149,8 @@ async def repository(config: Config) -> Finding:
             Exit.AUTH: "set GITHUB_TOKEN, mount SSH keys, or check that they may read the repository",
             Exit.RETRYABLE: "check the network, proxies and DNS of this machine",
         }
-        remedy = remedies.get(error.exit, "") if isinstance(error, AgentError) else ""
-        return Finding("repository", "fail", str(error), remedy)
+        remedy = remedies.get(error.exit) if isinstance(error, AgentError) else "add --tmpfs /tmp, or set TMPDIR"
+        return Finding("repository", "fail", str(error), remedy or "check REPO_URL and REPO_REF")
     return Finding("repository", "ok", f"{config.repo_url} can be read, {name}")
 
 
@@ -158,7 +159,7 @@ async def program(config: Config) -> Finding:
     try:
         return Finding("claude", "ok", f"claude {await claude.check_cli(config)}")
     except AgentError as error:
-        return Finding("claude", "fail", str(error))
+        return Finding("claude", "fail", str(error), "a run needs a claude that answers --version; CLAUDE_BIN names it")
 
 
 def credentials(config: Config) -> Finding:

@@ -36,11 +36,12 @@ def workspace(config: Config) -> Finding:
         return Finding("workspace", "fail", f"{there} may not be written", "mount a volume that this user may write")
     if config.replace_workspace:
         state: State = "warn" if path.is_dir() and any(path.iterdir()) else "ok"
-        return Finding("workspace", state, f"a run will empty {path} (REPLACE_WORKSPACE=1)")
+        message = f"a run will empty {path} (REPLACE_WORKSPACE=1)"
+        return Finding("workspace", state, message, "set it to 0 to keep what is there" if state == "warn" else "")
     try:
         Workspace(path, ()).check(replace=False)
     except CloneError as error:
-        return Finding("workspace", "fail", str(error))
+        return Finding("workspace", "fail", str(error), "mount an empty volume, or set REPLACE_WORKSPACE=1")
     disk = os.statvfs(there)
     free = disk.f_bavail * disk.f_frsize
     message = f"{path} is empty, {free // MIB} MiB are free"

@@ -67,6 +67,9 @@ def test_what_fails_is_named_with_its_remedy_and_without_its_value(environ: dict
     assert ran.returncode == 78
     failed = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("fail")]
     assert failed == ["config", "repository", "claude"]
+    told = {item["check"]: item["remedy"] for item in json.loads(run_check(environ, "--json").stdout)["checks"]}
+    assert told["repository"]
+    assert told["claude"]
     assert "REPO_REF" in ran.stdout
     assert "30m" in ran.stdout
     assert KEY not in ran.stdout + ran.stderr

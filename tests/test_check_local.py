@@ -23,8 +23,11 @@ def test_an_ordinary_machine(tmp_path: Path) -> None:
 def test_a_workspace_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "precious").touch()
-    assert check_local.workspace(configured(tmp_path)).state == "fail"
-    assert check_local.workspace(configured(tmp_path, REPLACE_WORKSPACE="1")).state == "warn"
+    full = check_local.workspace(configured(tmp_path))
+    replaced = check_local.workspace(configured(tmp_path, REPLACE_WORKSPACE="1"))
+    assert (full.state, replaced.state) == ("fail", "warn")
+    assert "REPLACE_WORKSPACE" in full.remedy
+    assert replaced.remedy
     assert (tmp_path / "workspace" / "precious").exists()
 
 
