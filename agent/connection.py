@@ -80,7 +80,10 @@ class Endpoint(msgspec.Struct, frozen=True):
 
         Cancelling: safe.
         """
-        stream = await trio.open_tcp_stream(self.host, self.port)
+        try:
+            stream = await trio.open_tcp_stream(self.host, self.port)
+        except RuntimeError as error:  # claude may use up all processes that there may be: no thread for the look-up
+            raise ConnectionLost(f"{self.host} cannot be looked up: {error}") from None
         if self.tls is None:
             return stream
         secure = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)

@@ -72,6 +72,8 @@ class Console:
         self._ready.set()
         if self._thread is not None:
             self._thread.join(within)
+        elif self._lines:
+            self._drain()
 
     @staticmethod
     def _as_it_is(message: str) -> str:
@@ -92,8 +94,12 @@ class Console:
         self._lines.extend(lines[:room])
         self._dropped += len(lines) - min(room, len(lines))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._drain, name="console", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._drain, name="console", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # as many processes as there may be: the next line may find room for it
+                return
+            self._thread = thread
         self._ready.set()
 
     def _drain(self) -> None:

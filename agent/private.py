@@ -82,7 +82,7 @@ async def remove_stale(within: float, parent: Path | None = None) -> None:
 
     Cancelling: safe.
     """
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # no such place, no thread: then the next start does it
         parent = parent or Path(tempfile.gettempdir())
         paths = [path for path in parent.iterdir() if path.name.startswith(_LOCKED)]
         if paths:

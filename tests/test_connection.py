@@ -223,6 +223,16 @@ def answering(response: bytes) -> Serve:
 HTML = b"Content-Type: text/html\r\nContent-Length: 22\r\n\r\n<html>Internal</html>\n"
 
 
+async def test_no_thread_for_the_look_up_is_no_bug(monkeypatch) -> None:
+    async def no_room(host: str, port: int) -> trio.SocketStream:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio, "open_tcp_stream", no_room)
+    with pytest.raises(ConnectionLost, match="server cannot be looked up: can't start new thread"):
+        async with connect(Endpoint.parse("ws://server:1", token=None, ca_file=None), Limits()):
+            pass
+
+
 @pytest.mark.parametrize(
     ("response", "text", "refused", "retry_after"),
     [

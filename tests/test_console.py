@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 from agent import events
 from agent.console import Console
@@ -45,6 +46,24 @@ def test_redacts() -> None:
     console.show([events.log("info", "a secret")])
     console.say("info", "another secret")
     assert "secret" not in "".join(lines)
+
+
+def test_without_a_thread_lines_wait_for_the_next_one_or_the_end(monkeypatch, capfd) -> None:
+    def no_room(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", no_room)
+    console = Console(now=lambda: 0.0)
+    console.say("info", "one")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    console.say("info", "two")
+    console.close()
+    monkeypatch.setattr(threading.Thread, "start", no_room)
+    console = Console(now=lambda: 0.0)
+    console.say("info", "three")
+    console.close()
+    assert [line.split()[-1] for line in capfd.readouterr().err.splitlines()] == ["one", "two", "three"]
 
 
 CHILD = """

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 
 from agent.errors import ConfigError
 from agent.private import private_directory, remove_stale
@@ -185,6 +186,16 @@ async def test_removing_does_not_hold_up_the_start(tmp_path, monkeypatch):
     await remove_stale(0.1, tmp_path)
     assert time.monotonic() - began < 5
     slow.set()
+
+
+async def test_no_thread_to_be_had_is_left_to_the_next_start(tmp_path, monkeypatch):
+    async def no_room(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    path = killed_run(tmp_path)
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_room)
+    await remove_stale(5, tmp_path)
+    assert path.exists()
 
 
 async def test_no_place_at_all_is_nobody_s_trouble_here(tmp_path):
