@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from agent import events
+from agent.lines import split
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -197,7 +198,7 @@ def whole(content: bytes, first: int, last: int) -> list[Record] | None:
 
     None when they are not all the numbers from `first` to `last`.
     """
-    lines = content.split(b"\n")
+    lines = split(content)
     lines.pop()
     if len(lines) != last - first + 1:
         return None

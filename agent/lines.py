@@ -19,6 +19,17 @@ class Oversize(msgspec.Struct, frozen=True):
 Line = bytes | Oversize
 
 
+def split(data: bytes) -> list[bytes]:
+    """data.split(b"\\n"), three times as fast: find() does not look at every byte one by one."""
+    lines = []
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        lines.append(data[start:end])
+        start = end + 1
+    lines.append(data[start:])
+    return lines
+
+
 class LineFramer:
     """Splits at b"\\n" and nowhere else, and takes nothing else away.
 
@@ -37,23 +48,25 @@ class LineFramer:
 
     def feed(self, chunk: bytes) -> list[Line]:
         """The lines that this chunk completes."""
-        end = chunk.find(b"\n")
-        if end < 0:
-            self._extend(chunk)
+        first, *rest = split(chunk)
+        self._extend(first)
+        if not rest:
             return []
-        self._extend(chunk[:end])
         lines: list[Line] = [self._finish()]
-        start = end + 1
-        while (end := chunk.find(b"\n", start)) >= 0:  # three times as fast as split(), which looks at every byte
-            line = chunk[start:end]
-            lines.append(line if end - start <= self._limit else Oversize(end - start, line[: self._head_bytes]))
-            start = end + 1
-        self._extend(chunk[start:])
+        tail = rest.pop()
+        if len(chunk) > self._limit:
+            lines += map(self._bounded, rest)
+        else:
+            lines += rest
+        self._extend(tail)
         return lines
 
     def end(self) -> list[Line]:
         """The rest that no newline ended, if there is any."""
         return [self._finish()] if self._length else []
+
+    def _bounded(self, line: bytes) -> Line:
+        return line if len(line) <= self._limit else Oversize(len(line), line[: self._head_bytes])
 
     def _extend(self, piece: bytes) -> None:
         if not piece:
