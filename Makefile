@@ -39,7 +39,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 soak: setup tools ## everything that is too long for CI
-	$(PYTEST) -m "soak or slow"
+	$(PYTEST) -m "soak or slow" -o faulthandler_timeout=1200
 
 simulate: setup ## N=10000 simulated runs
 	$(BIN)/python -m tests.simulation $(N)
