@@ -35,9 +35,9 @@ SECRET = "sk-ant-api03-" + "canary" * 5
 _LINE_BYTES = 4096
 #: Tokens of JSON and of the protocols, which chance alone rarely makes.
 _TOKENS = (
-    b"\n", b"\r\n", b"\x00", b"\xff", b"\xed\xa0\x80", b'"', b"\\", b'\\"', b"\\ud800", b"\\u0000", b"{", b"}",
-    b"[" * 300, b"null", b"true", b"-0", b"1e999", b"9" * 40, b'""', b"{}", b"[]", b":", b",", SECRET.encode(), b'"type":',
-    b'"ack":', b'"seq":', b'"runID":', b'"data":', b'"message":', b'"content":', b'"subtype":"init"', b'"status":"cancel"',
+    b"\n", b"\x00", b"\xff", b"\xed\xa0\x80", b'"', b"\\", b'\\"', b"\\ud800", b"\\u0000", b"{", b"}", b"{}", b"[]",
+    b"[" * 300, b"null", b"true", b"-0", b"1e999", b"9" * 40, b'""', b":", b",", SECRET.encode(), b'"type":', b'"ack":',
+    b'"seq":', b'"runID":', b'"data":', b'"message":', b'"content":', b'"subtype":"init"', b'"status":"cancel"',
 )  # fmt: skip
 
 
