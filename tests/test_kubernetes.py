@@ -287,3 +287,29 @@ def test_what_is_kept_outlives_the_pod(cluster: Cluster) -> None:
         assert json.loads((kept / "output/result.json").read_text())["exitCode"] == 143
     finally:
         kubectl("delete", "persistentvolume", NAMESPACE, "--wait=false", check=False)
+
+
+@pytest.mark.parametrize(("index", "code"), [("1", 0), ("7", 78)])
+def test_the_index_chooses_the_task(cluster: Cluster, index: str, code: int) -> None:
+    """The index is set here, as a cluster sets it that knows completionMode."""
+    name = f"index-{index}"
+    tasks = [{"REPO_URL": "/none", "TASK": "first"}, {"REPO_URL": "/origin.git", "TASK": "second"}]
+    data = {"tasks.json": json.dumps(tasks)}
+    apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-tasks"}, "data": data})
+
+    def change(spec: dict[str, Any]) -> None:
+        spec |= {"completions": 1, "parallelism": 1}
+        pod = spec["template"]["spec"]
+        pod["containers"][0]["env"].append({"name": "JOB_COMPLETION_INDEX", "value": index})
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tasks"]
+        volume["configMap"]["name"] = f"{name}-tasks"
+
+    cluster.start(name, "ok", change, overlay="indexed")
+    cluster.ended(name)
+    end = cluster.terminated(name)
+    assert end["exitCode"] == code, end
+    if code == 0:
+        (pod,) = cluster.pods(name)
+        assert cluster.received(pod["metadata"]["name"], "STATUS")[0]["title"] == "second"
+    else:
+        assert "JOB_COMPLETION_INDEX" in end["message"]
