@@ -38,8 +38,9 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff check agent tests tools benchmarks
 	$(BIN)/mypy
 
-soak: setup tools ## everything that is too long for CI
+soak: setup tools ## everything too long for CI, then simulated runs until ctrl-C (SOAK_SECONDS=3600)
 	$(PYTEST) -m "soak or slow" -o faulthandler_timeout=1200
+	$(BIN)/python -m tests.simulation --soak
 
 simulate: setup ## N=10000 simulated runs
 	$(BIN)/python -m tests.simulation $(N)
@@ -63,7 +64,7 @@ docker-run: image ## the job that .env describes, in a hardened container
 	@test -f .env || { echo "docker-run: write REPO_URL, TASK, WS_SERVER and ANTHROPIC_API_KEY into .env" >&2; exit 78; }
 	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" run --rm --env-file .env --read-only --tmpfs /tmp --cap-drop ALL \
 	  --security-opt no-new-privileges --pids-limit 512 --memory 2g --add-host host.docker.internal:host-gateway \
-	  claude-code-wrapper
+	  --volume claude-code-wrapper-journal:/journal claude-code-wrapper
 
 manifests: setup ## what checks deploy/kubernetes against the schemas of Kubernetes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/manifests.lock
