@@ -182,6 +182,15 @@ def test_the_container_out_of_memory(place: Yard) -> None:
     assert (run.wait(), run.out_of_memory) == (137, True)
 
 
+def test_a_fork_bomb_at_the_limit_of_processes(place: Yard, network: str) -> None:
+    """The agent has none to spare then, and needs none to end what claude started and to tell of it."""
+    receiver = place.receiver(network)
+    run = place.agent("forks", *HARDENED, "--pids-limit=32", receiver=receiver, TIMEOUT="5s")
+    assert run.wait() == 124, run.logs
+    assert receiver.complete["reason"] == "timeout"
+    assert len(receiver.complete["survivors"]) >= 8
+
+
 @pytest.mark.parametrize(
     ("code", "script", "environ"),
     [
