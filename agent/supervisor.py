@@ -204,7 +204,7 @@ class Supervisor:
             if self._sender_restarts == 0:
                 self._sender_restarts += 1
                 self._start_link(gate=self._gate if self._machine.phase in _GATED else None)
-            elif self._machine.phase in _GATED:
+            elif self._gate is not None and self._machine.phase in _GATED:
                 self._interrupt(cause)
             return
         run = self._reporter.run
