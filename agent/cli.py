@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 
@@ -21,8 +22,12 @@ The variables of `run` are listed in the README.
 
 
 def _run(arguments: Sequence[str]) -> int:
+    # A tenth of the start would be a search for garbage among the modules; nor is one worth its time later.
+    gc.disable()
     from agent.runner import main
 
+    gc.freeze()
+    gc.enable()
     return main()
 
 

@@ -6,7 +6,6 @@ import os
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import trio
 
@@ -89,6 +88,8 @@ def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(text)
     except ValueError:

@@ -141,7 +141,7 @@ class Journal:
             if head is None:
                 head = heads[type] = self._envelope.head(type, time)
             seq += 1
-            record = Record(seq, b"%s%s%s%d}" % (head, data, tail, seq), type)
+            record = Record(seq, b"".join((head, data, tail, b"%d}" % seq)), type)
             batch.append(record)
             if event.keep or type != "LOG":
                 special.append((record, event.keep))

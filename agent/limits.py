@@ -52,9 +52,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: In flight at most; more only lengthens what a dead connection makes us send again.
     window_messages: int = 512
     window_bytes: int = MIB
-    #: One send of at most `batch_bytes`, which is what one read of claude's output brings: with less, the sender falls
-    #: behind in every burst and reads back from the disk. `send`: then a connection with a torn frame is given up.
-    batch_bytes: int = 128 * KIB
+    #: One send of at most `batch_bytes`: more than a read of claude's output brings, since a batch ends with its
+    #: segment; with less, the sender falls behind in every burst and reads back from the disk. `send`: then a
+    #: connection with a torn frame is given up.
+    batch_bytes: int = 256 * KIB
     send: float = 30.0
     #: Full-jitter back-off between attempts.
     backoff_min: float = 0.5
@@ -104,7 +105,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- journal
     #: Unit of freeing, of dropping and of reading back; memory holds the records of three and the bytes of one.
-    segment_bytes: int = 512 * KIB
+    segment_bytes: int = 256 * KIB
     #: Without a writable directory: enough for a normal run's tail.
     memory_journal_bytes: int = 8 * MIB
 

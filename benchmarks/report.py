@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.experiments import Bench
-from benchmarks.peers import AGENT, NODE, RELAY, SDK, Peer, versions
+from benchmarks.peers import AGENT, BY_HAND, NODE, RELAY, SDK, Peer, versions
 
 _MB = 1 << 20
 _MS = 1e-3
@@ -106,6 +106,9 @@ def _targets(bench: Bench) -> str:
         p50, p99 = book.ratio("p50", AGENT, NODE), book.ratio("p99", AGENT, NODE)
         want("latency p50, x node", "<= 1.25", p50, p50 <= 1.25)
         want("latency p99, x node", "<= 1", p99, p99 <= 1)
+    if BY_HAND in bench.peers:
+        want("throughput, x trio", "-", book.ratio("rate", AGENT, BY_HAND), True)
+        want("start, x trio (unavoidable)", "-", book.ratio("start", AGENT, BY_HAND), True)
     if SDK in bench.peers:
         rate = book.ratio("rate", AGENT, SDK)
         want("throughput, x sdk", ">= 1, goal 1.5", rate, rate >= 1)

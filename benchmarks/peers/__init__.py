@@ -103,6 +103,12 @@ NODE = Peer(
     prepare=_install_ws,
     environment={"NODE_PATH": str(TOOLS / "node/node_modules")},
 )
+BY_HAND = Peer(
+    "trio",
+    "what node does, with the agent's packages: trio, trio-websocket's send_message; the least start that they have",
+    lambda: [str(TOOLS / "agent/bin/python"), str(HERE / "by_hand.py")],
+    prepare=_install_agent,
+)
 SDK = Peer(
     "sdk",
     f"claude-agent-sdk {_SDK} for Python: parses into objects and sends nothing",
@@ -116,7 +122,7 @@ RELAY = Peer(
     "the bound of the machine: splice(2) from the pipe to the socket; no lines, no messages",
     lambda: [sys.executable, "-ISE", str(HERE / "relay.py")],
 )
-ALL = (AGENT, NODE, SDK, RELAY)
+ALL = (AGENT, NODE, BY_HAND, SDK, RELAY)
 
 
 def versions() -> dict[str, str]:
