@@ -49,7 +49,7 @@ class Reporter:
         self.phase = Phase.PENDING
         self.run: ClaudeRun | None = None
         self.connected: bool | None = None
-        #: Of the journal's troubles, what has been said.
+        #: Troubles and tracebacks that a person has been told.
         self._said: set[str] = set()
         #: What COMPLETE says, once it is appended; it stands, whatever follows.
         self.outcome: Outcome | None = None
@@ -88,7 +88,12 @@ class Reporter:
     def fault(self, cause: Cause) -> None:
         """A bug that the run survives: an ERROR with the whole traceback."""
         self.publish([events.error(cause.message, code=cause.code, details=cause.details)])
-        self._console.say("error", cause.details)
+        self._show_traceback(cause.details)
+
+    def _show_traceback(self, details: str) -> None:
+        if details not in self._said:
+            self._said.add(details)
+            self._console.say("error", details)
 
     def log(self, level: events.Level, message: str, **metadata: Any) -> None:
         """A LOG of the agent's own; below LOG_LEVEL it is not even sent."""
@@ -156,8 +161,8 @@ class Reporter:
         self._record([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
         self._console.say("info", f"{word}: {outcome.reason}")
-        if outcome.code == "internal":
-            self._console.say("error", outcome.details)
+        if outcome.code == "internal" and outcome.details:
+            self._show_traceback(outcome.details)
         return fields
 
     def heartbeat(self) -> bytes:

@@ -202,4 +202,6 @@ async def test_a_bug_that_the_run_survives_is_an_error(tmp_path, autojump_clock)
     voice = Voice(tmp_path)
     voice.reporter.fault(causes.by_fault("sender", ValueError("oops")))
     assert voice.messages[0]["data"]["code"] == "internal"
+    voice.reporter.fault(causes.by_fault("sender", ValueError("oops")))
+    assert "".join(voice.lines).count("ValueError: oops\n" + " " * 25) == 1, "the traceback once"
     assert causes.by_fault("x", CloneError("y")).code == "clone"
