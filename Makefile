@@ -62,9 +62,9 @@ image-test: setup image ## run the image: flags, health, stops, out of memory, i
 
 docker-run: image ## the job that .env describes, in a hardened container
 	@test -f .env || { echo "docker-run: write REPO_URL, TASK, WS_SERVER and ANTHROPIC_API_KEY into .env" >&2; exit 78; }
-	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" run --rm --env-file .env --read-only --tmpfs /tmp --cap-drop ALL \
+	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" run --rm --env-file .env --read-only --tmpfs /tmp:exec --cap-drop ALL \
 	  --security-opt no-new-privileges --pids-limit 512 --memory 2g --add-host host.docker.internal:host-gateway \
-	  --volume claude-code-wrapper-journal:/journal claude-code-wrapper
+	  --volume /home/claude --volume claude-code-wrapper-journal:/journal claude-code-wrapper
 
 manifests: setup ## what checks deploy/kubernetes against the schemas of Kubernetes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/manifests.lock

@@ -84,7 +84,9 @@ def test_a_derived_image(place: Yard) -> None:
     tag = f"{IMAGE}-derived-test"
     docker("build", "--quiet", "--build-arg=PACKAGES=make", f"--tag={tag}", str(DEPLOY / "derived"), timeout=300)
     try:
-        made = docker("run", "--rm", "--entrypoint=sh", tag, "-c", "id -u; make --version | head -1")
+        options = ("--rm", "--read-only", "--tmpfs=/tmp:exec", "--volume=/home/claude", "--entrypoint=sh")
+        work = "id -u; touch ~/cached; cp $(command -v make) /tmp; /tmp/make --version | head -1"
+        made = docker("run", *options, tag, "-c", work)
         assert made.startswith("1000\nGNU Make"), made
     finally:
         docker("rmi", tag, check=False)
