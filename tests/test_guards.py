@@ -31,7 +31,7 @@ class Watch(NamedTuple):
 
 
 WATCHES = {
-    "latch_of_complete": Watch({475: "complete_once_and_last"}),
+    "latch_of_complete": Watch({51: "complete_once_and_last", 71: "complete_once_and_last"}),
     "latch_of_the_journal": Watch(tests=("test_journal.py::test_nothing_follows_complete",)),
     "ping_barrier": Watch({360: "nothing_missing"}),
     "acks_govern": Watch(
@@ -39,6 +39,7 @@ WATCHES = {
         ("test_sender.py::test_level_1_acks_govern", "test_session.py::test_after_the_first_ack_pongs_confirm_nothing"),
     ),
     "resend_from_confirmed": Watch({97: "nothing_missing"}, ("test_sender.py::test_goes_on_over_cut_connections",)),
+    "marks_of_copies": Watch({97: "same_text_everywhere"}),
     "shielded_frame": Watch(tests=("test_connection.py::test_a_cancelled_send_leaves_no_half_frame",)),
     "hastened_send": Watch({1016228: "in_time", 2018386: "in_time"}),
     "sweep": Watch({2: "ended"}),
@@ -54,11 +55,11 @@ WATCHES = {
         ("test_reader.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),
     ),
     "drain_after_a_bug": Watch(
-        {16: "lines_in_order"}, ("test_supervisor.py::test_a_reader_that_fails_is_replaced_by_a_drain",)
+        {978: "lines_in_order"}, ("test_supervisor.py::test_a_reader_that_fails_is_replaced_by_a_drain",)
     ),
     "flush_limit": Watch({124: "in_time"}),
     "journal_limit": Watch({655: "bounded"}),
-    "bounded_memory": Watch({15: "bounded"}, ("test_journal.py::test_memory_is_bounded_whatever_the_backlog",)),
+    "bounded_memory": Watch({2703: "bounded"}, ("test_journal.py::test_memory_is_bounded_whatever_the_backlog",)),
     "patience_of_the_gate": Watch({390: "gate"}),
 }
 

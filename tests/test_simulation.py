@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+from tests.simulation import campaign as module
 from tests.simulation import run as simulation
-from tests.simulation.campaign import Campaign, Failure, examine, kept_seeds, shrink
-from tests.simulation.chance import FAULTS, Chance
+from tests.simulation.campaign import Campaign, Failure, Workers, examine, kept_seeds, shrink
+from tests.simulation.chance import Chance
 
 ROOT = Path(__file__).parent.parent
 #: The block that CI runs.
@@ -40,18 +39,14 @@ def test_a_few_seeds(first: int) -> None:
 
 @pytest.mark.slow
 def test_the_fixed_block(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every fault is drawn, every state and every way out is reached, and nothing is wrong."""
-    workers = os.cpu_count() or 1
-    share = -(-SEEDS // workers)
-    whole = Campaign()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for part in pool.map(campaign, range(0, share * workers, share), [share] * workers):
-            whole.merge(part)
+    """Every fault is drawn, every part has had a bug, every state and every way is reached, and nothing is wrong."""
+    workers = Workers()
+    whole = workers.run(range(SEEDS))
+    workers.close()
     with capsys.disabled():
-        print("\n" + whole.report())
+        print("\n" + whole.report(workers.count))
     assert not whole.failures, "\n".join(map(str, map(shrink, whole.failures)))
-    assert set(FAULTS) <= set(whole.faults)
-    assert len(whole.phases) == 11
+    assert not whole.unseen
     assert {0, 1, 66, 69, 70, 74, 75, 77, 78, 124, 126, 127, 129, 130, 137, 143} <= set(whole.exits)
 
 
@@ -91,6 +86,52 @@ def test_a_failure_shrinks_to_the_faults_that_it_needs(monkeypatch: pytest.Monke
     small = shrink(Failure(seed, (), ["invented: wrong"]))
     assert Chance(seed, small.without).faults == {"bug"}
     assert f"python -m tests.simulation --seed {seed} --without " in str(small)
+
+
+def test_a_planted_bug_is_told_with_the_command_that_shows_it() -> None:
+    """That command gives the same history, byte for byte, each time, and fails by the same check."""
+    command = [sys.executable, "-m", "tests.simulation", "1", "--first", "2", "--sabotage", "sweep"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    printed = next(line.split() for line in found.stdout.splitlines() if "--seed 2 " in line)
+    assert printed[:3] == ["python", "-m", "tests.simulation"]
+    assert printed[-2:] == ["--sabotage", "sweep"]
+    again = [subprocess.run([sys.executable, *printed[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+             for _ in range(2)]  # fmt: skip
+    assert again[0].returncode == 1
+    assert again[0].stdout == again[1].stdout
+    assert "ended: a descendant of claude" in again[0].stdout
+
+
+def test_a_find_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = tmp_path / "kept_seeds.txt"
+    kept.write_text("# seeds\n1  # first\n")
+    monkeypatch.setattr(module, "KEPT", kept)
+    module.keep(Failure(7, ("bug",), ["ended: hung", "in_time: late"]))
+    module.keep(Failure(7, (), ["ended: hung"]))
+    assert kept.read_text().splitlines()[2:] == ["7  # ended: hung"]
+    assert module.kept_seeds() == [1, 7]
+
+
+def test_what_is_not_met_is_told() -> None:
+    found = campaign(0, 3)
+    assert {"server.huge_message", "bug in supervisor", "REPORTING>TIMED_OUT"} <= set(found.unseen)
+    assert "not met: " in found.report()
+    assert "of 13 transitions" in found.report(2)
+
+
+def test_a_run_that_is_stuck_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never comes back to the scheduler."""
+
+    def busy(seed: int, without: object = ()) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(module, "_STUCK", 0.1)
+    monkeypatch.setattr(module, "simulate", busy)
+    (failure,) = campaign(5, 1).failures
+    assert failure.seed == 5
+    assert "not over after" in failure.problems[0]
 
 
 def test_a_run_that_hangs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

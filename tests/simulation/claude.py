@@ -31,6 +31,8 @@ from tests.simulation.wire import Pipe
 
 #: How long the CLI waits for a pipe that nobody reads before it gives up its output.
 _PIPE_PATIENCE = 3.0
+#: What it writes at a time, which is what it is patient for.
+_PIECE = 4096
 _GOOD = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 2, "total_cost_usd": 0.01}
 _ABORTED = {"type": "result", "subtype": "error_during_execution", "is_error": True, "num_turns": 1}
 
@@ -48,7 +50,7 @@ class Script:
         self._pace = rng.choice((0.0, 0.0, 0.01, 0.1, 0.5))
         self.count = rng.choice((0, 1, 3, 3, 8, 8, 20))
         if "claude.floods" in faults:
-            self.count, self._pace = chance.of("claude.floods").choice((100, 600)), 0.0
+            self.count, self._pace = chance.of("claude.floods").choice((60, 60, 60, 600)), 0.0
         self.status = ExitStatus(code=0)
         self.hangs = bool(faults & {"claude.hangs", "claude.lingers", "claude.refused", "idle"})
         if "claude.dies" in faults:
@@ -208,22 +210,24 @@ class Claude:
         await trio.sleep(rng.choice((0.0, 0.01)))
 
     async def read_stdout(self, publish: Publish) -> None:
-        self._history.strike("stdout")
+        self._history.strike("stdout", "drain")
         await reader.read_stdout(
             self._stdout, self._framer, self._transcript, self._redactor, publish,
             heard=self.activity.heard, refused=self.activity.refused, limits=self._limits,
         )  # fmt: skip
 
     async def read_stderr(self, publish: Publish) -> None:
-        self._history.strike("stderr")
+        self._history.strike("stderr", "drain")
         await reader.read_stderr(
             self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
         )
 
     async def drain_stdout(self, publish: Publish) -> None:
+        self._history.strike("drain")
         await reader.drain_raw(self._stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
 
     async def drain_stderr(self, publish: Publish) -> None:
+        self._history.strike("drain")
         framer = LineFramer(self._limits.stderr_line_bytes)
         await reader.drain_raw(self._stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
 
@@ -297,22 +301,26 @@ class Claude:
 
     async def _pause(self, seconds: float) -> bool:
         """Whether it may go on."""
+        if seconds <= 0:
+            return not self._told.is_set()
         with trio.move_on_after(seconds):
             await self._told.wait()
         return not self._told.is_set()
 
     async def _say(self, data: bytes, number: int | None) -> bool:
         """Whether somebody reads. `number` is the line's that ends with this piece."""
-        with trio.move_on_after(_PIPE_PATIENCE):
-            try:
-                await self._stdout.write(data)
-            except trio.BrokenResourceError:
-                return True  # dead in the middle of a word
-            if number is not None:
-                self._history.lines.append(number)
-            return True
-        self._history.lost_result = True
-        return False
+        for begin in range(0, len(data), _PIECE):
+            with trio.move_on_after(_PIPE_PATIENCE) as patience:
+                try:
+                    await self._stdout.write(data[begin : begin + _PIECE])
+                except trio.BrokenResourceError:
+                    return True  # dead in the middle of a word
+            if patience.cancelled_caught:
+                self._history.lost_result = True
+                return False
+        if number is not None:
+            self._history.lines.append(number)
+        return True
 
     def _die(self, status: ExitStatus) -> None:
         if not self.alive:

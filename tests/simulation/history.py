@@ -36,14 +36,14 @@ class History:
     def digest(self) -> str:
         return hashlib.sha256("\n".join(self.notes).encode()).hexdigest()
 
-    def strike(self, part: str) -> None:
-        """Raise here if the seed says so."""
-        if self.bug == part:
+    def strike(self, *parts: str) -> None:
+        """Raise here if the seed says that one of these has a bug."""
+        if self.bug in parts:
             self._bug_after -= 1
-            if self._bug_after < 0 and not self.struck:
+            if self._bug_after < 0 and not (self.struck and self.bug != "drain"):
                 self.struck = True
-                self.note("bug in", part)
-                raise Bug(f"a bug in {part}")
+                self.note("bug in", self.bug)
+                raise Bug(f"a bug in {self.bug}")
 
     def next_line(self) -> int:
         self._line += 1

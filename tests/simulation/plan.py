@@ -15,7 +15,7 @@ from tests.simulation.claude import SECRET
 #: Parts of the agent that may have a bug, and how many calls of it they may survive.
 BUGS = (
     "check", "clone", "claude", "prompt", "stdout", "stderr", "transcript", "watchdog", "sweep", "harvest", "vitals",
-    "health", "sender", "signals", "supervisor",
+    "health", "sender", "signals", "supervisor", "begin", "drain",
 )  # fmt: skip
 
 

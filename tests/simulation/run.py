@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import trio
-import trio.testing
 from trio._core import _run as scheduler
 
 from agent import runner
@@ -31,6 +30,7 @@ from agent.supervisor import Supervisor
 from agent.verdict import Cause, CauseKind, Outcome
 from tests.simulation import plan
 from tests.simulation.chance import Chance
+from tests.simulation.clock import virtual_clock
 from tests.simulation.history import History
 from tests.simulation.server import Server
 from tests.simulation.world import Disk, World
@@ -41,26 +41,6 @@ BUDGET = 900.0
 _BAD_CONFIG = Cause(CauseKind.FAULT, Exit.CONFIG, "config", "config", "the configuration has a problem")
 
 scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # batches in the order of tasks, shuffled by `scheduler._r` alone
-
-
-#: Rounds of the scheduler without the clock moving after which a run counts as hung; a flood of output takes thousands.
-_ROUNDS = 100_000
-
-
-class Treadmill(trio.abc.Instrument):
-    """Ends a run that works on and on at one moment of virtual time, where no deadline ever comes."""
-
-    def __init__(self, run: trio.CancelScope) -> None:
-        self._run = run
-        self._time = -1.0
-        self._rounds = 0
-
-    def before_io_wait(self, timeout: float) -> None:
-        now = trio.current_time()
-        self._rounds = self._rounds + 1 if now == self._time else 0
-        self._time = now
-        if self._rounds == _ROUNDS:
-            self._run.cancel("the clock stands still")
 
 
 class Ended(BaseException):
@@ -108,7 +88,8 @@ def simulate(seed: int, without: Collection[str] = ()) -> Simulated:
     run = Simulated(Chance(seed, without))
     scheduler._r.seed(seed)
     before = _held()
-    trio.run(partial(_outside, run), clock=trio.testing.MockClock(autojump_threshold=0))
+    patience = trio.CancelScope()
+    trio.run(partial(_outside, run, patience), clock=virtual_clock(patience))
     after = _held()
     if after[0] != before[0] or after[1] > before[1]:  # fewer threads: an idle one of Trio's has ended meanwhile
         run.left.append(f"descriptors and threads: {after}, {before} before")
@@ -120,15 +101,15 @@ def _held() -> tuple[int, int]:
     return len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208  (once a run, and quick)
 
 
-async def _outside(run: Simulated) -> None:
+async def _outside(run: Simulated, patience: trio.CancelScope) -> None:
     """The world ends after the agent; whatever is left of the agent then is a leak."""
     history = run.history
     with contextlib.ExitStack() as stack:
         async with trio.open_nursery() as outside:
-            with trio.move_on_after(BUDGET) as scope:
-                trio.lowlevel.add_instrument(Treadmill(scope))
+            patience.deadline = BUDGET
+            with patience:
                 await _agent(run, outside, stack)
-            run.hung = scope.cancelled_caught
+            run.hung = patience.cancelled_caught
             run.took = trio.current_time()
             history.note("exit", run.exit)
             claude = run.world.claude

@@ -14,7 +14,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 from wsproto.utilities import ProtocolError
 
 from agent.events import Envelope
-from agent.receiver.consumer import Accepted, Acks, Consumer, ack
+from agent.receiver.consumer import Accepted, Acks, Consumer, Duplicate, Step, ack
 from agent.receiver.run import Run
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
@@ -30,6 +30,8 @@ _LATER = (
     "server.cut", "server.closes", "server.freezes", "server.slow", "server.torn", "server.garbage",
     "server.chatter", "server.bad_acks", "server.huge_message", "server.cancels",
 )  # fmt: skip
+#: How a copy ends.
+MARK = ',"redelivered":true}'
 _GONE = (
     OSError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, HandshakeError, ProtocolError,
 )  # fmt: skip
@@ -60,6 +62,11 @@ class Server:
         self.consumer = self._new_consumer()
         self._gone_after = chance.of("server.gone").uniform(0, 5) if "server.gone" in chance.faults else float("inf")
         self._wires: list[Wire] = []
+        #: What came of each number, without its mark, and what came without one; over all connections and crashes.
+        self._taken: dict[int, str] = {}
+        self._unmarked: set[int] = set()
+        #: What differs in more than its mark, or has none.
+        self.wrong_copies: list[str] = []
         self._acked = 0
 
     @property
@@ -150,6 +157,7 @@ class Server:
             if self.losses > lost:
                 return  # the server that took this message is no more
             step = self.consumer.feed(text)
+            self._compare(step, text)
             self._history.note("stored" if isinstance(step, Accepted) else type(step).__name__.lower(), text)
             run = acks.due(step) if self.level and self.acking else None
             if run is not None:
@@ -157,6 +165,21 @@ class Server:
                 self._acked = run.next - 1
             if delay:
                 await trio.sleep(delay)
+
+    def _compare(self, step: Step, text: str) -> None:
+        if not isinstance(step, Accepted | Duplicate) or step.message.seq is None:
+            return
+        if "disk.tears" in self._chance.faults and '"kind":"gap"' in text:
+            return  # what was sent could not be read again: its number is the marker's now
+        seq, bare = step.message.seq, text.removesuffix(MARK).removesuffix("}")
+        first = self._taken.setdefault(seq, bare)
+        if first != bare:
+            self.wrong_copies.append(f"a copy differs: {first} came as {text}")
+        # An old connection may be read after a new one, so the first that comes may be a copy.
+        if not text.endswith(MARK):
+            if seq in self._unmarked:
+                self.wrong_copies.append(f"a copy is not marked: {text}")
+            self._unmarked.add(seq)
 
     async def _strike(self, name: str, ws: WebSocketConnection, wire: Wire, number: int) -> None:
         rng = self._chance.of(f"{name}{number}")

@@ -25,6 +25,7 @@ class Lane:
     async def put(self, data: bytes | bytearray | memoryview) -> None:
         """Cancelling: leaves a part of the data sent, as with a socket."""
         rest = bytes(data)
+        waited = False
         while rest:
             if self._broken or self._ended:
                 raise trio.BrokenResourceError("the connection is broken")
@@ -36,6 +37,7 @@ class Lane:
                 continue
             if room <= 0:
                 await self._changed.park()
+                waited = True
                 continue
             taken, rest = rest[:room], rest[room:]
             if self._latency and not self._bytes:
@@ -44,27 +46,32 @@ class Lane:
             if self.allowance is not None:
                 self.allowance -= len(taken)
             self._changed.unpark_all()
-        await trio.lowlevel.checkpoint()
+        if not waited:
+            await trio.lowlevel.checkpoint()
 
     async def take(self) -> bytes:
         """Cancelling: safe."""
+        waited = False
         while True:
             if self._broken:
                 raise trio.BrokenResourceError("the connection is broken")
             if self._bytes and self._latency and (delay := self._arrival - trio.current_time()) > 0:
                 with trio.move_on_after(delay):
                     await self._changed.park()
+                waited = True
                 continue
             if self._bytes and not self._frozen:
                 taken = bytes(self._bytes[: self._piece])
                 del self._bytes[: self._piece]
                 self._changed.unpark_all()
-                await trio.lowlevel.cancel_shielded_checkpoint()
+                if not waited:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
                 return taken
             if self._ended and not self._frozen:
                 await trio.lowlevel.checkpoint()
                 return b""
             await self._changed.park()
+            waited = True
 
     def freeze(self) -> None:
         """Nothing arrives any more, and nobody is told."""

@@ -70,6 +70,7 @@ class World:
         return Cloned(head, "main")
 
     def begin(self, cloned: Cloned, publish: Publish) -> Claude:
+        self._history.strike("begin")
         if "git.begin_fails" in self._chance.faults:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.claude = Claude(self._config, self._chance, self._history, self._redactor, self._outside)

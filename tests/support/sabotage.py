@@ -92,6 +92,11 @@ def resend_from_confirmed(patch: Patch) -> None:
     patch(session.Session, "__init__", go_on)
 
 
+def marks_of_copies(patch: Patch) -> None:
+    """What may have left before is marked."""
+    patch(session, "redelivered", lambda message: message)
+
+
 def shielded_frame(patch: Patch) -> None:
     """A frame is sent whole or the connection is dead."""
 
@@ -205,10 +210,10 @@ def patience_of_the_gate(patch: Patch) -> None:
 GUARDS: dict[str, Callable[[Patch], None]] = {
     guard.__name__: guard
     for guard in (
-        latch_of_complete, latch_of_the_journal, ping_barrier, acks_govern, resend_from_confirmed, shielded_frame,
-        hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal, drain_before_complete,
-        report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit, bounded_memory,
-        patience_of_the_gate,
+        latch_of_complete, latch_of_the_journal, ping_barrier, acks_govern, resend_from_confirmed, marks_of_copies,
+        shielded_frame, hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal,
+        drain_before_complete, report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit,
+        bounded_memory, patience_of_the_gate,
     )
 }  # fmt: skip
 
