@@ -161,7 +161,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: The watchdog's look at claude: its limits are seconds at least. It wakes together with those below.
     watch_interval: float = 1.0
     heartbeat_interval: float = 10.0
-    sample_interval: float = 1.0
+    #: A HEARTBEAT has a sample no older than half its own interval. Where memory is limited, the guard needs more.
+    sample_interval: float = 5.0
+    guard_interval: float = 1.0
+    #: Orphans that have ended count against the limit of processes until they are reaped.
+    reap_interval: float = 1.0
     #: The health check calls the agent hung when its file is older than three of these.
     health_interval: float = 1.0
     #: Working set over limit, twice in a row.

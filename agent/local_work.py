@@ -283,8 +283,8 @@ class LocalWork:
             disk_low = low
 
         return (
-            ("sampler", partial(sample_forever, self._sampler, self._limits.sample_interval, deliver)),
-            ("reaper", partial(descendants.reap, self._limits.sample_interval)),
+            ("sampler", partial(sample_forever, self._sampler, self._limits, deliver)),
+            ("reaper", partial(descendants.reap, self._limits.reap_interval)),
         )
 
     def vital_signs(self) -> dict[str, Any]:

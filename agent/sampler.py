@@ -1,4 +1,4 @@
-"""What the run uses, measured once a second: of the container where there is one, else of our own processes."""
+"""What the run uses, measured every few seconds: of the container where there is one, else of our own processes."""
 
 from __future__ import annotations
 
@@ -137,11 +137,12 @@ class Sampler:
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
 
-async def sample_forever(sampler: Sampler, interval: float, deliver: Callable[[Sample], None]) -> None:
-    """Deliver a sample at once and then one each `interval` seconds.
+async def sample_forever(sampler: Sampler, limits: Limits, deliver: Callable[[Sample], None]) -> None:
+    """Deliver a sample at once, and then one in each interval: a shorter one where memory is limited.
 
     Cancelling: safe.
     """
     while True:
-        deliver(sampler.sample())
-        await next_tick(interval)
+        sample = sampler.sample()
+        deliver(sample)
+        await next_tick(limits.guard_interval if sample.memory_limit else limits.sample_interval)

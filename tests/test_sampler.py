@@ -91,6 +91,18 @@ async def test_samples_come_at_once_and_then_each_interval(
 ) -> None:
     times: list[float] = []
     sampler = Sampler(tmp_path, make(tmp_path, v2()))
+    limits = Limits()
+    assert sampler.sample().memory_limit
     with trio.move_on_after(3.5):
-        await sample_forever(sampler, 1.0, lambda sample: times.append(trio.current_time()))
+        await sample_forever(sampler, limits, lambda sample: times.append(trio.current_time()))
     assert [round(time - times[0], 3) for time in times] == [0, 1, 2, 3]
+
+
+async def test_nobody_waits_for_samples_of_what_is_not_limited(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    times: list[float] = []
+    sampler = Sampler(tmp_path, tmp_path / "none")
+    with trio.move_on_after(16):
+        await sample_forever(sampler, Limits(), lambda sample: times.append(trio.current_time()))
+    assert [round(time - times[0], 3) for time in times] == [0, 5, 10, 15]
