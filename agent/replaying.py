@@ -52,6 +52,11 @@ class Progress:
         finally:
             self._show("\n")
 
+    def say_above(self, line: bytes) -> None:
+        """In place of the bar, which comes again below it."""
+        sys.stderr.write(f"\r\x1b[K{line.decode()}")
+        self._show("")
+
     def _show(self, end: str) -> None:
         share = self.done / self._total if self._total else 1.0
         sys.stderr.write(f"\r[{'#' * round(share * 40):<40}] {share:4.0%} {self.done}/{self._total}{end}")
@@ -78,7 +83,10 @@ class Replay:
         )
         self._progress = Progress(len(recorded.steps))
         self._on_terminal = sys.stderr.isatty()
-        self._console = Console("error" if self._on_terminal else "warn", redact=self._redactor.text)
+        write = self._progress.say_above if self._on_terminal else None
+        self._console = Console("error" if write else "warn", redact=self._redactor.text, write=write)
+        #: The last word, once there is one.
+        self._verdict = ""
         self._logs = Counter[str]()
         #: Why stdout takes no more, if that is so; then these end the replay.
         self._unprinted: OSError | None = None
@@ -102,6 +110,8 @@ class Replay:
             return exit
         finally:
             self._console.close()
+            if self._verdict:
+                print(f"agent replay: {self._verdict}", file=sys.stderr)
 
     def _watch_journal(self) -> None:
         """Count what is journalled, and without a server print it, one message a line, at once."""
@@ -188,10 +198,10 @@ class Replay:
             f"{name}: {found[name]!r} now, {then!r} then" for name, then in expected.items() if found[name] != then
         ]
         if different:
-            print(f"agent replay: not as recorded: {'; '.join(different)}", file=sys.stderr)
+            self._verdict = f"not as recorded: {'; '.join(different)}"
             return int(Exit.INTERNAL)
         compared = f"{', '.join(expected)} as recorded" if expected else "nothing is recorded to compare it with"
-        print(f"agent replay: exit {exit}; {compared}", file=sys.stderr)
+        self._verdict = f"exit {exit}; {compared}"
         return exit
 
     # --- a journal
@@ -216,7 +226,7 @@ class Replay:
                 await trio.sleep(config.limits.replay_progress)
             nursery.cancel_scope.cancel("everything is delivered")
         exit = int((self._recorded.complete or {}).get("exitCode", 0))
-        print(f"agent replay: exit {exit}; {self._progress.done} messages as recorded", file=sys.stderr)
+        self._verdict = f"exit {exit}; {self._progress.done} messages as recorded"
         return exit
 
     def _sender(self) -> Sender:

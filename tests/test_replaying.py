@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -181,6 +183,38 @@ def test_a_signal_ends_a_replay(tmp_path: Path, arguments: list[str]) -> None:
         process.terminate()
         _, said = process.communicate(timeout=20)
     assert process.returncode == (-signal.SIGTERM if arguments else 143), said
+
+
+def on_terminal(path: Path, *arguments: str) -> str:
+    """What a replay shows on a terminal."""
+    ours, theirs = pty.openpty()
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", _REPLAY, str(path), "--speed", "max", *arguments], env=env,
+                          stdout=subprocess.DEVNULL, stderr=theirs) as process:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        process.wait(20)
+    os.close(ours)
+    return shown.decode()
+
+
+def test_a_bar_is_for_a_terminal_only(tmp_path: Path) -> None:
+    transcript = Path(__file__).parent / "transcripts" / "07-multi-20.jsonl"
+    *_, bar, verdict, rest = on_terminal(transcript).split("\n")
+    assert bar.endswith("[########################################] 100% 66/66\r")
+    assert verdict == "agent replay: exit 0; nothing is recorded to compare it with\r"
+    assert rest == ""
+    assert play(transcript).stderr == "agent replay: exit 0; nothing is recorded to compare it with\n"
+
+
+def test_an_error_stands_above_the_bar() -> None:
+    shown = on_terminal(Path(__file__).parent / "transcripts" / "32-401.jsonl").split("\n")
+    errors = [line for line in shown if " error " in line]
+    assert errors
+    assert all("\r\x1b[K" in line for line in errors)
 
 
 def test_another_outcome_than_the_recorded_one_is_told(tmp_path: Path) -> None:
