@@ -68,7 +68,7 @@ def test_a_row(place: Yard, row: str) -> None:
 
 
 def test_ssh(place: Yard) -> None:
-    """With keys that are mounted read-only, in a hardened container; the host key is learned by nobody's home."""
+    """With keys that are mounted read-only, in a hardened container."""
     shell = Shell(place)
     keys = shell.directory / ".ssh"
     keys.mkdir()
