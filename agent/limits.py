@@ -115,6 +115,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # --- recording
     #: Of what claude and git wrote, and as much again of the journal: ten times a long run.
     record_bytes: int = 512 * MIB
+    #: Lines of claude's whose time the bare transcript has, later ones that of the last; they are in memory until then.
+    record_times: int = 100_000
 
     # --- replay
     #: What the supervisor does within microseconds; a replay that takes another way than its recording waits for ever.

@@ -140,7 +140,8 @@ class Recording:
                 self._stream(Entry(now, stderr=text), len(text))
             elif self._room(len(line)):
                 self._write(self._transcript, self._redactor.json(line) + (b"\n" if whole else b""))
-                self._meta.times.append(round((now - self._meta.began) * 1000))
+                if len(self._meta.times) < self._limits.record_times:
+                    self._meta.times.append(round((now - self._meta.began) * 1000))
                 count += 1
         if count:
             self._note(stdout=count)

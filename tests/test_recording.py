@@ -17,6 +17,7 @@ from agent.config import Config, load
 from agent.errors import CloneError, Exit
 from agent.limits import Limits
 from agent.machine import Phase
+from agent.recorded import load as load_recorded
 from agent.recording import Recording
 from agent.redaction import Redactor
 from agent.reports import CancelRequested, Ended, Failed, MemoryExceeded, Signalled
@@ -117,6 +118,15 @@ async def test_it_is_bounded(tmp_path: Path, autojump_clock: MockClock) -> None:
     kinds = [next(key for key in entry if key != "t") for entry in timeline(recording)]
     assert kinds[-3:] == ["cut", "inbox", "end"]
     assert len(told) == 1
+
+
+async def test_times_in_memory_are_bounded(tmp_path: Path, autojump_clock: MockClock) -> None:
+    recording = open_recording(tmp_path, record_times=2)
+    await read(recording, "stdout", b"1\n", b"2\n", b"3\n4\n")
+    recording.close(None)
+    assert json.loads((recording.path / "claude.meta.json").read_text())["line_times_ms"] == [0, 1000]
+    steps = load_recorded(recording.path / "claude.jsonl").steps
+    assert [step.t for step in steps if step.stdout is not None] == [0.0, 1.0, 1.0, 1.0]
 
 
 async def test_a_line_that_is_too_long_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
