@@ -52,7 +52,7 @@ class Changes(msgspec.Struct, frozen=True):
     base: str | None
     #: claude's HEAD; differs from `base` when it committed.
     head: str | None
-    #: The workspace as a tree, uncommitted and untracked files included, ignored ones not.
+    #: The workspace as a tree, with uncommitted and untracked files, without ignored ones; `base` where nothing differs.
     tree: str
     files: int
     insertions: int
@@ -105,6 +105,8 @@ class Snapshot:
         self._borrow(directory, sha256=empty == _EMPTY_TREES[64])
         head = await self._read_head(head, base, empty)
         paths, untracked, left_out = await self._differing()
+        if base is not None and head == base and not paths:
+            return Changes(base, head, base, 0, 0, 0, 0, untracked, False, True, tuple(left_out))
         if paths:
             await self._update_index(paths)
         tree = (await self._git("write-tree")).decode().strip()

@@ -47,7 +47,10 @@ async def changes(tmp_path: Path) -> Changes:
         with patch.open("wb") as file:
             await shot.write_patch(found, file.write)
     assert contents(workspace) == before
-    assert tree_with(tmp_path, tmp_path / "origin.git", base, patch) == found.tree
+    if found.tree == found.base:
+        assert patch.read_bytes() == b""
+    else:
+        assert tree_with(tmp_path, tmp_path / "origin.git", base, patch) == found.tree
     return found
 
 
@@ -57,6 +60,7 @@ def base_of(tmp_path: Path) -> str | None:
 
 async def test_nothing_changed(workspace: Path, tmp_path: Path) -> None:
     found = await changes(tmp_path)
+    assert found.tree == found.base
     assert found.fields() == {
         "base": found.base, "head": found.base, "files": 0, "insertions": 0, "deletions": 0, "commits": 0,
         "untracked": 0,
