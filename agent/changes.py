@@ -52,7 +52,7 @@ class Changes(msgspec.Struct, frozen=True):
     base: str | None
     #: claude's HEAD; differs from `base` when it committed.
     head: str | None
-    #: The workspace as a tree, with uncommitted and untracked files, without ignored ones; `base` where nothing differs.
+    #: The workspace as a tree, with untracked files and without ignored ones; `base` where nothing differs.
     tree: str
     files: int
     insertions: int
