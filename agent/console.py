@@ -82,7 +82,9 @@ class Console:
     def _format(self, time: str, level: Level, source: str, message: str) -> bytes:
         if self._as_json:
             return encode_json({"time": time, "level": level, "source": source, "message": message}) + b"\n"
-        text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", "\n" + " " * 25)
+        text = message
+        if not message.isprintable():
+            text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", "\n" + " " * 25)
         return f"{time[11:23]} {level:<5} {source:<6} {text}\n".encode(errors="replace")
 
     def _put(self, lines: list[bytes]) -> None:

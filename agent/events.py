@@ -89,7 +89,7 @@ def complete(data: dict[str, Any], message: str, *, failed: bool) -> Event:
 
 def timestamp(unix_time: float) -> str:
     """RFC 3339 in UTC with milliseconds, as Date.toISOString() writes it."""
-    return datetime.fromtimestamp(unix_time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return datetime.fromtimestamp(unix_time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Envelope:
