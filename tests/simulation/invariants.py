@@ -244,19 +244,16 @@ def _metadata(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _logs(messages: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Level, metadata and message of every LOG; split ones are put together."""
+    """Level, metadata and message of every LOG; split ones are put together, unless the disk lost a part."""
     parts: list[str] = []
     for message in messages:
         metadata = _metadata(message)
         part = metadata.get("part")
         if part is not None:
-            parts = [] if part["i"] in (0, 1) and not parts else parts
-            parts.append(part["text"])
-            if len(parts) < part["n"]:
-                continue
-            data = msgspec.json.decode("".join(parts))
-            parts = []
-            yield data["level"], data["metadata"], data["message"]
+            parts = [*(parts if part["i"] > 1 else ()), part["text"]]
+            if len(parts) == part["i"] == part["n"]:
+                data = msgspec.json.decode("".join(parts))
+                yield data["level"], data["metadata"], data["message"]
         elif message["type"] == "LOG":
             yield message["data"]["level"], metadata, message["data"]["message"]
 
