@@ -102,7 +102,8 @@ class Console:
             except RuntimeError:  # as many processes as there may be: the next line may find room for it
                 return
             self._thread = thread
-        self._ready.set()
+        if not self._ready.is_set():  # it is during the pause, and then the thread looks again
+            self._ready.set()
 
     def _drain(self) -> None:
         said = 0
