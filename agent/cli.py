@@ -88,11 +88,20 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 
 
+#: They take no arguments. A question must not start a run, nor an argument that nobody reads.
+_BARE = ("run", "demo", "version", "--version")
+
+
 def dispatch(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; an unknown one is a usage error, 64."""
-    name = arguments[0] if arguments else "run"
+    """Run one command and return its exit status; an unknown one or an argument too many is a usage error, 64."""
+    name, *rest = arguments or ("run",)
     command = COMMANDS.get(name)
     if command is None:
         print(f"agent: unknown command {name!r}\n\n{USAGE}", file=sys.stderr, end="")
         return 64
-    return command(arguments[1:])
+    if name in _BARE and rest:
+        if rest[0] in ("-h", "--help"):
+            return _help(())
+        print(f"agent {name}: takes no arguments, not {rest[0]!r}\n\n{USAGE}", file=sys.stderr, end="")
+        return 64
+    return command(rest)

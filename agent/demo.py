@@ -25,9 +25,6 @@ _LIMIT = 60.0
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status: 0 when the run succeeded and the receiver has all of it."""
-    if arguments:
-        print("agent demo takes no arguments", file=sys.stderr)
-        return 64
     if shutil.which("git") is None:
         print("agent demo needs git on PATH", file=sys.stderr)
         return 127
@@ -66,10 +63,8 @@ def _show(place: Path) -> int:
         print((place / "stderr").read_text(), file=sys.stderr)
         print(f"agent run: {run.returncode}, agent serve: {received}", file=sys.stderr)
         return 1
-    print("\nWhat claude changed in the workspace:\n", flush=True)
-    subprocess.run(
-        ["git", "--no-pager", "diff", "--stat", "--patch", "HEAD", "--", "slugify.py"], cwd=workspace, check=True
-    )
+    print("\nOne of the files that claude changed in the workspace:\n", flush=True)
+    subprocess.run(["git", "--no-pager", "diff", "HEAD", "--", "slugify.py"], cwd=workspace, check=True)
     print(_NEXT)
     return 0
 
@@ -77,7 +72,7 @@ def _show(place: Path) -> int:
 _NEXT = """
 That was a recorded claude. With a real one, and a repository of yours:
 
-  agent serve &                                           # or any WebSocket server of your own
+  .venv/bin/python -m agent serve &                       # or any WebSocket server of your own
   REPO_URL=https://github.com/you/project TASK='Fix the bug in ...' WS_SERVER=ws://localhost:8080 \\
   WORKSPACE_DIR=/tmp/project ANTHROPIC_API_KEY=... make run
 

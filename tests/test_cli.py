@@ -22,3 +22,12 @@ def test_every_command_is_in_the_help() -> None:
 def test_unknown_command(capsys) -> None:
     assert dispatch(["frobnicate"]) == 64
     assert "frobnicate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["run", "demo", "version"])
+def test_a_question_runs_nothing(capsys, monkeypatch, name) -> None:
+    monkeypatch.setitem(COMMANDS, name, lambda arguments: pytest.fail("it ran"))
+    assert dispatch([name, "--help"]) == 0
+    assert capsys.readouterr().out == USAGE
+    assert dispatch([name, "--tiemout=5m"]) == 64
+    assert f"agent {name}: takes no arguments, not '--tiemout=5m'" in capsys.readouterr().err
