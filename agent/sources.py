@@ -223,15 +223,15 @@ def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that are one letter away from one of ours, with its name.
 
     Two names are that near when they are equal after each has lost at most one letter: a set look-up, so a pod's
-    hundreds of service variables cost nothing. Short names are near to too much.
+    hundreds of service variables cost nothing. Names shorter than TIMEOUT are near to too much.
     """
     near = {
-        short: name for name, known in BY_NAME.items() if known.field and len(name) >= 8 for short in _shortened(name)
+        short: name for name, known in BY_NAME.items() if known.field and len(name) >= 7 for short in _shortened(name)
     }
     return [
         (name, near[hit])
         for name in environ
-        if len(name) >= 8 and name not in BY_NAME and name.removesuffix("_FILE") not in BY_NAME
+        if len(name) >= 6 and name not in BY_NAME and name.removesuffix("_FILE") not in BY_NAME
         if (hit := next((short for short in _shortened(name) if short in near), None))
     ]
 

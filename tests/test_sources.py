@@ -197,12 +197,13 @@ def test_misspelt_variables_are_found_at_one_letters_distance():
     found = sources.misspelt(
         dict.fromkeys(
             ["ALLOWD_TOOLS", "ALLOWED_TOOLSS", "ALOLWED_TOOLS", "LOGLEVEL", "GITHUB_TOKEN", "GITHUB_TOKEN_FILE", "MODE",
-             "TASKS", "TIMEOUTS", "KUBERNETES_PORT", "SSL_CERT_FILE", "GIT_AUTHOR_NAME", "NODE_ENV"], "x",
+             "TASKS", "TIMOUT", "TIMEOUTS", "MODELS", "LABEL", "TMPDIR",
+             "KUBERNETES_PORT", "SSL_CERT_FILE", "GIT_AUTHOR_NAME", "NODE_ENV"], "x",
         )
     )  # fmt: skip
     assert found == [
         ("ALLOWD_TOOLS", "ALLOWED_TOOLS"), ("ALLOWED_TOOLSS", "ALLOWED_TOOLS"), ("ALOLWED_TOOLS", "ALLOWED_TOOLS"),
-        ("LOGLEVEL", "LOG_LEVEL"),
+        ("LOGLEVEL", "LOG_LEVEL"), ("TIMOUT", "TIMEOUT"), ("TIMEOUTS", "TIMEOUT"),
     ]  # fmt: skip
 
 
