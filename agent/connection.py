@@ -49,6 +49,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     #: What to try when it cannot be reached, for a person.
     hint: str = ""
 
+    def __str__(self) -> str:
+        """Host and port for a person; the resource may hold a credential."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @classmethod
     def parse(cls, url: str, *, token: str | None, ca_file: str | None, hint: str = "") -> Endpoint:
         """`url` is ws:// or wss://, checked by the configuration already.

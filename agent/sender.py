@@ -75,11 +75,12 @@ class Sender:
                 if refusals >= self._limits.refusals:
                     raise ServerRefused(f"{lost}; check WS_TOKEN, or the token in WS_SERVER")
                 if trio.current_time() >= deadline:
-                    hint = f"; {self._endpoint.hint}" if self._endpoint.hint else ""
-                    raise ServerUnreachable(f"no WebSocket server within {gate:g} s: {lost}{hint}")
+                    hint = f"; {self._endpoint.hint or 'check WS_SERVER, and that the server runs'}"
+                    raise ServerUnreachable(f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}{hint}")
             attempt = 0 if self._journal.confirmed_seq > confirmed else attempt + 1
             delay = self._back_off(attempt, lost)
-            self._listener.notice("warn" if attempt <= 1 else "debug", f"{lost}; next attempt in {delay:.1f} s")
+            trouble = f"server {self._endpoint}: {lost}; next attempt in {delay:.1f} s"
+            self._listener.notice("warn" if attempt <= 1 else "debug", trouble)
             with trio.CancelScope(deadline=float("inf") if self.ever_connected else deadline):
                 await trio.sleep(delay)
 

@@ -77,8 +77,11 @@ async def test_goes_on_over_cut_connections(autojump_clock, peer) -> None:
 async def test_gate_unreachable(autojump_clock, peer) -> None:
     peer.refuse = ConnectionRefusedError(111, "Connection refused")
     began = trio.current_time()
-    with pytest.raises(ServerUnreachable, match="within 10 s: Connection refused"):
-        await sender(journal(), peer).run(gate=10)
+    told = Told()
+    says = "no WebSocket server at server:80 within 10 s: Connection refused; check WS_SERVER, and that the server runs"
+    with pytest.raises(ServerUnreachable, match=f"^{says}$"):
+        await sender(journal(), peer, told).run(gate=10)
+    assert told.notices[0][1].startswith("server server:80: Connection refused; next attempt in")
     assert trio.current_time() - began == pytest.approx(10, abs=0.2)
 
 
