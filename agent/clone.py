@@ -109,6 +109,8 @@ class _Attempt:
         except BaseException as e:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.git_cleanup):
                 await trio.to_thread.run_sync(self._place.restore, abandon_on_cancel=True)
+            if isinstance(e, FileNotFoundError) and e.filename == "git":
+                raise CloneError("git was not found on PATH: install it") from e
             if isinstance(e, OSError):
                 raise CloneError(f"git could not clone {self._git.url}: {e}") from e
             raise

@@ -500,6 +500,11 @@ async def test_progress(run, large_origin):
     assert not any(re.search(r"\d%|Cloning into|\r", line) for line in r.logs())
 
 
+async def test_a_missing_git_is_said_so(run, origin, tmp_path):
+    error = await run(origin, PATH=str(tmp_path)).fails()
+    assert str(error) == "git was not found on PATH: install it"
+
+
 async def test_a_refused_connection_is_tried_again_and_then_reported(run):
     r = run(f"http://127.0.0.1:{git_servers.free_port()}/x.git")
     error = await r.fails()
