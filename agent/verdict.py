@@ -196,7 +196,7 @@ _TABLE = (
     _Row(lambda f: f.result is not None and not f.result.is_error and not f.result.num_turns, Exit.TASK_FAILED,
          "no_turns", "task_failed",
          "the model was never asked: {said} (a task that starts with / is taken for a command of the CLI)"),
-    _Row(lambda f: True, Exit.TASK_FAILED, "error", "task_failed", "claude reported a failure ({subtype}): {said}"),
+    _Row(lambda f: True, Exit.TASK_FAILED, "error", "task_failed", "claude reported a failure{subtype}: {said}"),
 )  # fmt: skip
 
 
@@ -227,7 +227,8 @@ def verdict(
     summary = summary or Summary()
     facts = _Facts(status, summary, summary.last_result, oom, stopped_after_result, stderr_tail)
     row = next(row for row in _TABLE if row.holds(facts))
-    message = row.sentence.format(status=status, said=facts.said, subtype=facts.subtype)
+    subtype = f" ({facts.subtype})" if facts.subtype not in ("", "success") else ""
+    message = row.sentence.format(status=status, said=facts.said, subtype=subtype)
     return Outcome(row.exit, row.reason, row.code, message, "" if row.code is None else details)
 
 

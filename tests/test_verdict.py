@@ -125,6 +125,11 @@ def test_claudes_own_words_are_in_the_message() -> None:
     assert outcome.details == stderr.strip()
 
 
+@pytest.mark.parametrize(("subtype", "named"), [("", ""), ("success", ""), ("of_tomorrow", " (of_tomorrow)")])
+def test_a_failure_is_not_called_a_success(subtype: str, named: str) -> None:
+    assert judge(STATUS_1, failed(subtype, text="No.")).message == f"claude reported a failure{named}: No."
+
+
 def test_words_of_any_length_and_kind_stay_one_bounded_line() -> None:
     outcome = judge(STATUS_1, failed(api_error_status=500, text="{x} \x1b[31m\n" * 100_000), stderr_tail="y" * 100_000)
     assert outcome.message.isprintable()
