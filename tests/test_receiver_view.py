@@ -11,6 +11,7 @@ import pytest
 from agent.events import Event, claude_log, complete, encode_json, error, log, status
 from agent.limits import Limits
 from agent.receiver.consumer import Consumer
+from agent.receiver.phrases import bill
 from agent.receiver.run import Run
 from agent.receiver.view import JsonView, TextView, View
 from tests.support.runs import Written, a_run, copy_of
@@ -36,6 +37,11 @@ def beat(**fields: object) -> str:
 def clone(percent: int | None, stage: str = "Receiving objects") -> Event:
     progress = {"stage": stage, "percent": percent, "done": 5, "total": None, "bytes": 3 << 20}
     return status("running", "cloning", keep=False, progress=progress)
+
+
+def test_one_turn_and_less_than_a_cent() -> None:
+    fields = {"result": {"subtype": "success", "num_turns": 1, "cost": 0.0048}, "changes": {"files": 1}}
+    assert bill(fields) == ["claude: success, 1 turn, $0.0048", "changes: 1 file, +0 -0"]
 
 
 def test_a_run_as_a_person_follows_it():

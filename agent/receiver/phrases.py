@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from agent.describe import count, money
 from agent.limits import MIB
 
 _BAR = 24
@@ -82,13 +83,13 @@ def bill(fields: dict[str, Any]) -> list[str]:
             result.get("permission_denials"),
         )
         parts = [f"claude: {word(result.get('subtype'))}"]
-        parts += [] if turns is None else [f"{turns:.0f} turns"]
-        parts += [] if cost is None else [f"${cost:.2f}"]
-        parts += [f"{len(denials)} permissions denied"] if isinstance(denials, list) and denials else []
+        parts += [] if turns is None else [count(int(turns), "turn")]
+        parts += [] if cost is None else [money(cost)]
+        parts += [f"{count(len(denials), 'permission')} denied"] if isinstance(denials, list) and denials else []
         lines.append(", ".join(parts))
     if isinstance(changes, dict):
         files, more, less = (number(changes.get(name)) or 0 for name in ("files", "insertions", "deletions"))
-        lines.append(f"changes: {files:.0f} files, +{more:.0f} -{less:.0f}")
+        lines.append(f"changes: {count(int(files), 'file')}, +{more:.0f} -{less:.0f}")
     return lines
 
 
