@@ -48,15 +48,23 @@ def main(argv: Sequence[str]) -> int:
         clean = msgspec.structs.replace(finding, message=redact(finding.message), remedy=redact(finding.remedy))
         findings.append(clean)
         if not argv:
-            print(line(clean), flush=True)
+            _show(line(clean))
 
     interrupted = trio.run(_run, config, problems, found)
     if interrupted:
         return 128 + interrupted
     failed = any(finding.state == "fail" for finding in findings)
     if argv:
-        print(msgspec.json.format(msgspec.json.encode({"ok": not failed, "checks": findings}), indent=2).decode())
+        _show(msgspec.json.format(msgspec.json.encode({"ok": not failed, "checks": findings}), indent=2).decode())
     return int(Exit.CONFIG if failed else Exit.SUCCEEDED)
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # `| head` has read enough; the exit status still tells. Python would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def line(finding: Finding) -> str:

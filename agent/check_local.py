@@ -59,6 +59,18 @@ def journal(config: Config) -> Finding:
     return Finding("journal", state, f"{there} may not be written", remedy)
 
 
+def output(config: Config) -> Finding:
+    """A run goes on without it, and its work is gone with the container."""
+    path = config.output_dir
+    if path is None:
+        return Finding("output", "ok", "OUTPUT_DIR is not set")
+    there = _nearest(path)
+    if os.access(there, os.W_OK | os.X_OK):
+        return Finding("output", "ok", f"{path} may be written")
+    remedy = f"mount a directory at OUTPUT_DIR that uid {os.geteuid()} may write"
+    return Finding("output", "warn", f"{there} may not be written: a run would keep nothing there", remedy)
+
+
 def temporary(config: Config) -> Finding:
     try:
         with private_directory() as private:
@@ -108,4 +120,6 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-LOCAL_CHECKS: tuple[Callable[[Config], Finding], ...] = (workspace, journal, temporary, memory, processes, clock)
+LOCAL_CHECKS: tuple[Callable[[Config], Finding], ...] = (
+    workspace, journal, output, temporary, memory, processes, clock,
+)  # fmt: skip

@@ -54,11 +54,23 @@ def test_all_is_well(environ: dict[str, str]) -> None:
     said = json.loads(ran.stdout)
     assert said["ok"]
     assert {item["check"]: item["state"] for item in said["checks"]} == dict.fromkeys(
-        ("config", "server", "repository", "claude", "credentials", "workspace", "journal", "temporary", "memory",
-         "pids", "clock"), "ok",
+        ("config", "server", "repository", "claude", "credentials", "workspace", "journal", "output", "temporary",
+         "memory", "pids", "clock"), "ok",
     )  # fmt: skip
     assert not (Path(environ["WORKSPACE_DIR"])).exists()
     assert list(Path(environ["TMPDIR"]).iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_reader_that_has_enough(environ: dict[str, str], arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [sys.executable, "-m", "agent", "check", *arguments],
+        env=environ, cwd=environ["HOME"], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_what_fails_is_named_with_its_remedy_and_without_its_value(environ: dict[str, str]) -> None:

@@ -42,6 +42,9 @@ def test_places_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert check_local.workspace(configured(tmp_path)).state == "fail"
     assert check_local.journal(configured(tmp_path)).state == "warn"
     assert check_local.journal(configured(tmp_path, JOURNAL_DIR=str(tmp_path / "journal"))).state == "fail"
+    found = check_local.output(configured(tmp_path, OUTPUT_DIR=str(tmp_path / "out")))
+    assert found.state == "warn"
+    assert "OUTPUT_DIR" in found.remedy
 
 
 def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
