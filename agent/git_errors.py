@@ -134,6 +134,10 @@ _TABLE = (
 )
 
 
+#: What follows the reason, whatever it was.
+_GENERIC = "fatal: Could not read from remote repository."
+
+
 def clone_error(stderr: Sequence[str], url: str) -> CloneError:
     """The error that git's last lines stand for; exit RETRYABLE means that another attempt may help."""
     text = "\n".join(stderr)
@@ -142,7 +146,7 @@ def clone_error(stderr: Sequence[str], url: str) -> CloneError:
             code: ErrorCode = "auth" if meaning.exit is Exit.AUTH else "clone"
             message = meaning.message.format(url=url) + _container_hint(meaning.exit, url)
             return CloneError(message, details=text, exit=meaning.exit, code=code)
-    fatal = [line for line in stderr if line.startswith(("fatal:", "error:"))]
+    fatal = [line for line in stderr if line.startswith(("fatal:", "error:")) and line != _GENERIC]
     reason = (fatal or list(stderr) or ["it said nothing"])[-1]
     return CloneError(f"git could not clone {url}: {reason}", details=text)
 

@@ -79,6 +79,8 @@ def test_what_git_says_is_understood(stderr, exit, says):
 def test_what_is_not_understood_is_quoted():
     error = clone_error(["remote: hello", "error: something", "fatal: odd thing", "hint: no"], URL)
     assert (error.exit, str(error)) == (Exit.CLONE_FAILED, f"git could not clone {URL}: fatal: odd thing")
+    file = clone_error(["fatal: invalid gitfile format: /x", "fatal: Could not read from remote repository."], URL)
+    assert str(file).endswith(": fatal: invalid gitfile format: /x")
     assert str(clone_error(["odd"], URL)).endswith(": odd")
     assert "nothing" in str(clone_error([], URL))
 
