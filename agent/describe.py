@@ -49,11 +49,14 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 
 def one_line(text: str, limit: int = _LIMIT) -> str:
     """At most `limit` characters without line breaks, terminal sequences or other control characters."""
-    head = text[: limit + 1].replace("\n", " ")
-    if head.isprintable() and "  " not in head:  # most are
-        return _cut(head.strip(), limit)
     for enough in (limit + 40, 8 * limit):  # seldom do more than a few characters go
-        line = _clean(text[:enough])
+        line = text[:enough].replace("\n", " ").replace("\t", " ")
+        if line.isprintable():  # then a space is the only white space in it
+            while "  " in line:
+                line = line.replace("  ", " ")
+            line = line.strip(" ")
+        else:
+            line = _clean(line)
         if len(line) > limit or len(text) <= enough:
             break
     return _cut(line, limit)

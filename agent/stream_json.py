@@ -128,7 +128,7 @@ def parse(line: bytes) -> tuple[Line | None, bytes]:
     """The message, and the line as it may travel: strict receivers close the connection on bad UTF-8 and half
     surrogate pairs, so both become U+FFFD. No message when the line is no JSON object.
     """
-    if not _is_utf8(line):
+    if not line.isascii() and not _is_utf8(line):
         line = line.decode("utf-8", "replace").encode()
     try:
         return _decode(line), line
@@ -154,8 +154,6 @@ def _decode(line: bytes) -> Line:
 
 def _is_utf8(line: bytes) -> bool:
     """Checked in pieces where the line is long: decoded at once it would take up to four times its size."""
-    if line.isascii():
-        return True
     try:
         if len(line) <= MIB:
             line.decode()
@@ -172,6 +170,8 @@ def _is_utf8(line: bytes) -> bool:
 
 def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
     """The string, or about its first `limit` bytes; "" when it is none."""
+    if raw is NONE:
+        return ""
     view = memoryview(raw)
     if not view or view[0] != 0x22:
         return ""
@@ -188,7 +188,7 @@ def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
 
 def value(raw: Raw, limit: int = _VALUE_BYTES) -> Any:
     """Whatever it is, or None when absent or longer than `limit`."""
-    if not 0 < len(memoryview(raw)) <= limit:
+    if raw is NONE or not 0 < len(memoryview(raw)) <= limit:
         return None
     try:
         return _value.decode(raw)
