@@ -230,10 +230,10 @@ class Reporter:
         journal = self._journal
         self.warn_of_journal()
         undelivered = 0 if self._config.ws_server is None else journal.queued
-        exit = outcome.exit
+        exit, message = outcome.exit, self._console.redact(outcome.message)
         if exit == 0 and undelivered and self._config.strict_delivery:
             exit = int(Exit.UNDELIVERED)
-        message = self._console.redact(outcome.message)
+            message += "; the server has not confirmed all of it (STRICT_DELIVERY=1)"
         line = termination_message(
             exit,
             outcome.reason,

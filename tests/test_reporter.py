@@ -179,6 +179,7 @@ async def test_strict_delivery(tmp_path, autojump_clock) -> None:
     voice = Voice(tmp_path, STRICT_DELIVERY="1")
     voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
     assert voice.reporter.finish(SUCCESS) == 74
+    assert "the server has not confirmed all of it (STRICT_DELIVERY=1) [undelivered=" in voice.lines[-1]
     voice.journal.confirm(voice.journal.last_seq)
     assert voice.reporter.finish(SUCCESS) == 0
 
