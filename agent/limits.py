@@ -52,9 +52,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: In flight at most; more only lengthens what a dead connection makes us send again.
     window_messages: int = 512
     window_bytes: int = MIB
-    #: One send of at most `batch_bytes`: more than a read of claude's output brings, since a batch ends with its
-    #: segment; with less, the sender falls behind in every burst and reads back from the disk. `send`: then a
-    #: connection with a torn frame is given up.
+    #: One send of at most `batch_bytes`: a whole segment, which has up to twice `segment_bytes`. With less, the sender
+    #: falls behind in every burst and reads from the disk. `send`: then a connection with a torn frame is given up.
     batch_bytes: int = 256 * KIB
     send: float = 30.0
     #: Full-jitter back-off between attempts.
@@ -79,7 +78,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Linux gives 64 KiB by default; a claude whose pipe stays full for 3 s loses its result.
     pipe_bytes: int = MIB
     #: One read; larger reads make fewer wake-ups, more only costs memory.
-    read_bytes: int = 128 * KIB
+    read_bytes: int = 256 * KIB
     #: A longer line is reported and skipped. The longest seen are 20 MB.
     line_bytes: int = 64 * MIB
     #: Lines of claude's stderr kept for ERROR.
@@ -105,7 +104,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- journal
     #: Unit of freeing, of dropping and of reading back; memory holds the records of three and the bytes of one.
-    segment_bytes: int = 256 * KIB
+    segment_bytes: int = 128 * KIB
     #: Without a writable directory: enough for a normal run's tail.
     memory_journal_bytes: int = 8 * MIB
 
