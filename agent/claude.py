@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ import msgspec
 import trio
 
 from agent.config import Config
+from agent.describe import one_line
 from agent.errors import CliError, Exit
 from agent.private import PrivateDirectory
 from agent.process import Patience, run
@@ -28,6 +30,8 @@ from agent.reader import open_output_pipe
 BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")
 #: Set to anything that is not true, in the environment or in CLAUDE_ENV, it brings all background work back.
 NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
+
+_VERSION: Final = re.compile(r"\d+\.\d[\w.+-]*")
 
 #: What claude's environment holds unless the user says otherwise.
 DEFAULTS: Final[Mapping[str, str]] = {
@@ -140,7 +144,7 @@ def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[s
 async def check_cli(config: Config) -> str:
     """The version of the claude program, as it says it itself.
 
-    Raises CliError: it is not there (127), or cannot be executed (126).
+    Raises CliError: it is not there (127), cannot be executed, or answers without a version number (126).
 
     Cancelling: safe.
     """
@@ -171,7 +175,11 @@ async def check_cli(config: Config) -> str:
     text = said.decode(errors="replace").strip()
     if status.code != 0:
         raise CliError(f"{program} --version failed: {status}", details=text, exit=Exit.CLI_NOT_EXECUTABLE)
-    return (text.split() or ["unknown"])[0]
+    if version := _VERSION.search(text):
+        return version[0]
+    words = f"says {one_line(text, 80)!r}, not its version" if text else "says nothing"
+    raise CliError(f"{program} --version {words}; CLAUDE_BIN is to name the claude program",
+                   details=text, exit=Exit.CLI_NOT_EXECUTABLE)  # fmt: skip
 
 
 def find_cli(config: Config) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -223,8 +222,15 @@ async def test_the_version_is_what_the_program_says(tmp_path: Path) -> None:
     assert await check_cli(config(PATH=f"/nowhere:{tmp_path}:/bin")) == scripted_claude.VERSION
 
 
-async def test_a_program_that_says_nothing_has_an_unknown_version(tmp_path: Path) -> None:
-    assert await check_cli(config(CLAUDE_BIN=program(tmp_path / "claude", "#!/bin/sh\n"))) == "unknown"
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("", "says nothing"), ("echo; echo usage: 7 options", "says 'usage: 7 options', not its version")],
+)
+async def test_an_answer_without_a_version_is_126(tmp_path: Path, script: str, words: str) -> None:
+    path = program(tmp_path / "other", f"#!/bin/sh\n{script}\n")
+    with pytest.raises(CliError, match=f"other --version {words}; CLAUDE_BIN") as caught:
+        await check_cli(config(CLAUDE_BIN=path))
+    assert caught.value.exit == Exit.CLI_NOT_EXECUTABLE
 
 
 @pytest.mark.parametrize("name", ["claude-that-is-not-there", "/nowhere/claude"])
@@ -286,9 +292,8 @@ async def test_a_child_that_holds_the_pipe_delays_nothing_for_ever(tmp_path: Pat
 
 
 async def test_the_check_does_not_see_what_claude_does_not_see(tmp_path: Path) -> None:
-    path = program(tmp_path / "claude", "#!/bin/sh\nenv\n")
-    said = json.dumps([await check_cli(config(CLAUDE_BIN=path, GITHUB_TOKEN="ghp_canary"))])
-    assert "canary" not in said
+    path = program(tmp_path / "claude", '#!/bin/sh\necho "1.${GITHUB_TOKEN:-0}"\n')
+    assert await check_cli(config(CLAUDE_BIN=path, GITHUB_TOKEN="ghp_canary")) == "1.0"
 
 
 def test_the_program_is_found_on_claudes_own_path(tmp_path: Path) -> None:
