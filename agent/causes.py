@@ -8,7 +8,12 @@ import traceback
 from agent.errors import AgentError, Exit
 from agent.verdict import Cause, CauseKind
 
-_SIGNAL_EXITS = {signal.SIGHUP: Exit.HANGUP, signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
+_SIGNAL_EXITS = {
+    signal.SIGHUP: Exit.HANGUP,
+    signal.SIGINT: Exit.INTERRUPTED,
+    signal.SIGQUIT: Exit.QUIT,
+    signal.SIGTERM: Exit.TERMINATED,
+}
 
 #: Stable words for COMPLETE.reason of the agent's own failures.
 _REASONS = {

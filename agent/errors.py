@@ -52,6 +52,8 @@ class Exit(enum.IntEnum):
     HANGUP = 129
     #: Cancelled by SIGINT.
     INTERRUPTED = 130
+    #: Cancelled by SIGQUIT, which is ctrl-\\ at a terminal.
+    QUIT = 131
     #: claude was killed by a SIGKILL that the stop did not send: out of memory, or our memory guard.
     KILLED = 137
     #: Cancelled by SIGTERM or by the server.

@@ -8,7 +8,9 @@ from agent.errors import CliError, CloneError, Exit, ServerRefused, ServerUnreac
 from agent.verdict import CauseKind
 
 
-@pytest.mark.parametrize(("number", "exit"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "exit"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGQUIT, 131), (signal.SIGTERM, 143)]
+)
 def test_a_signal_is_128_plus_its_number(number, exit) -> None:
     cause = causes.by_signal(number)
     assert (cause.exit, cause.reason, cause.signal) == (exit, "cancelled", number)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 from typing import Any
 
 import pytest
@@ -172,7 +172,7 @@ async def test_a_claude_that_stops_itself_is_no_hindrance(tmp_path: Path, collec
 # --- signals
 
 
-@pytest.mark.parametrize(("number", "code"), [(SIGTERM, 143), (SIGINT, 130), (SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(SIGTERM, 143), (SIGINT, 130), (SIGHUP, 129), (SIGQUIT, 131)])
 async def test_a_polite_claude_ends_at_once_and_gives_its_bill(
     tmp_path: Path, collector: Collector, number: signal.Signals, code: int
 ) -> None:

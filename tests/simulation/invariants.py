@@ -75,7 +75,7 @@ def final_state(facts: Facts) -> Iterator[str]:
     if finals and run.outcome is not None:
         exit = run.outcome.exit
         expected = {0: Phase.SUCCEEDED, 124: Phase.TIMED_OUT, 143: Phase.CANCELLED, 130: Phase.CANCELLED,
-                    129: Phase.CANCELLED}.get(exit, Phase.FAILED)  # fmt: skip
+                    129: Phase.CANCELLED, 131: Phase.CANCELLED}.get(exit, Phase.FAILED)  # fmt: skip
         if finals[0] is not expected:
             yield f"{finals[0].value} with exit {exit}"
 
