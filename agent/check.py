@@ -28,7 +28,8 @@ USAGE = """\
 usage: agent check [--json]
 
 Tests configuration, server, repository, claude, credentials, disk, memory, processes and clock, as `agent run` would
-find them here, with its variables. exit status: 0 when a run can begin, 78 when something fails.
+find them here, with its variables. exit status: 0 when a run can begin, 78 when something fails,
+64 when the command line is wrong.
 """
 
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if list(argv) not in ([], ["--json"]):
         print(f"agent check: takes nothing but --json\n\n{USAGE}", file=sys.stderr, end="")
-        return 64
+        return os.EX_USAGE
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     redact = Redactor(config.secrets).text
     findings: list[Finding] = []

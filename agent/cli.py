@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -98,10 +99,10 @@ def dispatch(arguments: Sequence[str]) -> int:
     command = COMMANDS.get(name)
     if command is None:
         print(f"agent: unknown command {name!r}\n\n{USAGE}", file=sys.stderr, end="")
-        return 64
+        return os.EX_USAGE
     if name in _BARE and rest:
         if rest[0] in ("-h", "--help"):
             return _help(())
         print(f"agent {name}: takes no arguments, not {rest[0]!r}\n\n{USAGE}", file=sys.stderr, end="")
-        return 64
+        return os.EX_USAGE
     return command(rest)

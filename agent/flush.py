@@ -26,7 +26,8 @@ usage: agent flush DIR
 DIR is the directory of one dead run (JOURNAL_DIR/<runID>), or a JOURNAL_DIR: then all dead runs in it.
 The server is that of WS_SERVER, with WS_TOKEN and WS_CA_FILE as for `agent run`, and must answer within SERVER_WAIT.
 
-exit status: 0 when everything is delivered, 69 when something is not, 78 when it cannot do as it was told.
+exit status: 0 when everything is delivered, 69 when something is not, 64 when the command line is wrong,
+78 when it cannot do as it was told.
 """
 
 
@@ -35,19 +36,15 @@ def main(argv: Sequence[str]) -> int:
     if list(argv) in (["--help"], ["-h"]):
         print(USAGE, end="")
         return 0
+    if len(argv) != 1 or argv[0].startswith("-"):
+        print(f"agent flush: needs one directory\n\n{USAGE}", file=sys.stderr, end="")
+        return os.EX_USAGE
     try:
-        directory = _directory(argv)
         config = _configuration(os.environ, dotenv=Path.cwd() / ".env")
-        return trio.run(Flush(config).run, directory)
+        return trio.run(Flush(config).run, Path(argv[0]))
     except AgentError as error:
         print(f"agent flush: {error}", file=sys.stderr)
         return int(error.exit)
-
-
-def _directory(argv: Sequence[str]) -> Path:
-    if len(argv) != 1 or argv[0].startswith("-"):
-        raise AgentError(f"needs one directory\n\n{USAGE}", exit=Exit.CONFIG)
-    return Path(argv[0])
 
 
 def _runs(directory: Path) -> list[Path]:

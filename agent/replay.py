@@ -16,6 +16,7 @@ from agent.config import Config, examine
 from agent.errors import AgentError, ConfigError, Exit
 from agent.limits import KIB
 from agent.recorded import Recorded, load, transcript_of
+from agent.usage import ArgumentParser
 
 #: Of the recorded configuration, which run it is and what of it is told; the rest is the replay's own environment.
 _IDENTITY = ("REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID", "LOG_LEVEL")
@@ -60,8 +61,8 @@ def _refuse(error: AgentError) -> int:
     return int(error.exit)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agent replay", description=__doc__, allow_abbrev=False)
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="agent replay", description=__doc__, allow_abbrev=False)
     parser.add_argument("path", metavar="PATH", type=Path, help="a directory in RECORD_DIR or JOURNAL_DIR, or a file")
     parser.add_argument("--server", help="where to send it (WS_SERVER); without either, to stdout")
     parser.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, max as fast as possible (1)")

@@ -28,7 +28,7 @@ LAYERS = {
         "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
         "segments", "rundirectory", "connection", "connection_lost", "lifetime", "console", "private", "pulse", "ticks",
         "launch",
-        "uncaught",
+        "uncaught", "usage",
     },
     "pure": {
         "credentials", "decoding", "token_formats", "ids",

@@ -25,10 +25,6 @@ from tests.test_receiver_server import acked, connected
         (["--host", "0.0.0.0"], {}, "--host 0.0.0.0 can be reached from other machines and needs a token"),
         (["--host", "::"], {}, "needs a token"),
         (["--host", "example.org"], {}, "needs a token"),
-        (["--port", "70000"], {}, "--port 70000 is not between 0 and 65535"),
-        (["--port", "x"], {}, "invalid int value"),
-        (["--nonsense"], {}, "--nonsense"),
-        (["--tls-key", "k"], {}, "--tls-key needs --tls-cert"),
         (["--token-file", "/nonexistent"], {}, "--token-file /nonexistent cannot be read"),
         (["--token-file", "/dev/null"], {}, "--token-file /dev/null holds no token"),
         (["--token-file", "/dev/null"], {"SERVE_TOKEN": "s3cret"}, "both --token-file and SERVE_TOKEN"),
@@ -43,6 +39,21 @@ def test_what_makes_no_sense_is_refused_at_once(argv: list[str], environ: dict[s
     assert message in str(caught.value)
     assert "s3cr" not in str(caught.value)
     assert caught.value.exit == Exit.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--port", "70000"], "--port 70000 is not between 0 and 65535"),
+        (["--port", "x"], "invalid int value"),
+        (["--tls-key", "k"], "--tls-key needs --tls-cert"),
+    ],
+)
+def test_wrong_usage(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        parse(argv, {})
+    assert caught.value.code == 64
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

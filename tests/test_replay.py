@@ -62,7 +62,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     path = [str(GOLDEN)] if arguments else []
     with pytest.raises(SystemExit) as error:
         replay.main([*path, *arguments])
-    assert error.value.code == 2
+    assert error.value.code == 64
     said = capsys.readouterr().err
     assert "usage" in said
     assert ("neither a number above 0 nor max" in said) == ("--speed" in arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import ipaddress
 import os
@@ -13,7 +12,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NoReturn
 
 import trio
 from msgspec import Struct
@@ -24,9 +22,11 @@ from agent.receiver.listen import open_receiver
 from agent.receiver.server import Receiver
 from agent.receiver.store import Store
 from agent.receiver.view import JsonView, TextView, View
+from agent.usage import ArgumentParser
 
 _EPILOG = """exit status: 0 after SIGINT or SIGTERM; with --once 0 when the run is here as it was written,
-whatever its own exit code, 1 when something is missing; 78 when it cannot serve as it was told to."""
+whatever its own exit code, 1 when something is missing; 64 when the command line is wrong; 78 when it cannot serve
+as it was told to."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -41,14 +41,14 @@ class Options(Struct, frozen=True, kw_only=True):
     key: Path | None = None
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise AgentError(f"{message}; see agent serve --help", exit=Exit.CONFIG)
-
-
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
-    """The options of a command line. Raises AgentError (78) where they make no sense."""
-    parser = _Parser(
+    """The options of a command line.
+
+    Raises:
+        SystemExit: they make no sense (64).
+        AgentError: the token cannot be had, or is missing (78).
+    """
+    parser = ArgumentParser(
         prog="agent serve",
         description="Receives the runs of agents, shows them as they happen, and checks that nothing is missing.",
         epilog=_EPILOG,
