@@ -138,8 +138,9 @@ async def server(config: Config) -> Finding:
         if scope.cancelled_caught:
             raise ConnectionLost("it accepted the connection but answered no PING")
     except ConnectionLost as lost:
-        token = "check WS_TOKEN" if lost.refused else "check WS_SERVER, and that the server runs"
-        return Finding("server", trouble, f"{config.ws_server}: {lost}", config.server_hint or token)
+        remedy = "check WS_TOKEN" if lost.refused else "check WS_SERVER, and that the server runs"
+        remedy = (lost.unheard and config.server_hint) or remedy
+        return Finding("server", trouble, f"{config.ws_server}: {lost}", remedy)
     except OSError as error:
         return Finding("server", "fail", f"WS_CA_FILE cannot be used: {error}", "give it CA certificates as PEM")
     return Finding("server", "ok", f"{config.ws_server} answers within {took * 1000:.0f} ms")

@@ -111,7 +111,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server_hint(self) -> str:
-        """What to try when WS_SERVER cannot be reached; empty where nothing looks wrong."""
+        """What to try when nothing listens at WS_SERVER; empty where nothing looks wrong."""
         if self.in_container and self.ws_server and urls.is_loopback(self.ws_server):
             return (
                 "localhost is this container itself; a server on the host is host.docker.internal "

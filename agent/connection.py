@@ -46,7 +46,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     resource: str
     tls: ssl.SSLContext | None
     headers: tuple[tuple[bytes, bytes], ...]
-    #: What to try when it cannot be reached, for a person.
+    #: What to try when nothing listens there, for a person.
     hint: str = ""
 
     def __str__(self) -> str:
@@ -263,7 +263,7 @@ async def _open(
             return ws, tap
         if ended_early:
             raise ConnectionLost("the server closed the connection during the handshake")
-        raise ConnectionLost(f"no answer within {limits.connect:g} s")
+        raise ConnectionLost(f"no answer within {limits.connect:g} s", unheard=tap is None)
     except BaseException:
         if tap is not None:
             await tap.aclose()

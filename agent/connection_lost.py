@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from collections.abc import Mapping
@@ -9,20 +10,30 @@ from datetime import UTC, datetime
 
 import trio
 
+_UNHEARD = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
+
 
 class ConnectionLost(Exception):
     """The connection is over or never came up; try another. The message says why, for a person.
 
-    `refused` means that the server refused our credentials, `retry_after` that it asked for so many seconds.
+    `refused` means that the server refused our credentials, `retry_after` that it asked for so many seconds, `unheard`
+    that nothing listens there.
     """
 
     def __init__(
-        self, message: str, *, refused: bool = False, retry_after: float | None = None, close_code: int | None = None
+        self,
+        message: str,
+        *,
+        refused: bool = False,
+        retry_after: float | None = None,
+        close_code: int | None = None,
+        unheard: bool = False,
     ) -> None:
         super().__init__(message)
         self.refused = refused
         self.retry_after = retry_after
         self.close_code = close_code
+        self.unheard = unheard
 
 
 def is_library_error(error: BaseException) -> bool:
@@ -51,7 +62,8 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
     if isinstance(error, OSError):
         # Trio adds the address to the text, as Python would write it; a resolver's numbers are negative.
         known = error.errno if error.errno and error.errno > 0 else None
-        return ConnectionLost(os.strerror(known) if known else error.strerror or str(error) or type(error).__name__)
+        words = os.strerror(known) if known else error.strerror or str(error) or type(error).__name__
+        return ConnectionLost(words, unheard=known in _UNHEARD)
     return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
 
 

@@ -134,6 +134,11 @@ _TABLE = (
 )
 
 
+#: Nothing listens there; whatever else fails had somebody to answer.
+_UNHEARD = re.compile(
+    r"connection (refused|timed out)|couldn't connect|failed to connect|no route to host|network is unreachable",
+    re.IGNORECASE,
+)
 #: What follows the reason, whatever it was.
 _GENERIC = "fatal: Could not read from remote repository."
 
@@ -144,7 +149,7 @@ def clone_error(stderr: Sequence[str], url: str) -> CloneError:
     for meaning in _TABLE:
         if meaning.pattern.search(text):
             code: ErrorCode = "auth" if meaning.exit is Exit.AUTH else "clone"
-            message = meaning.message.format(url=url) + _container_hint(meaning.exit, url)
+            message = meaning.message.format(url=url) + _container_hint(text, url)
             return CloneError(message, details=text, exit=meaning.exit, code=code)
     fatal = [line for line in stderr if line.startswith(("fatal:", "error:")) and line != _GENERIC]
     reason = (fatal or list(stderr) or ["it said nothing"])[-1]
@@ -157,7 +162,7 @@ def stalled(url: str, seconds: float, stderr: Sequence[str]) -> CloneError:
     return CloneError(message, details="\n".join(stderr), exit=Exit.RETRYABLE)
 
 
-def _container_hint(exit: Exit, url: str) -> str:
-    if exit is Exit.RETRYABLE and is_loopback(url):
+def _container_hint(text: str, url: str) -> str:
+    if _UNHEARD.search(text) and is_loopback(url):
         return "; in a container, localhost is the container itself: use the host's name (host.docker.internal)"
     return ""

@@ -30,8 +30,8 @@ class Sender:
         """`sent_before`: everything up to this seq may have left already, in an earlier life."""
         #: Whether a server has ever answered.
         self.ever_connected = False
-        #: Why the last attempt ended, for a person.
-        self.trouble = ""
+        #: Why the last attempt ended.
+        self._last = ConnectionLost("no answer")
         self._journal = journal
         self._endpoint = endpoint
         self.limits = self._limits = limits
@@ -62,21 +62,22 @@ class Sender:
         refusals = attempt = 0
         while True:
             confirmed = self._journal.confirmed_seq
-            lost = ConnectionLost(self.trouble or "no answer")
+            lost = ConnectionLost(str(self._last), unheard=self._last.unheard)
             with trio.CancelScope(deadline=float("inf") if self.ever_connected else deadline) as self._opening:
                 try:
                     await self._converse()
                     return
                 except ConnectionLost as error:
                     lost = error
-            self.trouble = str(lost)
+            self._last = lost
             refusals = refusals + 1 if lost.refused else 0
             if gate is not None and not self.ever_connected:
                 if refusals >= self._limits.refusals:
                     raise ServerRefused(f"{lost}; check WS_TOKEN, or the token in WS_SERVER")
                 if trio.current_time() >= deadline:
-                    hint = f"; {self._endpoint.hint or 'check WS_SERVER, and that the server runs'}"
-                    raise ServerUnreachable(f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}{hint}")
+                    hint = (lost.unheard and self._endpoint.hint) or "check WS_SERVER, and that the server runs"
+                    words = f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}; {hint}"
+                    raise ServerUnreachable(words)
             attempt = 0 if self._journal.confirmed_seq > confirmed else attempt + 1
             delay = self._back_off(attempt, lost)
             trouble = f"server {self._endpoint}: {lost}; next attempt in {delay:.1f} s"

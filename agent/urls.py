@@ -101,9 +101,9 @@ def is_telling(name: str) -> bool:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this very machine, or container."""
+    """Whether the host of the URL, or of the scp-like address of a repository, is this very machine, or container."""
     try:
-        host = urlsplit(url).hostname or ""
+        host = urlsplit(url if "://" in url else f"ssh://{url.replace(':', '/', 1)}").hostname or ""
     except ValueError:
         return False
     return host in ("localhost", "::1") or host.endswith(".localhost") or re.match(r"127\.[0-9.]+$", host) is not None

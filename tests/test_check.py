@@ -132,7 +132,8 @@ async def test_a_server_that_refuses_the_token(environ: dict[str, str], tmp_path
 
         listeners = await nursery.start(trio.serve_tcp, refuse, 0)
         port = listeners[0].socket.getsockname()[1]
-        config, _ = configured(environ | {"WS_SERVER": f"ws://127.0.0.1:{port}", "WS_TOKEN": "wrong-token"})
+        environ |= {"WS_SERVER": f"ws://127.0.0.1:{port}", "WS_TOKEN": "wrong-token"}
+        config, _ = configured(environ, in_container=True)  # where nothing but its own localhost answered
         found = await check.server(config)
         nursery.cancel_scope.cancel()
     assert (found.state, found.remedy) == ("fail", "check WS_TOKEN")

@@ -63,6 +63,21 @@ def test_a_date_counts_from_our_clock_where_the_server_does_not_tell_its_own() -
     assert 90 < lost.retry_after <= 100
 
 
+@pytest.mark.parametrize(
+    ("error", "unheard"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (TimeoutError(110, "Connection timed out"), True),
+        (OSError(113, "No route to host"), True),
+        (ConnectionResetError(104, "Connection reset by peer"), False),
+        (ConnectionRejected(503, (), b""), False),
+        (ssl.SSLEOFError(8, "EOF in violation of protocol"), False),
+    ],
+)
+def test_whether_anything_listens(error, unheard) -> None:
+    assert explain(group(error)).unheard == unheard
+
+
 def test_the_cause_behind_trio_s_words_counts() -> None:
     broken = trio.BrokenResourceError()
     broken.__cause__ = ConnectionResetError(104, "Connection reset by peer")

@@ -85,9 +85,19 @@ def test_what_is_not_understood_is_quoted():
     assert "nothing" in str(clone_error([], URL))
 
 
-@pytest.mark.parametrize(("url", "hint"), [("http://localhost:3000/x.git", True), (URL, False)])
-def test_localhost_is_probably_meant_to_be_the_host(url, hint):
-    error = clone_error(["fatal: unable to access: Connection refused"], url)
+@pytest.mark.parametrize(
+    ("said", "url", "hint"),
+    [
+        ("fatal: unable to access: Connection refused", "http://localhost:3000/x.git", True),
+        ("fatal: unable to access: Failed to connect to localhost port 3000", "http://localhost:3000/x.git", True),
+        ("ssh: connect to host 127.0.0.1 port 22: Connection refused", "git@127.0.0.1:x", True),
+        ("fatal: unable to access: Connection refused", URL, False),
+        ("fatal: unable to access: The requested URL returned error: 503", "http://localhost:3000/x.git", False),
+        ("fatal: unable to access: gnutls_handshake() failed", "https://localhost:3000/x.git", False),
+    ],
+)
+def test_localhost_is_probably_meant_to_be_the_host_where_nothing_listens(said, url, hint):
+    error = clone_error([said], url)
     assert ("host.docker.internal" in str(error)) == hint
 
 

@@ -11,6 +11,7 @@ from trio_websocket import ConnectionClosed
 from agent.errors import ServerRefused, ServerUnreachable
 from agent.events import redelivered
 from agent.limits import Limits
+from tests.support import delivery
 from tests.support.delivery import LIMITS, Told, fill, finish, journal, sender
 from tests.support.peer import Peer
 
@@ -83,6 +84,19 @@ async def test_gate_unreachable(autojump_clock, peer) -> None:
         await sender(journal(), peer, told).run(gate=10)
     assert told.notices[0][1].startswith("server server:80: Connection refused; next attempt in")
     assert trio.current_time() - began == pytest.approx(10, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"), [(ConnectionRefusedError(111, "refused"), True), (ConnectionResetError(104, "reset"), False)]
+)
+async def test_the_endpoint_s_hint_is_for_where_nothing_listens(
+    autojump_clock, peer, monkeypatch, error, hint: bool
+) -> None:
+    monkeypatch.setattr(delivery, "ENDPOINT", msgspec.structs.replace(delivery.ENDPOINT, hint="it is this container"))
+    peer.refuse = error
+    with pytest.raises(ServerUnreachable) as caught:
+        await sender(journal(), peer).run(gate=1)
+    assert ("this container" in str(caught.value), "check WS_SERVER" in str(caught.value)) == (hint, not hint)
 
 
 async def test_gate_silent_server(autojump_clock, peer, monkeypatch) -> None:

@@ -105,6 +105,10 @@ def test_loopback_and_clear_text():
         assert urls.is_loopback(f"ws://{host}:8080/x")
     for host in ("localhost.example.com", "127.0.0.1.example.com", "host.docker.internal", "[::1"):
         assert not urls.is_loopback(f"ws://{host}/x")
+    for address in ("git@127.0.0.1:x", "git@localhost:group/x.git", "localhost:x"):
+        assert urls.is_loopback(address)
+    for address in ("git@github.com:x", "git@host:localhost/x", "/srv/localhost/x"):
+        assert not urls.is_loopback(address)
     assert urls.is_clear_text("http://host/a")
     assert not urls.is_clear_text("http://localhost/a")
     assert not urls.is_clear_text("https://host/a")
