@@ -159,10 +159,13 @@ def hideable(hidden: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Landlock knows only what is allowed, at the time of its making: what appears later beside a hidden path would be
     out of reach too. So only a path is hidden beside which the child cannot create anything."""
     possible, refused = [], []
+    remedy = "set JOURNAL_DIR (RECORD_DIR, NAME_FILE) to a path whose parents are not"
+    if os.geteuid() == 0:  # who may write anywhere
+        remedy = f"run as another user than root, and {remedy}"
     for path in map(os.path.realpath, hidden):
         writable = [directory for directory in ancestors(path) if os.access(directory, os.W_OK)]
         if writable:
-            refused.append((path, f"{writable[0]} is writable"))
+            refused.append((path, f"{writable[0]} is writable; {remedy}"))
         else:
             possible.append(path)
     return possible, refused

@@ -145,7 +145,9 @@ async def test_a_path_beside_which_the_child_may_create_files_is_not_hidden(tmp_
     await probe(tmp_path, Launch(report=said.append, hidden=(tmp_path / "journal",)))
     assert len(said) == 1
     assert said[0].startswith(f"claude can read and write {tmp_path / 'journal'}: /")
-    assert said[0].endswith(" is writable")
+    assert " is writable; " in said[0]
+    assert ("run as another user than root" in said[0]) == (os.geteuid() == 0)
+    assert said[0].endswith("set JOURNAL_DIR (RECORD_DIR, NAME_FILE) to a path whose parents are not")
 
 
 @pytest.fixture
