@@ -60,15 +60,14 @@ def journal(config: Config) -> Finding:
 
 
 def output(config: Config) -> Finding:
-    """A run goes on without it, and its work is gone with the container."""
     path = config.output_dir
     if path is None:
         return Finding("output", "ok", "OUTPUT_DIR is not set")
     there = _nearest(path)
     if os.access(there, os.W_OK | os.X_OK):
         return Finding("output", "ok", f"{path} may be written")
-    remedy = f"mount a directory at OUTPUT_DIR that uid {os.geteuid()} may write"
-    return Finding("output", "warn", f"{there} may not be written: a run would keep nothing there", remedy)
+    remedy = f"mount a directory at OUTPUT_DIR that uid {os.geteuid()} may write: mkdir -m 0777 out"
+    return Finding("output", "fail", f"{there} may not be written", remedy)
 
 
 def temporary(config: Config) -> Finding:

@@ -7,7 +7,7 @@ import signal
 import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import trio
 from agent import claude, cli_session, clone, descendants, git, process, prompt, reader, trust, watchdog
 from agent.changes import Snapshot
 from agent.config import Config
+from agent.errors import ConfigError
 from agent.events import log
 from agent.harvest import Harvest
 from agent.lines import LineFramer
@@ -165,6 +166,15 @@ class LocalWork:
 
     async def check(self) -> str:
         config = self._config
+        if config.output_dir is not None:
+            try:
+                self._output = Output(config.output_dir)
+            except OSError as error:
+                uid = os.geteuid()
+                trouble = f"OUTPUT_DIR: {config.output_dir} cannot be written ({error.strerror})"
+                raise ConfigError(
+                    [f"{trouble}; mount a directory that uid {uid} may write (mkdir -m 0777 out)"]
+                ) from None
         await remove_stale(self._limits.stale_removal)
         self._private = self._resources.enter_context(private_directory())
         self._git = git.prepare(config, self._private)
@@ -176,7 +186,6 @@ class LocalWork:
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
         self._patience = patience
-        self._open_output(publish)
         told = publish if self._recording is None else self._recording.tee(publish)
         return await clone.clone(self._config, self._git, told, patience)
 
@@ -225,22 +234,13 @@ class LocalWork:
         if self._config.output_dir is None:
             return
         result = {"runID": self._run_id, "sessionID": self.session_id, **fields}
-        self._open_output(publish)
-        if self._output is not None:
-            try:
-                self._output.write_result(self._redactor.json(msgspec.json.encode(result)))
-            except OSError as error:
-                publish([log("warn", f"OUTPUT_DIR: the result: {error.strerror}", kind="harvest")])
-            self._output.close()
-
-    def _open_output(self, publish: Publish) -> None:
-        """Once, and where that fails once more at the end."""
-        if self._config.output_dir is not None and self._output is None:
-            try:
-                self._output = Output(self._config.output_dir)
-            except OSError as error:
-                message = f"OUTPUT_DIR: {self._config.output_dir} cannot be written: {error.strerror}"
-                publish([log("warn", message, kind="harvest")])
+        try:
+            # A run that fails before its check hands over its result as well.
+            output = self._output or Output(self._config.output_dir)
+            with closing(output):
+                output.write_result(self._redactor.json(msgspec.json.encode(result)))
+        except OSError as error:
+            publish([log("warn", f"OUTPUT_DIR: the result: {error.strerror}", kind="harvest")])
 
     def _transcriber(self, output: Output, publish: Publish) -> Callable[[bytes], None]:
         failed = False

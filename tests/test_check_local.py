@@ -43,7 +43,7 @@ def test_places_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert check_local.journal(configured(tmp_path)).state == "warn"
     assert check_local.journal(configured(tmp_path, JOURNAL_DIR=str(tmp_path / "journal"))).state == "fail"
     found = check_local.output(configured(tmp_path, OUTPUT_DIR=str(tmp_path / "out")))
-    assert found.state == "warn"
+    assert found.state == "fail"
     assert "OUTPUT_DIR" in found.remedy
 
 

@@ -156,11 +156,25 @@ async def test_full_output_directory_costs_warnings(tmp_path: Path) -> None:
 
 
 async def test_output_directory_that_cannot_be(tmp_path: Path) -> None:
+    """Said before a token is spent, since the work would be lost."""
     (tmp_path / "file").touch()
-    ran = await run_agent(tmp_path, "none", OUTPUT_DIR=str(tmp_path / "file" / "output"))
+    output = tmp_path / "file" / "output"
+    ran = await run_agent(tmp_path, "none", EDIT, OUTPUT_DIR=str(output))
+    ran.settled()
+    assert (ran.code, ran.termination["reason"]) == (78, "config")
+    assert f"OUTPUT_DIR: {output} cannot be written (Not a directory); mount a directory" in ran.stderr
+    assert "mkdir -m 0777 out" in ran.stderr
+    assert not (ran.directory / "workspace").exists(), "nothing was cloned"
+
+
+async def test_output_directory_that_is_lost_on_the_way(tmp_path: Path) -> None:
+    """What fails at the end costs a WARN, and not the run."""
+    output = tmp_path / "output"
+    script = [["read"], ["init"], ["bash", f"mkdir -p {output}/.result.json.new/x"], ["result"]]
+    ran = await run_agent(tmp_path, "none", script, OUTPUT_DIR=str(output))
     ran.settled()
     assert ran.code == 0
-    assert "cannot be written: Not a directory" in ran.stderr
+    assert "OUTPUT_DIR: the result: " in ran.stderr
 
 
 async def test_what_is_known_when_the_time_is_over(tmp_path: Path) -> None:
