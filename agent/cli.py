@@ -23,7 +23,7 @@ The variables of `run` are listed in the README.
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # A fifth of the import would go into a hundred searches for garbage. One at the end finds a megabyte, and what is
+    # A tenth of the start would go into a hundred searches for garbage. One at the end finds a megabyte, and what is
     # left then is never searched again.
     gc.disable()
     from agent.runner import main
