@@ -158,9 +158,12 @@ async def repository(config: Config) -> Finding:
         remedies = {
             Exit.AUTH: "set GITHUB_TOKEN, mount SSH keys, or check that they may read the repository",
             Exit.RETRYABLE: "check the network, proxies and DNS of this machine",
+            Exit.CONFIG: "",
         }
-        remedy = remedies.get(error.exit) if isinstance(error, AgentError) else "add --tmpfs /tmp, or set TMPDIR"
-        return Finding("repository", "fail", str(error), remedy or "check REPO_URL and REPO_REF")
+        remedy = "add --tmpfs /tmp, or set TMPDIR"
+        if isinstance(error, AgentError):
+            remedy = remedies.get(error.exit, "check REPO_URL and REPO_REF")
+        return Finding("repository", "fail", str(error), remedy)
     return Finding("repository", "ok", f"{config.repo_url} can be read, {name}")
 
 

@@ -20,7 +20,7 @@ import trio
 
 from agent import events
 from agent.config import Config
-from agent.errors import CloneError, Exit
+from agent.errors import CloneError, ConfigError, Exit
 from agent.git import Git, run_git
 from agent.git_errors import clone_error, stalled
 from agent.git_stderr import StderrFollower
@@ -40,6 +40,7 @@ async def clone(config: Config, git: Git, publish: Publish, patience: Patience) 
     Raises:
         CloneError: with RETRYABLE after `Limits.clone_attempts` failures of the network, AUTH or CLONE_FAILED at once.
             What was made is removed.
+        ConfigError: PUSH_BRANCH is the default branch, and may not be.
 
     Cancelling: safe. No git is left, and the partial clone is removed within `Limits.git_cleanup`.
     """
@@ -66,13 +67,14 @@ async def look_up(config: Config, git: Git) -> str:
     """Ask the server for REPO_REF with the run's credentials, and clone nothing; what it is, in words.
 
     Raises:
-        CloneError: as clone() does, after one attempt.
+        CloneError, ConfigError: as clone() does, after one attempt.
 
     Cancelling: safe.
     """
     nowhere = Workspace(Path("/"), ())
     attempt = _Attempt(config, git, lambda batch: None, Patience(), nowhere)
     _, default_branch = await attempt.resolve(config.repo_ref)
+    attempt.check_push(default_branch)
     return f"at {config.repo_ref}" if config.repo_ref else f"default branch {default_branch or 'unknown'}"
 
 
@@ -92,6 +94,7 @@ class _Attempt:
         self._patience = patience
         self._place = place
         self._depth = config.clone_depth
+        self._push_branch = None if config.push_default_branch else config.push_branch
         self._limits = config.limits
 
     async def run(self, ref: str | None) -> Cloned:
@@ -99,6 +102,7 @@ class _Attempt:
         directory = self._place.create()
         try:
             target, default_branch = await self.resolve(ref)
+            self.check_push(default_branch)
             if target.commit is not None and self._depth is not None and _by_itself(target.commit):
                 await self._fetch_commit(directory, target.commit)
             else:
@@ -136,6 +140,12 @@ class _Attempt:
         if (ref in refs and ref.startswith("refs/")) or _COMMIT.fullmatch(ref):
             return _Target(commit=ref), default_branch
         raise self._no_such_ref(ref)
+
+    def check_push(self, default_branch: str | None) -> None:
+        """Before anything is spent; push() has the last word. Raises ConfigError."""
+        if self._push_branch is not None and self._push_branch == default_branch:
+            problem = f"PUSH_BRANCH: {default_branch} is the default branch of {self._git.url}"
+            raise ConfigError([f"{problem}; name another, such as claude/{{run}}, or set PUSH_DEFAULT_BRANCH=1"])
 
     async def _clone(self, directory: Path, target: _Target) -> None:
         options = ["--progress", "--no-checkout", "--template=", "--no-local", "--origin=origin"]

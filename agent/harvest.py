@@ -7,7 +7,6 @@ short costs itself alone.
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from agent.changes import Changes, ChangesError, Snapshot
 from agent.config import Config
 from agent.git import Git
 from agent.output import Output, Write
-from agent.push import branch_name, commit_message, push
+from agent.push import commit_message, push
 from agent.redaction import Redactor
 from agent.work import Cloned, Publish
 
@@ -129,13 +128,13 @@ class Harvest:
             content = {"text": base64.b64encode(patch).decode(), "encoding": "base64"}
         self._publish([events.log("info", f"the changes of {changes.files} files", kind="patch", **content)])
 
-    async def _push(self, snapshot: Snapshot, changes: Changes, cloned: Cloned, template: str) -> None:
+    async def _push(self, snapshot: Snapshot, changes: Changes, cloned: Cloned, branch: str) -> None:
         config = self._config
         pushed = await push(
             snapshot,
             changes,
             self._git,
-            branch=branch_name(template, self._run_id, time.time()),
+            branch=branch,
             default_branch=cloned.default_branch,
             allow_default=config.push_default_branch,
             message=commit_message(self._redactor.text(config.task), self._run_id, self._session_id),

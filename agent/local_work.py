@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -26,6 +27,7 @@ from agent.lines import LineFramer
 from agent.output import Output
 from agent.private import PrivateDirectory, private_directory, remove_stale
 from agent.process import Launch, Patience
+from agent.push import branch_name
 from agent.recording import Recording
 from agent.redaction import Redactor
 from agent.sampler import MemoryGuard, Sample, Sampler, sample_forever
@@ -149,6 +151,9 @@ class LocalWork:
             environment = claude.environment(config, Path(os.devnull), {})
             logs = cli_session.log_directory(environment, config.workspace_dir)
             config = msgspec.structs.replace(config, resume_session=cli_session.newest(logs, config.output_dir))
+        if config.push_branch is not None:
+            branch = branch_name(config.push_branch, run_id, time.time())
+            config = msgspec.structs.replace(config, push_branch=branch)
         self.session_id = config.resume_session or str(uuid4())
         self._run_id = run_id
         self._recording = recording

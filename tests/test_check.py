@@ -155,6 +155,12 @@ async def test_the_ref_is_looked_up(environ: dict[str, str]) -> None:
         assert found.state == state, found
 
 
+async def test_a_push_to_the_default_branch(environ: dict[str, str]) -> None:
+    found = await check.repository(configured(environ | {"PUSH_BRANCH": "main"})[0])
+    assert (found.state, found.remedy) == ("fail", "")
+    assert "PUSH_DEFAULT_BRANCH=1" in found.message
+
+
 async def test_a_repository_that_is_not_there(environ: dict[str, str]) -> None:
     found = await check.repository(configured(environ | {"REPO_URL": "/no/such/repository"})[0])
     assert (found.check, found.state) == ("repository", "fail")

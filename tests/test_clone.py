@@ -14,7 +14,7 @@ import trio
 
 from agent.clone import clone
 from agent.config import Config, load
-from agent.errors import CloneError, Exit
+from agent.errors import CloneError, ConfigError, Exit
 from agent.git import Git, prepare
 from agent.limits import Limits
 from agent.private import PrivateDirectory, private_directory
@@ -193,6 +193,16 @@ async def test_depth(run, origin, ref):
     cloned = await r.clone()
     assert (cloned.head, cloned.shallow) == (rev(origin, cloned_from), True)
     assert git(r.workspace, "rev-list", "--count", "HEAD") == "1"
+
+
+@pytest.mark.parametrize("ref", [{}, {"REPO_REF": "feature/x"}])
+async def test_a_push_to_the_default_branch_is_refused_before_anything_is_cloned(run, origin, ref):
+    r = run(origin, PUSH_BRANCH="main", **ref)
+    with pytest.raises(ConfigError, match=r"^PUSH_BRANCH: main is the default branch .* PUSH_DEFAULT_BRANCH=1$"):
+        await r.clone()
+    assert not r.workspace.exists()
+    r.config = msgspec.structs.replace(r.config, push_default_branch=True)
+    assert (await r.clone()).default_branch == "main"
 
 
 async def test_an_empty_repository(run, tmp_path):

@@ -85,6 +85,14 @@ async def test_push_of_a_run(tmp_path: Path) -> None:
     assert git(origin(tmp_path), "show", f"{changes['branch']}:file.txt") == "edited by claude"
 
 
+async def test_push_to_the_default_branch_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    ran = await run_agent(tmp_path, "none", [*EDIT, ["result"]], PUSH_BRANCH="main")
+    ran.settled()
+    assert (ran.code, ran.termination["reason"]) == (78, "config")
+    assert "PUSH_BRANCH: main is the default branch" in ran.stderr
+    assert "Edited." not in ran.stderr, "claude did not start"
+
+
 async def test_refused_push_is_an_error_and_the_exit_stays_the_task_s(tmp_path: Path) -> None:
     output = tmp_path / "output"
     hook = origin(tmp_path) / "hooks" / "pre-receive"

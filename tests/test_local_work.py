@@ -14,7 +14,7 @@ import trio
 
 from agent import hardening
 from agent.config import Config, load
-from agent.errors import CliError
+from agent.errors import CliError, ConfigError
 from agent.events import Event
 from agent.local_work import LocalWork
 from agent.process import Patience
@@ -22,6 +22,7 @@ from agent.redaction import Redactor
 from agent.sampler import Sample
 from agent.watchdog import Bark
 from agent.work import Cloned
+from tests.support.git_servers import git, make_origin
 from tests.support.scripted_claude import install
 
 SECRET = "hunter2-hunter2"
@@ -111,6 +112,16 @@ async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path, local_work) -> 
     status = await drive(run, published, Patience(), cancel_after=0.5)
     assert status.signal == signal.SIGKILL
     assert 2 <= trio.current_time() - began - 0.5 <= 4
+
+
+async def test_the_branch_to_push_to_is_named_before_the_clone(tmp_path, local_work) -> None:
+    repository = make_origin(tmp_path)
+    git(repository, "branch", "-m", "main", "by-run-1")
+    template = {"REPO_URL": str(repository), "PUSH_BRANCH": "by-{run}"}
+    work = local_work(configure(tmp_path, "ok", **template))
+    await work.check()
+    with pytest.raises(ConfigError, match="PUSH_BRANCH: by-run-1 is the default branch"):
+        await work.clone(Published(), Patience())
 
 
 async def test_one_that_vanished_after_its_check(tmp_path, local_work) -> None:
