@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -111,6 +113,10 @@ async def test_a_signal_stops_it(tmp_path: Path):
         assert await trio.to_thread.run_sync(server.stop) == 0
     async with open_agent_serve(tmp_path, "--once") as server:
         assert await trio.to_thread.run_sync(server.stop) == 143
+    async with open_agent_serve(tmp_path, "--once") as server:
+        os.kill(server.pid, signal.SIGQUIT)
+        with trio.fail_after(30):
+            assert await server.wait() == 131
 
 
 async def test_json_is_the_messages_and_the_comparison(tmp_path: Path):

@@ -24,7 +24,7 @@ from agent.receiver.store import Store
 from agent.receiver.view import JsonView, TextView, View
 from agent.usage import ArgumentParser
 
-_EPILOG = """exit status: 0 after SIGINT or SIGTERM; with --once 0 when the run is here as it was written,
+_EPILOG = """exit status: 0 after SIGINT, SIGTERM or SIGQUIT; with --once 0 when the run is here as it was written,
 whatever its own exit code, 1 when something is missing; 64 when the command line is wrong; 78 when it cannot serve
 as it was told to."""
 
@@ -105,7 +105,7 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
     with ExitStack() as stack:
         stack.callback(view.close)
         store = stack.enter_context(closing(Store(options.store))) if options.store else None
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT))
         opened = open_receiver(
             host=options.host, port=options.port, tls=tls, limits=limits, token=options.token, store=store, view=view
         )
