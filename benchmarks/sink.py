@@ -227,10 +227,11 @@ class Sink:
                 if key.data is None:
                     self._accept()
                 elif key.data == "command":
-                    command = os.read(0, 100)
-                    if not command:
+                    commands = os.read(0, 4096)
+                    if not commands:
                         return
-                    self._answer(command)
+                    for command in commands.splitlines():  # those that came during an outage come together
+                        self._answer(command)
                 elif key.data in self._clients:
                     self._read(key.data)
 
