@@ -31,7 +31,8 @@ BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")
 #: Set to anything that is not true, in the environment or in CLAUDE_ENV, it brings all background work back.
 NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
 
-_VERSION: Final = re.compile(r"\d+\.\d[\w.+-]*")
+#: As the CLI says it, `2.1.3 (Claude Code)`; other programs say their name first.
+_VERSION: Final = re.compile(r"^\d+\.\d[\w.+-]*", re.MULTILINE)
 
 #: What claude's environment holds unless the user says otherwise.
 DEFAULTS: Final[Mapping[str, str]] = {

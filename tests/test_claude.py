@@ -217,6 +217,8 @@ def with_limits(given: Config, **limits: Any) -> Config:
 
 
 async def test_the_version_is_what_the_program_says(tmp_path: Path) -> None:
+    banner = program(tmp_path / "wrapper", "#!/bin/sh\necho from 10.0.0.1; echo '2.1.3 (Claude Code)'\n")
+    assert await check_cli(config(CLAUDE_BIN=banner)) == "2.1.3"
     path = scripted_claude.install(tmp_path)
     assert await check_cli(config(CLAUDE_BIN=str(path))) == scripted_claude.VERSION
     assert await check_cli(config(PATH=f"/nowhere:{tmp_path}:/bin")) == scripted_claude.VERSION
@@ -224,7 +226,11 @@ async def test_the_version_is_what_the_program_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("", "says nothing"), ("echo; echo usage: 7 options", "says 'usage: 7 options', not its version")],
+    [
+        ("", "says nothing"),
+        ("echo; echo usage: 7 options", "says 'usage: 7 options', not its version"),
+        ("echo true, GNU coreutils, 9.1", "says 'true, GNU coreutils, 9.1', not its version"),
+    ],
 )
 async def test_an_answer_without_a_version_is_126(tmp_path: Path, script: str, words: str) -> None:
     path = program(tmp_path / "other", f"#!/bin/sh\n{script}\n")
