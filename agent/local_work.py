@@ -6,7 +6,6 @@ import os
 import signal
 import tempfile
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -19,11 +18,11 @@ import trio
 
 from agent import claude, cli_session, clone, descendants, git, process, prompt, reader, trust, watchdog
 from agent.changes import Snapshot
+from agent.claude_output import ClaudeOutput
 from agent.config import Config
 from agent.errors import ConfigError
 from agent.events import log
 from agent.harvest import Harvest
-from agent.lines import LineFramer
 from agent.output import Output
 from agent.private import PrivateDirectory, private_directory, remove_stale
 from agent.process import Launch, Patience
@@ -31,14 +30,12 @@ from agent.push import branch_name
 from agent.recording import Recording
 from agent.redaction import Redactor
 from agent.sampler import MemoryGuard, Sample, Sampler, sample_forever
-from agent.summary import Summary
-from agent.transcript import Transcript
 from agent.verdict import ExitStatus
-from agent.watchdog import Activity, Bark
+from agent.watchdog import Bark
 from agent.work import Cloned, Publish, Swept
 
 
-class LocalClaude:
+class LocalClaude(ClaudeOutput):
     """One claude with its pipes (work.ClaudeRun)."""
 
     def __init__(
@@ -53,30 +50,20 @@ class LocalClaude:
         recording: Recording | None = None,
     ) -> None:
         limits = config.limits
-        self.activity = Activity()
         self._config = config
-        self._limits = limits
         self._argv = argv
         self._environment = environment
-        self._redactor = redactor
         self._launch = launch
-        self._transcribe = transcribe
-        self._transcript = Transcript(limits)
-        self._framer = LineFramer(limits.line_bytes)
-        self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
         self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
         stdout, self._stdout_end = reader.open_output_pipe(limits.pipe_bytes)
         stderr, self._stderr_end = reader.open_output_pipe(limits.pipe_bytes)
-        self._stdout = stdout if recording is None else recording.tap(stdout, "stdout")
-        self._stderr = stderr if recording is None else recording.tap(stderr, "stderr")
-
-    @property
-    def summary(self) -> Summary:
-        return self._transcript.summary
-
-    @property
-    def stderr_tail(self) -> str:
-        return "\n".join(self._tail)
+        super().__init__(
+            stdout if recording is None else recording.tap(stdout, "stdout"),
+            stderr if recording is None else recording.tap(stderr, "stderr"),
+            redactor,
+            limits,
+            transcribe,
+        )
 
     async def run(self, patience: Patience) -> ExitStatus:
         grace = self._config.kill_grace
@@ -99,31 +86,6 @@ class LocalClaude:
 
     async def feed(self) -> None:
         await prompt.write_prompt(self._prompt)
-
-    async def read_stdout(self, publish: Publish) -> None:
-        await reader.read_stdout(
-            self._stdout,
-            self._framer,
-            self._transcript,
-            self._redactor,
-            publish,
-            heard=self.activity.heard,
-            refused=self.activity.refused,
-            limits=self._limits,
-            transcribe=self._transcribe,
-        )
-
-    async def read_stderr(self, publish: Publish) -> None:
-        await reader.read_stderr(
-            self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
-        )
-
-    async def drain_stdout(self, publish: Publish) -> None:
-        await reader.drain_raw(self._stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
-
-    async def drain_stderr(self, publish: Publish) -> None:
-        framer = LineFramer(self._limits.stderr_line_bytes)
-        await reader.drain_raw(self._stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
 
     async def watch(self) -> Bark:
         return await watchdog.watch(

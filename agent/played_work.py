@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
 
-from agent import reader
+from agent.claude_output import ClaudeOutput
 from agent.config import Config
-from agent.lines import LineFramer
 from agent.process import Patience
 from agent.redaction import Redactor
-from agent.summary import Summary
-from agent.transcript import Transcript
 from agent.verdict import ExitStatus
-from agent.watchdog import Activity, Bark
+from agent.watchdog import Bark
 from agent.work import Cloned, Publish, Swept
 
 #: Chunks on their way to a reader: a replay at full speed must not run ahead of the journal.
@@ -70,28 +66,14 @@ class _Pipe(trio.abc.ReceiveStream):
         self._receive.close()
 
 
-class PlayedClaude:
+class PlayedClaude(ClaudeOutput):
     """work.ClaudeRun."""
 
     def __init__(self, config: Config, redactor: Redactor, status: Result) -> None:
-        limits = config.limits
-        self.activity = Activity()
         self.stdout = _Pipe()
         self.stderr = _Pipe()
-        self._limits = limits
-        self._redactor = redactor
         self._status = status
-        self._transcript = Transcript(limits)
-        self._framer = LineFramer(limits.line_bytes)
-        self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
-
-    @property
-    def summary(self) -> Summary:
-        return self._transcript.summary
-
-    @property
-    def stderr_tail(self) -> str:
-        return "\n".join(self._tail)
+        super().__init__(self.stdout, self.stderr, redactor, config.limits)
 
     async def run(self, patience: Patience) -> ExitStatus:
         """Cancelling: claude is told to stop, and ends when it did then."""
@@ -101,24 +83,6 @@ class PlayedClaude:
 
     async def feed(self) -> None:
         """There is nobody to read a prompt."""
-
-    async def read_stdout(self, publish: Publish) -> None:
-        await reader.read_stdout(
-            self.stdout, self._framer, self._transcript, self._redactor, publish,
-            heard=self.activity.heard, refused=self.activity.refused, limits=self._limits,
-        )  # fmt: skip
-
-    async def read_stderr(self, publish: Publish) -> None:
-        await reader.read_stderr(
-            self.stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
-        )
-
-    async def drain_stdout(self, publish: Publish) -> None:
-        await reader.drain_raw(self.stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
-
-    async def drain_stderr(self, publish: Publish) -> None:
-        framer = LineFramer(self._limits.stderr_line_bytes)
-        await reader.drain_raw(self.stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
 
     async def watch(self) -> Bark:
         """What the watchdog saw then comes from the recording."""

@@ -21,7 +21,7 @@ LAYERS = {
         "played_work",
         "clone", "git", "git_settings", "git_errors", "git_stderr", "progress", "workspace",
         "claude", "prompt", "reader", "sender", "session", "pace",
-        "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "local_work",
+        "heartbeat", "sampler", "signals", "watchdog", "trust", "work", "claude_output", "local_work",
         "changes", "untrusted", "output", "push", "harvest", "cli_session",
     },
     "shared": {

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
 from trio.testing import memory_stream_one_way_pair
 
-from agent import reader, watchdog
+from agent import watchdog
+from agent.claude_output import ClaudeOutput
 from agent.config import Config
 from agent.events import log
-from agent.lines import LineFramer
 from agent.process import Patience
 from agent.redaction import Redactor
-from agent.summary import Summary
-from agent.transcript import Transcript
 from agent.verdict import ExitStatus
-from agent.watchdog import Activity, Bark
+from agent.watchdog import Bark
 from agent.work import Cloned, Publish, Swept
 from tests.support.claude_lines import INIT, assistant, line
 
@@ -31,7 +28,7 @@ REPLY = assistant({"type": "text", "text": "Working."})
 GOOD_END = ExitStatus(code=0)
 
 
-class MemoryClaude:
+class MemoryClaude(ClaudeOutput):
     """Writes chunks with a pause before each, then ends; on a cancel it gives its bill, as the real one on SIGINT.
 
     A deaf one is killed after its grace, and gives none.
@@ -47,28 +44,16 @@ class MemoryClaude:
         pause: float = 0.1,
         deaf: bool = False,
     ) -> None:
-        self.activity = Activity()
         self._config = config
         self._chunks = chunks
         self._said = stderr.encode()
         self._status = status
         self._pause = pause
         self._deaf = deaf
-        self._redactor = Redactor(config.secrets)
-        self._transcript = Transcript(config.limits)
-        self._framer = LineFramer(config.limits.line_bytes)
-        self._tail: deque[str] = deque(maxlen=config.limits.stderr_tail_lines)
-        self._out, self._stdout = memory_stream_one_way_pair()
-        self._err, self._stderr = memory_stream_one_way_pair()
+        self._out, stdout = memory_stream_one_way_pair()
+        self._err, stderr = memory_stream_one_way_pair()
         self._prompt_written = trio.Event()
-
-    @property
-    def summary(self) -> Summary:
-        return self._transcript.summary
-
-    @property
-    def stderr_tail(self) -> str:
-        return "\n".join(self._tail)
+        super().__init__(stdout, stderr, Redactor(config.secrets), config.limits)
 
     async def run(self, patience: Patience) -> ExitStatus:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -99,17 +84,6 @@ class MemoryClaude:
     async def feed(self) -> None:
         await trio.sleep(self._pause)
         self._prompt_written.set()
-
-    async def read_stdout(self, publish: Publish) -> None:
-        await reader.read_stdout(
-            self._stdout, self._framer, self._transcript, self._redactor, publish,
-            heard=self.activity.heard, refused=self.activity.refused, limits=self._config.limits,
-        )  # fmt: skip
-
-    async def read_stderr(self, publish: Publish) -> None:
-        await reader.read_stderr(
-            self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._config.limits
-        )
 
     async def drain_stdout(self, publish: Publish) -> None:
         raise AssertionError("no reader fails here")
