@@ -108,20 +108,20 @@ class Backlog:
 
     def read(self, after: int, max_bytes: int, max_count: int) -> list[Record]:
         store = self.store
-        index = store.index(after)
-        if index == len(store.segments):
-            return []
-        segment = store.segments[index]
-        store.read_from(segment)
-        records = self._records(segment)
-        start = end = position(records, after)
-        most = min(len(records), start + max_count)
-        while end < most:
-            max_bytes -= len(records[end].message)
-            if max_bytes < 0 and end > start:
+        found: list[Record] = []
+        for index in range(store.index(after), len(store.segments)):
+            segment = store.segments[index]
+            store.read_from(segment)
+            records = self._records(segment)
+            start = 0 if found else position(records, after)
+            for record in records[start : start + max_count - len(found)]:
+                max_bytes -= len(record.message)
+                if max_bytes < 0 and found:
+                    return found
+                found.append(record)
+            if len(found) >= max_count:
                 break
-            end += 1
-        return records[start:end]
+        return found
 
     def confirm(self, seq: int) -> None:
         self.confirmed_seq = seq
@@ -224,15 +224,17 @@ class Backlog:
         if segment.records is not None:
             return segment.records
         trouble = "damaged"
+        intact = False
         try:
             content = segment.content()
+            intact = segment.is_intact()  # asked afterwards: what was written in between shows
         except OSError as error:
             content = b""
             trouble = error.strerror or str(error)
         first, last = segment.first, segment.last
-        if segment.is_intact(content) and (intact := whole(content, first, last)) is not None:
-            self.store.hold(segment, intact)
-            return intact
+        if intact and (records := whole(content, first, last)) is not None:
+            self.store.hold(segment, records)
+            return records
         found = parse(content, self._run_id, first, last)
         change = mend(found, first, last, segment.keepers, max(0, segment.size - len(content)), self._mark)
         if len(change.records) == len(found.records):

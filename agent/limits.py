@@ -46,15 +46,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: How long a PONG may take before the peer counts as dead.
     ping_deadline: float = 10.0
     #: Messages after which a PING barrier is due: small enough to keep few copies, large enough to cost nothing.
-    barrier_messages: int = 64
+    barrier_messages: int = 256
     #: ... or time with something unconfirmed.
     barrier_delay: float = 0.25
-    #: In flight at most; more only lengthens what a dead connection makes us send again.
-    window_messages: int = 512
-    window_bytes: int = MIB
+    #: In flight at most, where PONGs come promptly; a connection begins with a quarter (agent/pace.py). Less would make
+    #: the sender wait for PONGs in every burst, more only lengthens what a dead connection makes us send again.
+    window_messages: int = 2048
+    window_bytes: int = 4 * MIB
     #: One send of at most `batch_bytes`: a whole segment, which has up to twice `segment_bytes`. With less, the sender
     #: falls behind in every burst and reads from the disk. `send`: then a connection with a torn frame is given up.
-    batch_bytes: int = 256 * KIB
+    batch_bytes: int = 512 * KIB
     send: float = 30.0
     #: Full-jitter back-off between attempts.
     backoff_min: float = 0.5
@@ -91,8 +92,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     details_chars: int = 4 * KIB
     #: What a person reads of one line of claude's, in characters: about two lines of a terminal.
     message_chars: int = 200
-    #: Of a string in a message, what is looked at to make that line: a reply may have 20 MB.
-    excerpt_bytes: int = KIB
+    #: Of a string in a message, what is looked at to make that line: 200 characters of three bytes, and some spaces.
+    excerpt_bytes: int = 640
     #: Lists and objects in a message that are worth reading are shorter than this (tools, to-do items, usage).
     value_bytes: int = 64 * KIB
     #: Of a skipped line, what is kept: enough to tell its type.
@@ -104,7 +105,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- journal
     #: Unit of freeing, of dropping and of reading back; memory holds the records of three and the bytes of one.
-    segment_bytes: int = 128 * KIB
+    segment_bytes: int = 256 * KIB
     #: Without a writable directory: enough for a normal run's tail.
     memory_journal_bytes: int = 8 * MIB
 

@@ -8,19 +8,23 @@ from agent.limits import Limits
 class Pace:
     """How much may be in flight, how long a PONG may take, what confirms; kept from one connection to the next.
 
-    A connection that ends before anything was proved halves the window: a server that flaps, or takes a kilobyte a
-    second, would otherwise be sent the same megabyte for ever. A PONG that does not come in time doubles the patience
-    as well. Each prompt PONG takes a step back.
+    The window begins with a quarter, and each prompt PONG doubles it. A connection that ends before anything was proved
+    halves it: a server that flaps, or takes a kilobyte a second, would otherwise be sent the same megabyte for ever. A
+    PONG that does not come in time doubles the patience as well; a prompt one takes a step back.
 
     Whether a server acknowledges shows only with its first ack, which a PONG overtakes: at first, and on each new
     connection of a server that has acknowledged, PONGs confirm nothing until acks have been due for long enough.
     """
 
+    #: Times that the window is halved: at first, and at most, which leaves one message of 2048.
+    _AT_FIRST = 2
+    _SMALLEST = 11
+    #: Times that the patience is doubled at most.
     _MOST = 9
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._narrowed = 0
+        self._halved = self._AT_FIRST
         self._overdue = 0
         #: For how many seconds, over all connections, an ack has been due; None while PONGs confirm (level 0).
         self.silence: float | None = 0.0
@@ -33,11 +37,11 @@ class Pace:
 
     @property
     def window_bytes(self) -> int:
-        return self._limits.window_bytes >> self._narrowed
+        return self._limits.window_bytes >> self._halved
 
     @property
     def window_messages(self) -> int:
-        return max(1, self._limits.window_messages >> self._narrowed)
+        return max(1, self._limits.window_messages >> self._halved)
 
     @property
     def pong_within(self) -> float:
@@ -51,9 +55,9 @@ class Pace:
         self._overdue = min(self._overdue + 1, self._MOST)
 
     def in_vain(self) -> None:
-        self._narrowed = min(self._narrowed + 1, self._MOST)
+        self._halved = min(self._halved + 1, self._SMALLEST)
 
     def answered(self, seconds: float) -> None:
         if seconds < self.pong_within / 8:
             self._overdue = max(0, self._overdue - 1)
-            self._narrowed = max(0, self._narrowed - 1)
+            self._halved = max(0, self._halved - 1)

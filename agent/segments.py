@@ -6,22 +6,20 @@ what to hold (`release`).
 
 from __future__ import annotations
 
-import os
 import sys
-import zlib
 from collections.abc import Callable
 
 from agent.gaps import Record
-from agent.rundirectory import RunDirectory
+from agent.rundirectory import RunDirectory, Stamp
 
 
 class Segment:
     """Covers the numbers `first` to `last`. Plain attributes: append is the hot path."""
 
     __slots__ = (
-        "_checksum",
         "_directory",
         "_file",
+        "_stamp",
         "filed",
         "first",
         "keepers",
@@ -51,8 +49,8 @@ class Segment:
         self.filed = False
         self._directory = directory
         self._file: int | None = None
-        #: Of all its lines, from when they are only on the disk; None where it is not known.
-        self._checksum: int | None = None
+        #: Of the file as we have written it, with all lines in it; None where that is not known.
+        self._stamp: Stamp | None = None
 
     @classmethod
     def existing(cls, directory: RunDirectory, first: int, size: int, last: int | None) -> Segment:
@@ -61,7 +59,6 @@ class Segment:
         self.size = self.stored = size
         self.records = None
         self.filed = True
-        self._checksum = None
         self.last = sys.maxsize if last is None else last
         return self
 
@@ -74,6 +71,7 @@ class Segment:
         if store and self._directory is not None and self.stored + len(block) == self.size:
             if self._file is None:
                 self._file = self._directory.open_segment(self.first)
+                self._stamp = None
                 self.filed = True
             self._directory.append(self._file, block, self.stored)
             self.stored = self.size
@@ -83,6 +81,7 @@ class Segment:
         if self._directory is not None and self.stored < self.size:
             assert self.records is not None
             self.filed = True
+            self._stamp = None
             self._directory.rewrite(self.first, _lines(self.records)[self.stored :], self.stored)
             self.stored = self.size
 
@@ -91,7 +90,7 @@ class Segment:
         before = self.size
         self.seal()
         self.records = records
-        self._checksum = None
+        self._stamp = None
         self.size = sum(record.size for record in records)
         self.stored = 0
         self.keepers = {record.seq: record for record in records if is_kept(record.seq)}
@@ -99,9 +98,11 @@ class Segment:
         self.progress = [seq for seq in self.progress if seq in there]
         return self.size - before
 
-    def is_intact(self, content: bytes) -> bool:
-        """Whether this is what was appended, byte for byte."""
-        return self._checksum is not None and zlib.crc32(content) == self._checksum
+    def is_intact(self) -> bool:
+        """Whether nobody has written to the file since it was sealed with all of its lines. Raises OSError."""
+        if self._directory is None or self._stamp is None:
+            return False
+        return self._directory.stamp(self.first) == self._stamp
 
     def content(self) -> bytes:
         """Its lines. Raises OSError."""
@@ -111,17 +112,14 @@ class Segment:
 
     def release(self) -> None:
         """Give the memory back where the disk has everything."""
-        if self.stored == self.size and self.records is not None:
-            if self._checksum is None:
-                self._checksum = zlib.crc32(b"")
-                for record in self.records:
-                    self._checksum = zlib.crc32(b"\n", zlib.crc32(record.message, self._checksum))
+        if self.stored == self.size:
             self.records = None
 
     def seal(self) -> None:
         """Nothing more is appended for now."""
-        if self._file is not None:
-            os.close(self._file)
+        if self._directory is not None and self._file is not None:
+            stamp = self._directory.close_segment(self._file)
+            self._stamp = stamp if self.stored == self.size else None
             self._file = None
 
     def discard(self) -> None:
