@@ -19,6 +19,7 @@ from agent.lines import Line, LineFramer, Oversize
 from agent.prompt import enlarge
 from agent.redaction import Redactor
 from agent.refusal import RefusalWatch
+from agent.stream_json import is_utf8
 from agent.transcript import Transcript
 
 Publish = Callable[[Sequence[Event]], None]
@@ -57,28 +58,29 @@ async def read_stdout(
     watch = RefusalWatch(limits.refused_credentials)
 
     redacted: list[bytes] = []
-    suspicious = True
+    harmless = False
     begun_before: Line = b""
 
     def digest(line: Line) -> list[Event]:
         if isinstance(line, Oversize):
             return transcript.oversize(line)
-        if suspicious or line is begun_before:
+        checked = harmless and line is not begun_before
+        if not checked:
             line = redactor.json(line)
         if transcribe is not None:
             redacted.append(line)
-        events = transcript.feed(line)
+        events = transcript.feed(line, utf8=checked)
         if len(events) > 1 and watch.feed(line):  # a retry has a STATUS beside its LOG
             refused()
         return events
 
     def take(lines: Sequence[Line], chunk: bytes) -> None:
-        nonlocal suspicious, begun_before
+        nonlocal harmless, begun_before
         if not lines:
             return
-        # One search over the chunk spares one for each line; the beginning of the first may have come before.
-        suspicious = redactor.suspicious(chunk)
+        # One look at all of the read spares one at each line; the beginning of the first may have come before.
         begun_before = lines[0]
+        harmless = len(lines) > 1 and not redactor.suspicious(chunk) and is_utf8(_lines_begun_in(chunk))
         _publish(lines, digest, publish)
         if transcribe is not None and redacted:
             transcribe(b"\n".join([*redacted, b""]))
@@ -159,6 +161,11 @@ async def _follow(
         finish(framer.end())
         raise
     finish(framer.end())
+
+
+def _lines_begun_in(chunk: bytes) -> memoryview:
+    """The lines that are whole in it, but for its first."""
+    return memoryview(chunk)[chunk.find(b"\n") + 1 : chunk.rfind(b"\n") + 1]
 
 
 def _publish(lines: Sequence[Line], digest: Callable[[Line], list[Event]], publish: Publish) -> None:

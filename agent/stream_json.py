@@ -16,10 +16,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from agent.limits import MIB, Limits
+from agent.limits import KIB, Limits
 
 _EXCERPT_BYTES = Limits().excerpt_bytes
 _VALUE_BYTES = Limits().value_bytes
+
+#: What stays in the processor's cache, decoded.
+_PIECE = 16 * KIB
 
 NONE = Raw()
 
@@ -124,11 +127,13 @@ _ESCAPE = re.compile(
 )
 
 
-def parse(line: bytes) -> tuple[Line | None, bytes]:
+def parse(line: bytes, *, utf8: bool = False) -> tuple[Line | None, bytes]:
     """The message, and the line as it may travel: strict receivers close the connection on bad UTF-8 and half
     surrogate pairs, so both become U+FFFD. No message when the line is no JSON object.
+
+    `utf8`: the line is known to be UTF-8 (`is_utf8`).
     """
-    if not line.isascii() and not _is_utf8(line):
+    if not utf8 and not line.isascii() and not is_utf8(line):
         line = line.decode("utf-8", "replace").encode()
     try:
         return _decode(line), line
@@ -152,17 +157,14 @@ def _decode(line: bytes) -> Line:
         return Line(text(bare.type), text(bare.subtype))
 
 
-def _is_utf8(line: bytes) -> bool:
-    """Checked in pieces where the line is long: decoded at once it would take up to four times its size."""
+def is_utf8(data: bytes | memoryview) -> bool:
+    """Checked in pieces: decoded at once, long data would take up to four times its size, and half as long again."""
+    view = memoryview(data)
+    start = 0
     try:
-        if len(line) <= MIB:
-            line.decode()
-        else:
-            decoder = codecs.getincrementaldecoder("utf-8")()
-            view = memoryview(line)
-            for start in range(0, len(line), MIB):
-                decoder.decode(view[start : start + MIB])
-            decoder.decode(b"", final=True)
+        while start < len(view):
+            piece = view[start : start + _PIECE]
+            start += codecs.utf_8_decode(piece, "strict", start + len(piece) == len(view))[1]
     except UnicodeDecodeError:
         return False
     return True

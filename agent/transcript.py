@@ -66,11 +66,14 @@ class Transcript:
             last_tool=self._last_tool,
         )
 
-    def feed(self, line: bytes) -> list[Event]:
-        """The events of one line, which is redacted already and has no newline at its end."""
+    def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
+        """The events of one line, which is redacted already and has no newline at its end.
+
+        `utf8`: it is known to be UTF-8.
+        """
         self._lines += 1
         self._size += len(line)
-        message, raw = stream_json.parse(line)
+        message, raw = stream_json.parse(line, utf8=utf8)
         if raw is not line or message is None:
             self._bad_lines += 1
         if message is None:

@@ -85,7 +85,7 @@ async def stdout(
 
 def said(text: str) -> bytes:
     message = {"id": "m", "model": "x", "content": [{"type": "text", "text": text}]}
-    return json.dumps({"type": "assistant", "message": message}).encode() + b"\n"
+    return json.dumps({"type": "assistant", "message": message}, ensure_ascii=False).encode() + b"\n"
 
 
 # --- stdout
@@ -102,6 +102,19 @@ def test_any_chunking_gives_the_same_messages_in_order(cuts: list[int], texts: l
     log = Log()
     trio.run(stdout, [*chunks, whole[at:]], log)
     assert log.raw == [json.loads(line) for line in lines]
+
+
+async def test_bad_utf8_is_repaired_wherever_it_stands_and_the_reads_cut_it() -> None:
+    texts = ["one", "zwölf", "日本", "four", "five"]
+    lines = [said(text) for text in texts]
+    for bad in range(len(lines)):
+        broken = [*lines[:bad], lines[bad].replace(b'"text": "', b'"text": "\xe6\x97', 1), *lines[bad + 1 :]]
+        whole = b"".join(broken)
+        for cut in range(1, len(whole), 3):
+            log = Log()
+            await stdout([whole[:cut], whole[cut:]], log)
+            found = [message["message"]["content"][0]["text"] for message in log.raw]
+            assert found == ["\ufffd" * (number == bad) + text for number, text in enumerate(texts)]
 
 
 async def test_a_secret_is_masked_wherever_the_reads_cut_it() -> None:
@@ -182,10 +195,10 @@ async def test_fifty_megabytes_in_one_line_take_linear_time() -> None:
 class Broken(Transcript):
     """Fails at one line, as a bug would."""
 
-    def feed(self, line: bytes) -> list[Event]:
+    def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
         if b"poison" in line:
             raise RuntimeError("a bug")
-        return super().feed(line)
+        return super().feed(line, utf8=utf8)
 
 
 async def test_after_a_fault_nothing_is_lost_and_the_rest_is_drained() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent import stream_json
-from agent.limits import MIB
+from agent.limits import KIB
 from tests.support.claude_lines import (
     assistant,
     feed,
@@ -91,7 +91,7 @@ def test_known_fields_of_unknown_types_pass_through(raw: bytes) -> None:
 
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_bad_utf8_is_found_across_the_pieces_of_a_long_line(at: int) -> None:
-    raw = b'{"a":"' + b"x" * (MIB - 6 - at) + "日".encode()
+    raw = b'{"a":"' + b"x" * (16 * KIB - 6 - at) + "日".encode()
     assert stream_json.parse(raw + b'"}')[1] == raw + b'"}'
     assert stream_json.parse(raw[:-1] + b'"}')[1] == raw[:-3] + "\ufffd".encode() + b'"}'
     assert stream_json.parse(raw[:-1])[1] == raw[:-3] + "\ufffd".encode()
