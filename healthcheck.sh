@@ -6,7 +6,7 @@
 #   healthcheck.sh --ready   for healthy alone                  readiness: the run goes on and the server follows it
 #
 # starting     no health file yet, and the agent is younger than 30 s
-# healthy      the file is fresh: the loop that drives the run writes it every second
+# healthy      the file is fresh: the loop that drives the run writes or touches it every second
 # unreachable  the same, but the server is not connected; the run goes on, its messages wait in the journal
 # serving      not a run but another command, `agent serve` for example
 # stalled      the file is older than 3 s, or never came: the loop hangs

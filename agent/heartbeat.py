@@ -1,7 +1,7 @@
 """Vital signs: HEARTBEAT to the server, and the health file for whoever looks from outside.
 
-The health file is rewritten every second by the same loop that drives the run, so a hung agent shows by the file's
-age (healthcheck.sh). One line, `key=value` separated by spaces, for a plain shell to read.
+The health file is written or touched every second by the same loop that drives the run, so a hung agent shows by the
+file's age (healthcheck.sh). One line, `key=value` separated by spaces, for a plain shell to read.
 """
 
 from __future__ import annotations
@@ -37,21 +37,27 @@ class HealthFile:
     def __init__(self, path: Path | None, warn: Callable[[str], None]) -> None:
         self._path = path
         self._warn = warn
+        self._line = b""
 
     def write(self, fields: Mapping[str, object]) -> None:
         if self._path is None:
             return
-        line = " ".join(f"{key}={str(value).replace(' ', '_')}" for key, value in fields.items())
+        line = " ".join(f"{key}={str(value).replace(' ', '_')}" for key, value in fields.items()).encode() + b"\n"
+        if line == self._line:
+            with suppress(OSError):  # gone, or somebody else's: it is written anew
+                os.utime(self._path, follow_symlinks=False)
+                return
         new = self._path.with_name(self._path.name + ".new")
         try:
             # The directory is usually /tmp, where anybody may have laid a link, or a pipe for us to wait at for ever.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             fd = os.open(new, flags, 0o644)
             try:
-                os.write(fd, line.encode() + b"\n")
+                os.write(fd, line)
             finally:
                 os.close(fd)
             new.rename(self._path)
+            self._line = line
         except OSError as error:
             self._path = None
             self._warn(f"HEALTH_FILE cannot be written ({error.strerror}): the health check will call this agent dead")

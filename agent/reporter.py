@@ -202,14 +202,17 @@ class Reporter:
                 self.log("warn", trouble, kind="journal")
 
     def health(self) -> dict[str, object]:
-        """What the health file says; healthcheck.sh knows these keys."""
+        """What the health file says; healthcheck.sh knows these keys. Times are Unix times: what passes by itself would
+        have the file written anew each second.
+        """
         signs = self._vital_signs()
+        now = self._now()
         server = {None: "none" if self._config.ws_server is None else "waiting", True: "up", False: "down"}
         return {
             "phase": self.phase.value,
             "server": server[self.connected],
-            "uptime": int(self.uptime),
-            "idle": int(self.run.activity.idle) if self.run else 0,
+            "started": round(now - self.uptime),
+            "heard": round(now - self.run.activity.idle) if self.run else 0,
             "queued": self._journal.queued,
             "memory": signs.get("memory") or 0,
             "limit": signs.get("memoryLimit") or 0,

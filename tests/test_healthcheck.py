@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parent.parent / "healthcheck.sh"
 SHELL = shutil.which("dash") or "/bin/sh"
 MIB = 1 << 20
 FIELDS = {
-    "phase": "RUNNING", "server": "up", "uptime": 12, "idle": 1, "queued": 0,
+    "phase": "RUNNING", "server": "up", "started": 1790000000, "heard": 1790000011, "queued": 0,
     "memory": 312 * MIB, "limit": 2048 * MIB, "pids": 7,
 }  # fmt: skip
 #: What each state means without an option, with --live and with --ready.

@@ -26,6 +26,22 @@ def test_health_file_is_one_line_for_a_shell(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_has_not_changed_is_only_touched_and_what_is_gone_is_written_again(tmp_path) -> None:
+    path = tmp_path / "health"
+    file = HealthFile(path, lambda text: None)
+    file.write({"a": 1})
+    first = path.stat().st_ino
+    os.utime(path, (0, 0))
+    file.write({"a": 1})
+    assert path.stat().st_mtime > 0, "a file that gets old is an agent that hangs"
+    assert path.stat().st_ino == first
+    file.write({"a": 2})
+    assert path.read_text() == "a=2\n"
+    path.unlink()
+    file.write({"a": 2})
+    assert path.read_text() == "a=2\n"
+
+
 def test_it_is_gone_with_the_agent(tmp_path) -> None:
     file = HealthFile(tmp_path / "health", lambda text: None)
     file.write({"a": 1})

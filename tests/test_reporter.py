@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import msgspec
+import trio
 
 from agent import causes, events
 from agent.config import load
@@ -38,7 +39,7 @@ class Voice:
             write=lambda line: self.lines.append(line.decode()), redact=lambda t: t.replace("s3cr3t", "***")
         )
         self.reporter = Reporter(
-            self.config, self.journal, envelope, console, lambda: {"memory": 7}, "sess", lambda: 0.0
+            self.config, self.journal, envelope, console, lambda: {"memory": 7}, "sess", trio.current_time
         )
 
     @property
@@ -114,6 +115,9 @@ async def test_heartbeat(tmp_path, autojump_clock) -> None:
 async def test_health(tmp_path, autojump_clock) -> None:
     voice = Voice(tmp_path)
     assert voice.reporter.health()["server"] == "waiting"
+    unchanged = voice.reporter.health()
+    await trio.sleep(100)
+    assert voice.reporter.health() == unchanged, "it is only touched while nothing happens"
     voice.reporter.connected = True
     assert voice.reporter.health()["server"] == "up"
     voice.reporter.connected = False
