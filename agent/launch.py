@@ -1,6 +1,6 @@
 """What happens to a child between fork and exec: a program of its own, so that nothing has to run in a forked agent.
 
-    python -I -S launch.py [--status=FD] [--parent=PID] [--isolate] [--hide=PATH ...] -- PROGRAM ARG ...
+    python -I -S -c "...; launch.run()" [--status=FD] [--parent=PID] [--isolate] [--hide=PATH ...] -- PROGRAM ARG ...
 
 Standard library only, and little of it: every import is paid at each start. On the descriptor --status it says, one a
 line, `warn TEXT` for a guard that is not in force, `exec` before it becomes the program, and `failed ERRNO` if that
@@ -18,7 +18,10 @@ import errno
 import os
 import resource
 import sys
-from collections.abc import Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_READ = 23
@@ -194,5 +197,5 @@ def allow(ruleset: int, path: str, access: int) -> None:
     os.close(fd)
 
 
-if __name__ == "__main__":
+def run() -> None:
     sys.exit(main(sys.argv[1:]))

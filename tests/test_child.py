@@ -90,8 +90,7 @@ async def test_a_bad_directory_and_too_many_arguments_are_told_apart(tmp_path: P
 async def test_a_launcher_that_dies_is_not_taken_for_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "launch.py").write_text("raise SystemExit(3)")
-    monkeypatch.setattr(child, "_LAUNCHER", tmp_path / "launch.py")
+    monkeypatch.setattr(child, "_LAUNCHER", "raise SystemExit(3)")
     with pytest.raises(RuntimeError, match=r"launch\.py ended before it could start true"):
         await run_child(["true"], tmp_path, launch=Launch(report=lambda text: None))
 

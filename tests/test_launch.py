@@ -58,25 +58,20 @@ print(json.dumps(found), flush=True)
 """
 
 
-def patched_launcher(path: Path, abi: str) -> Path:
+def patched_launcher(abi: str) -> str:
     """The launcher on a kernel whose Landlock says what the expression `abi` gives."""
-    script = path / "launcher.py"
-    script.write_text(
-        f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("launch", {launch.__file__!r})
-launch = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(launch)
+    return f"""
+import sys
+sys.path.append({str(Path(launch.__file__).parent)!r})
+import launch
 real = launch.syscall
 def syscall(number, *arguments):
     if number == launch.SYS_LANDLOCK_CREATE_RULESET and arguments[2] == 1:
         return {abi}
     return real(number, *arguments)
 launch.syscall = syscall
-sys.exit(launch.main(sys.argv[1:]))
+launch.run()
 """
-    )
-    return script
 
 
 async def probe(path: Path, launch: Launch | None) -> dict[str, int]:
@@ -117,7 +112,7 @@ async def test_without_the_guard_it_would_not_be(tmp_path: Path) -> None:
 
 
 async def test_older_kernels_isolate_all_but_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "_LAUNCHER", patched_launcher(tmp_path, "4"))
+    monkeypatch.setattr(child, "_LAUNCHER", patched_launcher("4"))
     assert await probe(tmp_path, Launch(report=lambda text: None)) == GUARDED | {"signal": True}
 
 
@@ -129,7 +124,7 @@ async def test_older_kernels_isolate_all_but_signals(tmp_path: Path, monkeypatch
 async def test_without_landlock_it_goes_on_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abi: str, why: str
 ) -> None:
-    monkeypatch.setattr(child, "_LAUNCHER", patched_launcher(tmp_path, abi))
+    monkeypatch.setattr(child, "_LAUNCHER", patched_launcher(abi))
     said: list[str] = []
     found = await probe(tmp_path, Launch(report=said.append))
     assert found["environ"]
@@ -229,7 +224,7 @@ def test_hidden_paths_are_out_of_reach_and_nothing_else_is(place: Path) -> None:
 
 
 def launched(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-I", "-S", launch.__file__, *arguments]
+    program = [sys.executable, "-I", "-S", "-c", child._LAUNCHER, *arguments]
     return subprocess.run(program, capture_output=True, text=True, timeout=20, check=False)
 
 
