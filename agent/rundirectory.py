@@ -24,8 +24,8 @@ import msgspec
 _SEGMENT = re.compile(r"^[0-9]{20}\.ndjson$")
 _NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: Of a file: which one it is, its size, and when it was last written to.
-Stamp = tuple[int, int, int]
+#: Of a file: its size, which one it is, and when its content and anything else of it was last changed.
+Stamp = tuple[int, int, int, int]
 
 
 class Run(msgspec.Struct, frozen=True, rename={"container_id": "containerID", "run_id": "runID"}):
@@ -122,7 +122,7 @@ class RunDirectory:
     def close_segment(self, file: int) -> Stamp | None:
         """Close a descriptor of `open_segment`; None where it cannot be stamped."""
         try:
-            # The kernel's clock ticks every 4 ms: a write within the same tick would not show.
+            # The kernel's clock ticks every 4 ms, and a write within the same tick would not show but for this.
             now = time.time_ns()
             os.utime(file, ns=(now, now))
             return _stamp(os.fstat(file))
@@ -200,7 +200,7 @@ def is_run(path: Path) -> bool:
 
 
 def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _name(first: int) -> str:

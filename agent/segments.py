@@ -119,7 +119,7 @@ class Segment:
         """Nothing more is appended for now."""
         if self._directory is not None and self._file is not None:
             stamp = self._directory.close_segment(self._file)
-            self._stamp = stamp if self.stored == self.size else None
+            self._stamp = stamp if stamp and stamp[0] == self.stored == self.size else None
             self._file = None
 
     def discard(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 
 import pytest
 
@@ -45,7 +47,19 @@ def test_a_file_that_somebody_has_written_to_is_noticed(directory):
     segment.seal()
     assert segment.is_intact()
     path = directory.path / f"{1:020d}.ndjson"
+    before = path.stat()
     path.write_bytes(path.read_bytes().replace(b"2", b"7"))
+    assert not segment.is_intact()
+    time.sleep(0.02)  # longer than a tick
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not segment.is_intact(), "that time can be set, the other cannot"
+
+
+def test_a_file_that_was_shortened_while_it_was_written_is_not_intact(directory):
+    segment = Segment(directory, 1)
+    segment.append(*batch(1, 2), store=True)
+    os.truncate(directory.path / f"{1:020d}.ndjson", 3)
+    segment.seal()
     assert not segment.is_intact()
 
 
