@@ -343,6 +343,6 @@ class _Transcript(Transcript):
         super().__init__()
         self._history = history
 
-    def feed(self, line: bytes) -> list[Event]:
+    def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
         self._history.strike("transcript")
-        return super().feed(line)
+        return super().feed(line, utf8=utf8)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from agent.errors import AgentError
 from agent.machine import Phase
 from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey
@@ -62,6 +63,10 @@ def ended(facts: Facts) -> Iterator[str]:
     yield from run.left
     if run.crash is not None and run.history.bug != "supervisor":
         yield f"the supervisor crashed: {_innermost(run.crash)!r}"
+    failures = [report for _, report, _ in run.trail if isinstance(report, Failed)]
+    for report in failures if not run.history.struck else ():
+        if not isinstance(report.error, AgentError | OSError):
+            yield f"{report.task} raised what no seed planted: {_innermost(report.error)!r}"
 
 
 def final_state(facts: Facts) -> Iterator[str]:
