@@ -34,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 FULL = Plan(
-    rounds=5, lines=20_000, latency_lines=1_000, stall=60.0, backlog_lines=10_000, long_line=48_000_000, idle=60.0
+    rounds=5, lines=20_000, latency_lines=1_000, stall=60.0, backlog_lines=10_000, long_line=48_000_000, idle=30.0
 )
 BRIEF = Plan(rounds=1, lines=3_000, latency_lines=200, stall=3.0, backlog_lines=2_000, long_line=4_000_000, idle=3.0)
 
@@ -169,9 +169,8 @@ class Bench:
 
     def idle(self) -> None:
         """CPU while claude thinks, and how soon SIGTERM is over with a claude that ends at once."""
-        for peer in (AGENT, NODE):
-            if peer in self.peers:
-                self._idle(peer)
+        for _, peer in self._rounds((AGENT, NODE)):
+            self._idle(peer)
 
     def _idle(self, peer: Peer) -> None:
         case = Case(self.corpus(SHORT), hold=300.0)
