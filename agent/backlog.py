@@ -224,17 +224,15 @@ class Backlog:
         if segment.records is not None:
             return segment.records
         trouble = "damaged"
-        intact = False
         try:
             content = segment.content()
-            intact = segment.is_intact()  # asked afterwards: what was written in between shows
         except OSError as error:
             content = b""
             trouble = error.strerror or str(error)
         first, last = segment.first, segment.last
-        if intact and (records := whole(content, first, last)) is not None:
-            self.store.hold(segment, records)
-            return records
+        if segment.is_intact(content) and (intact := whole(content, first, last)) is not None:
+            self.store.hold(segment, intact)
+            return intact
         found = parse(content, self._run_id, first, last)
         change = mend(found, first, last, segment.keepers, max(0, segment.size - len(content)), self._mark)
         if len(change.records) == len(found.records):

@@ -15,7 +15,6 @@ import fcntl
 import os
 import re
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +22,6 @@ import msgspec
 
 _SEGMENT = re.compile(r"^[0-9]{20}\.ndjson$")
 _NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
-
-#: Of a file: its size, which one it is, and when its content and anything else of it was last changed.
-Stamp = tuple[int, int, int, int]
 
 
 class Run(msgspec.Struct, frozen=True, rename={"container_id": "containerID", "run_id": "runID"}):
@@ -119,22 +115,6 @@ class RunDirectory:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW
         return os.open(_name(first), flags, 0o600, dir_fd=self._directory)
 
-    def close_segment(self, file: int) -> Stamp | None:
-        """Close a descriptor of `open_segment`; None where it cannot be stamped."""
-        try:
-            # The kernel's clock ticks every 4 ms, and a write within the same tick would not show but for this.
-            now = time.time_ns()
-            os.utime(file, ns=(now, now))
-            return _stamp(os.fstat(file))
-        except OSError:
-            return None
-        finally:
-            os.close(file)
-
-    def stamp(self, first: int) -> Stamp:
-        """Another one than that of `close_segment` when anybody has written to the file since."""
-        return _stamp(os.stat(_name(first), dir_fd=self._directory, follow_symlinks=False))
-
     def append(self, file: int, block: bytes, end: int) -> None:
         """Write all of `block` at `end`, where the file ends; a part of it does not stay."""
         try:
@@ -197,10 +177,6 @@ def is_run(path: Path) -> bool:
         return path.is_dir() and not path.is_symlink() and (path / "run.json").is_file()
     except PermissionError:
         return False
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _name(first: int) -> str:

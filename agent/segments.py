@@ -6,20 +6,22 @@ what to hold (`release`).
 
 from __future__ import annotations
 
+import os
 import sys
+import zlib
 from collections.abc import Callable
 
 from agent.gaps import Record
-from agent.rundirectory import RunDirectory, Stamp
+from agent.rundirectory import RunDirectory
 
 
 class Segment:
     """Covers the numbers `first` to `last`. Plain attributes: append is the hot path."""
 
     __slots__ = (
+        "_checksum",
         "_directory",
         "_file",
-        "_stamp",
         "filed",
         "first",
         "keepers",
@@ -49,8 +51,8 @@ class Segment:
         self.filed = False
         self._directory = directory
         self._file: int | None = None
-        #: Of the file as we have written it, with all lines in it; None where that is not known.
-        self._stamp: Stamp | None = None
+        #: CRC-32 of all its lines; None where it is not known.
+        self._checksum: int | None = None if directory is None else zlib.crc32(b"")
 
     @classmethod
     def existing(cls, directory: RunDirectory, first: int, size: int, last: int | None) -> Segment:
@@ -59,6 +61,7 @@ class Segment:
         self.size = self.stored = size
         self.records = None
         self.filed = True
+        self._checksum = None
         self.last = sys.maxsize if last is None else last
         return self
 
@@ -68,10 +71,11 @@ class Segment:
         self.records.extend(records)
         self.last = records[-1].seq
         self.size += len(block)
+        if self._checksum is not None:
+            self._checksum = zlib.crc32(block, self._checksum)  # now, while it is in the processor's cache
         if store and self._directory is not None and self.stored + len(block) == self.size:
             if self._file is None:
                 self._file = self._directory.open_segment(self.first)
-                self._stamp = None
                 self.filed = True
             self._directory.append(self._file, block, self.stored)
             self.stored = self.size
@@ -81,7 +85,6 @@ class Segment:
         if self._directory is not None and self.stored < self.size:
             assert self.records is not None
             self.filed = True
-            self._stamp = None
             self._directory.rewrite(self.first, _lines(self.records)[self.stored :], self.stored)
             self.stored = self.size
 
@@ -90,7 +93,7 @@ class Segment:
         before = self.size
         self.seal()
         self.records = records
-        self._stamp = None
+        self._checksum = None
         self.size = sum(record.size for record in records)
         self.stored = 0
         self.keepers = {record.seq: record for record in records if is_kept(record.seq)}
@@ -98,11 +101,9 @@ class Segment:
         self.progress = [seq for seq in self.progress if seq in there]
         return self.size - before
 
-    def is_intact(self) -> bool:
-        """Whether nobody has written to the file since it was sealed with all of its lines. Raises OSError."""
-        if self._directory is None or self._stamp is None:
-            return False
-        return self._directory.stamp(self.first) == self._stamp
+    def is_intact(self, content: bytes) -> bool:
+        """Whether this is what was appended, byte for byte."""
+        return self._checksum is not None and zlib.crc32(content) == self._checksum
 
     def content(self) -> bytes:
         """Its lines. Raises OSError."""
@@ -112,14 +113,15 @@ class Segment:
 
     def release(self) -> None:
         """Give the memory back where the disk has everything."""
-        if self.stored == self.size:
+        if self.stored == self.size and self.records is not None:
+            if self._checksum is None:
+                self._checksum = zlib.crc32(_lines(self.records))
             self.records = None
 
     def seal(self) -> None:
         """Nothing more is appended for now."""
-        if self._directory is not None and self._file is not None:
-            stamp = self._directory.close_segment(self._file)
-            self._stamp = stamp if stamp and stamp[0] == self.stored == self.size else None
+        if self._file is not None:
+            os.close(self._file)
             self._file = None
 
     def discard(self) -> None:
