@@ -178,7 +178,7 @@ class Session:
             await self._ping()
 
     async def _ping(self) -> None:
-        seq = self._cursor
+        seq, messages, size = self._cursor, len(self._in_flight), self._in_flight_bytes
         began = trio.current_time()
         with trio.move_on_after(self._pace.pong_within) as scope:
             await self._connection.ping(b"%d" % seq)
@@ -186,7 +186,7 @@ class Session:
             self._pace.overdue()
             raise ConnectionLost(f"no PONG within {trio.current_time() - began:.0f} s")
         if seq > self._ponged:
-            self._pace.answered(trio.current_time() - began)
+            self._pace.answered(trio.current_time() - began, messages, size)
         self._pong(seq)
 
     async def _until_due(self) -> None:
@@ -204,7 +204,7 @@ class Session:
                 await self._sent.wait()
             with trio.move_on_after(limits.barrier_delay):
                 while (
-                    len(self._in_flight) < min(limits.barrier_messages, pace.window_messages)
+                    len(self._in_flight) < min(limits.barrier_messages, pace.window_messages // 4)
                     and self._in_flight_bytes < pace.window_bytes // 4
                     and not self._all_sent
                 ):

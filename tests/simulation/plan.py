@@ -41,10 +41,10 @@ def configuration(chance: Chance) -> Config:
         Limits(),
         segment_bytes=rng.choice((4 * KIB, 64 * KIB, MIB)),
         memory_journal_bytes=rng.choice((64 * KIB, MIB)),
-        window_messages=rng.choice((1, 8, 512, 512, 512, 512)),
-        window_bytes=rng.choice((4 * KIB, MIB, MIB)),
+        window_messages=rng.choice((1, 8, 512, 2048, 2048, 2048)),
+        window_bytes=rng.choice((4 * KIB, MIB, 4 * MIB)),
         batch_bytes=rng.choice((KIB, 64 * KIB, 64 * KIB)),
-        barrier_messages=rng.choice((1, 16, 64, 64, 64, 64)),
+        barrier_messages=rng.choice((1, 16, 64, 256, 256, 256)),
         line_bytes=rng.choice((16 * KIB, 64 * MIB)),
         backoff_max=rng.choice((1.0, 30.0)),
         ack_silence=15.0,  # more than the interval of heartbeats, each of which is acknowledged
