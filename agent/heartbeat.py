@@ -32,21 +32,25 @@ async def beat_forever(beat: Callable[[], None], write_health: Callable[[], None
 
 
 class HealthFile:
-    """Replaced atomically, private where it is new. A directory that cannot be written costs one warning, no run."""
+    """Replaced atomically where anything changes. A directory that cannot be written costs one warning, no run."""
 
     def __init__(self, path: Path | None, warn: Callable[[str], None]) -> None:
         self._path = path
         self._warn = warn
         self._line = b""
+        #: Which file it is, and of which size: somebody may have put something else there.
+        self._file = (0, 0)
 
     def write(self, fields: Mapping[str, object]) -> None:
         if self._path is None:
             return
         line = " ".join(f"{key}={str(value).replace(' ', '_')}" for key, value in fields.items()).encode() + b"\n"
         if line == self._line:
-            with suppress(OSError):  # gone, or somebody else's: it is written anew
-                os.utime(self._path, follow_symlinks=False)
-                return
+            with suppress(OSError):
+                there = os.lstat(self._path)
+                if (there.st_ino, there.st_size) == self._file:
+                    os.utime(self._path, follow_symlinks=False)
+                    return
         new = self._path.with_name(self._path.name + ".new")
         try:
             # The directory is usually /tmp, where anybody may have laid a link, or a pipe for us to wait at for ever.
@@ -54,10 +58,11 @@ class HealthFile:
             fd = os.open(new, flags, 0o644)
             try:
                 os.write(fd, line)
+                written = os.fstat(fd)
             finally:
                 os.close(fd)
             new.rename(self._path)
-            self._line = line
+            self._line, self._file = line, (written.st_ino, written.st_size)
         except OSError as error:
             self._path = None
             self._warn(f"HEALTH_FILE cannot be written ({error.strerror}): the health check will call this agent dead")

@@ -1,6 +1,8 @@
 import os
+from pathlib import Path
 
 import msgspec
+import pytest
 import trio
 
 from agent.heartbeat import HealthFile, beat_forever
@@ -26,7 +28,7 @@ def test_health_file_is_one_line_for_a_shell(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_has_not_changed_is_only_touched_and_what_is_gone_is_written_again(tmp_path) -> None:
+def test_what_has_not_changed_is_only_touched(tmp_path) -> None:
     path = tmp_path / "health"
     file = HealthFile(path, lambda text: None)
     file.write({"a": 1})
@@ -37,8 +39,27 @@ def test_what_has_not_changed_is_only_touched_and_what_is_gone_is_written_again(
     assert path.stat().st_ino == first
     file.write({"a": 2})
     assert path.read_text() == "a=2\n"
-    path.unlink()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        Path.unlink,
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("memory=1/0\n"),
+        lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+    ],
+    ids=["nothing", "empty", "garbage", "link", "pipe"],
+)
+def test_what_stands_in_its_place_is_replaced_although_nothing_has_changed(tmp_path, put) -> None:
+    path = tmp_path / "health"
+    file = HealthFile(path, lambda text: None)
     file.write({"a": 2})
+    put(path)
+    file.write({"a": 2})
+    assert path.is_file()
+    assert not path.is_symlink()
     assert path.read_text() == "a=2\n"
 
 
