@@ -171,7 +171,7 @@ def is_utf8(data: bytes | memoryview) -> bool:
 
 
 def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
-    """The string, or about its first `limit` bytes; "" when it is none."""
+    """The string, or about its first `limit` bytes and an ellipsis; "" when it is none."""
     if raw is NONE:
         return ""
     view = memoryview(raw)
@@ -182,7 +182,7 @@ def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
     # The cut may go through a character or a pair of escapes: 12 bytes at most.
     for end in range(limit, max(limit - 13, 0), -1):
         try:
-            return _text.decode(view[:end].tobytes() + b'"')
+            return _text.decode(view[:end].tobytes() + b'"') + "…"
         except ValueError:
             continue
     return ""

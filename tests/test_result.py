@@ -49,4 +49,4 @@ def test_the_last_result_counts_and_keeps_what_complete_needs() -> None:
         2, 1, {"input_tokens": 5}, {"m": {"costUSD": 1}}, [1],
     )  # fmt: skip
     assert [denial.call for denial in result.permission_denials] == ["Write a"]
-    assert result.text == "é" * (Limits().result_bytes // 2 - 1)
+    assert result.text == "é" * (Limits().result_bytes // 2 - 1) + "…"
