@@ -185,4 +185,6 @@ def _launcher(launch: Launch, status: int, argv: Sequence[str]) -> list[str]:
     if launch.isolate:
         options.append("--isolate")
     options += [f"--hide={path}" for path in launch.hidden]
-    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, *options, "--", *argv]
+    # -I ignores PYTHONDONTWRITEBYTECODE.
+    interpreter = [sys.executable, "-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+    return [*interpreter, "-c", _LAUNCHER, *options, "--", *argv]
