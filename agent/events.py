@@ -90,7 +90,7 @@ def complete(data: dict[str, Any], message: str, *, failed: bool) -> Event:
 
 def timestamp(unix_time: float) -> str:
     """RFC 3339 in UTC with milliseconds, as Date.toISOString() writes it."""
-    seconds, milliseconds = divmod(int(unix_time * 1000), 1000)
+    seconds, milliseconds = divmod(round(unix_time * 1e6) // 1000, 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
