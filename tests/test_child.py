@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,13 @@ async def test_a_launcher_that_dies_is_not_taken_for_the_program(
     monkeypatch.setattr(child, "_LAUNCHER", "raise SystemExit(3)")
     with pytest.raises(RuntimeError, match=r"launch\.py ended before it could start true"):
         await run_child(["true"], tmp_path, launch=Launch(report=lambda text: None))
+
+
+@pytest.mark.parametrize("unwanted", [True, False])
+def test_a_launcher_writes_bytecode_only_where_the_agent_does(monkeypatch: pytest.MonkeyPatch, unwanted: bool) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", unwanted)
+    argv = child._launcher(Launch(report=lambda text: None), 3, ["true"])
+    assert ("-B" in argv[: argv.index("-c")]) is unwanted
 
 
 async def test_a_stolen_status_is_never_a_success(tmp_path: Path) -> None:

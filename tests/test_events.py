@@ -1,6 +1,7 @@
 """The vocabulary: every message is one line of valid JSON with the plain protocol's four fields first."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,12 @@ def test_envelope(text: str, seq: int) -> None:
 def test_timestamp_is_what_javascript_writes() -> None:
     assert events.timestamp(0) == "1970-01-01T00:00:00.000Z"
     assert events.timestamp(1767225600.1239) == "2026-01-01T00:00:00.123Z"
+
+
+@given(st.integers(0, 4_102_444_800_000))
+def test_whole_milliseconds_stay_as_they_are(milliseconds: int) -> None:
+    again = datetime.fromisoformat(events.timestamp(milliseconds / 1000)) - datetime(1970, 1, 1, tzinfo=UTC)
+    assert again // timedelta(milliseconds=1) == milliseconds
 
 
 def test_claude_log_carries_the_raw_bytes() -> None:
