@@ -27,11 +27,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def facts() -> str:
+    """Of which machine, and of which versions, the numbers are."""
+    return "\n".join(f"- {name}: {value}" for name, value in versions().items())
+
+
 def _header(bench: Bench) -> str:
     plan = bench.plan
-    facts = "\n".join(f"- {name}: {value}" for name, value in versions().items())
     peers = "\n".join(f"- **{peer.name}**: {peer.does}" for peer in bench.peers)
-    return f"{facts}\n- {plan.rounds} rounds of {plan.lines:,} lines; medians, and the range in brackets\n\n{peers}"
+    return f"{facts()}\n- {plan.rounds} rounds of {plan.lines:,} lines; medians, and the range in brackets\n\n{peers}"
 
 
 def _throughput(bench: Bench) -> str:
