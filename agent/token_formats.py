@@ -27,6 +27,7 @@ USERINFO = _format(
     rb"@(?!sha256:)",
     b"://",
     b":\\/",
+    b":/\\/",
 )
 
 _B64_BREAK = rb"\s+(?:\d{1,6}(?:\xe2\x86\x92|[\t:|]) ?)?"  # with line numbers, as claude's Read tool writes them

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from agent.redaction import Redactor
+from agent.redaction import Redactor, _searches
 
 TOKEN = "q7Zr+Xk/2vLw9TbN=4mYd"
 MASK = "[redacted]"
@@ -352,6 +352,27 @@ def test_each_of_many_secrets_is_found(count: int) -> None:
     for secret in secrets:
         for encode in (str, to_base64, ENCODINGS["HEX"]):
             assert redactor.text(f"<{encode(secret)}>") == f"<{MASK}>"
+
+
+@pytest.mark.parametrize("count", [1, 100, 500])
+def test_a_key_within_the_slashes_of_a_url_is_not_hidden_by_it(count: int) -> None:
+    keys = {b"/slashed", *(b"key%04d" % number for number in range(count))}
+    assert any(search.find_matches_as_indexes(b"http://slashed") for search, _ in _searches((), keys))
+    hits = [
+        (index, urls)
+        for search, urls in _searches((b"://", b":\\/"), keys)
+        for index, _, _ in search.find_matches_as_indexes(b"http://slashed")
+    ]
+    assert any(index >= urls for index, urls in hits)
+    assert any(index < urls for index, urls in hits)
+
+
+@pytest.mark.parametrize("slashes", ["//", r"\/\/", r"/\/", r"\//"])
+def test_a_password_is_found_among_urls_that_have_none(slashes: str) -> None:
+    plain = "https://example.com/a " * 100
+    said = Redactor({}).text(f"{plain} https:{slashes}me:pa55word@example.com {plain}")
+    assert "pa55word" not in said
+    assert said.count("https://example.com/a ") == 200
 
 
 def test_a_line_without_a_secret_is_returned_as_it_is() -> None:
