@@ -67,7 +67,9 @@ class Journal:
         self._redact = options["redact"]
         self._now = options["now"]
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
-        self._store = SegmentStore(directory, self._segment_bytes, options.get("keep"), limits.record_bytes)
+        self._store = SegmentStore(
+            directory, self._segment_bytes, limits.resident_bytes, options.get("keep"), limits.record_bytes
+        )
         self._totals = Totals()
         self._backlog = Backlog(
             self._store, self._totals, envelope.run_id, self._mark, limit=self._limit, memory=memory
@@ -125,10 +127,12 @@ class Journal:
             if self.completed:
                 raise RuntimeError(f"{event.type} after COMPLETE: {event.message}")
             type = event.type
-            data = event.data if event.redacted and harmless else redact(event.data)
-            if type == "COMPLETE" or len(data) > room:
+            pieces = event.pieces if event.redacted and harmless else (redact(event.data),)
+            length = sum(map(len, pieces))
+            if type == "COMPLETE" or length > room:
                 self._write(batch, special)
                 batch, special, size = [], [], 0
+                data = b"".join(pieces)
                 if type == "COMPLETE":
                     self._append_complete(data, time)
                     continue
@@ -136,16 +140,16 @@ class Journal:
                     self._append_parts(data, time)
                     seq = self.last_seq
                     continue
-                data = cut(data, room)
+                pieces = (cut(data, room),)
             head = heads.get(type)
             if head is None:
                 head = heads[type] = self._envelope.head(type, time)
             seq += 1
-            record = Record(seq, b"".join((head, data, tail, b"%d}" % seq)), type)
+            record = Record(seq, b"".join((head, *pieces, tail, b"%d}" % seq)), type)
             batch.append(record)
             if event.keep or type != "LOG":
                 special.append((record, event.keep))
-            size += len(data)
+            size += length
             if size >= full:
                 self._write(batch, special)
                 batch, special, size = [], [], 0

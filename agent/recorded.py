@@ -124,7 +124,7 @@ def _recording(path: Path, partial: bool) -> Recorded:
             steps.append(Step(entry.t, stderr=entry.stderr.encode() + b"\n"))
         if entry.git is not None:
             said = entry.git
-            fields = {**msgspec.structs.asdict(said), "data": bytes(said.data)}
+            fields = {**msgspec.structs.asdict(said), "pieces": (bytes(said.data),)}
             steps.append(Step(entry.t, git=msgspec.convert(fields, Event)))
         if entry.oversize is not None:
             steps.append(Step(entry.t, skipped=entry.oversize))

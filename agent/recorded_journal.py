@@ -83,7 +83,7 @@ def read(files: Sequence[Path], partial: bool) -> RecordedMessages:
                 if log.metadata.part is None or log.metadata.part.i == 1:
                     logs[log.metadata.source] += 1
             else:
-                event = Event(wire.type, bytes(wire.data), "info", "", keep=True)
+                event = Event(wire.type, (bytes(wire.data),), "info", "", keep=True)
             found.append((max(0.0, time - began), event))
     if complete is None and not partial:
         raise RecordedError(f"{files[-1]} has no COMPLETE: the run is cut off; --partial plays what is there")
@@ -99,7 +99,7 @@ def _log(log: _Log, data: bytes) -> Event:
     if log.metadata.kind == "gap":
         # The numbers are new: what an old marker covers is not missing here.
         data = data.replace(b'"gap":', b'"recordedGap":')
-    return Event("LOG", data, log.level, log.message, log.metadata.source)
+    return Event("LOG", (data,), log.level, log.message, log.metadata.source)
 
 
 def _time(file: Path, number: int, text: str) -> float:

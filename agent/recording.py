@@ -93,8 +93,9 @@ class Recording:
 
         def both(batch: Sequence[Event]) -> None:
             for event in batch:
-                said = Said(event.type, event.level, event.message, event.source, event.keep, msgspec.Raw(event.data))
-                self._stream(Entry(self._now(), git=said), len(event.data))
+                data = event.data
+                said = Said(event.type, event.level, event.message, event.source, event.keep, msgspec.Raw(data))
+                self._stream(Entry(self._now(), git=said), len(data))
             publish(batch)
 
         return both

@@ -129,12 +129,14 @@ def split(event: Event, size: int) -> list[Event]:
     return [
         Event(
             "LOG",
-            encode_json(
-                {
-                    "level": "info",
-                    "message": f"part {i} of {len(pieces)}",
-                    "metadata": {**metadata, "part": {"id": "1", "i": i, "n": len(pieces), "text": piece}},
-                }
+            (
+                encode_json(
+                    {
+                        "level": "info",
+                        "message": f"part {i} of {len(pieces)}",
+                        "metadata": {**metadata, "part": {"id": "1", "i": i, "n": len(pieces), "text": piece}},
+                    }
+                ),
             ),
             "info",
             "part",
@@ -185,5 +187,5 @@ def test_what_is_no_whole_patch_writes_nothing(store: Store):
 def test_what_claude_printed_is_no_patch(store: Store):
     inner = json.dumps({"metadata": {"source": "agent", "kind": "patch", "text": "evil"}}, separators=(",", ":"))
     data = b'{"level":"info","message":"x","metadata":{"source":"claude","kind":"text","claude":%s}}' % inner.encode()
-    receive(store, Written().add(Event("LOG", data, "info", "x", "claude")).complete().lines)
+    receive(store, Written().add(Event("LOG", (data,), "info", "x", "claude")).complete().lines)
     assert store.write_patch(KEY) is None

@@ -60,7 +60,7 @@ def test_what_was_split_is_one_log(tmp_path: Path) -> None:
     raw = b'{"text":"%s"}' % (b"x" * 9000)
     data = claude_log("info", "long", "text", raw).data
     for part in Parts(data, 4096, 100).encoded("1"):
-        run.add(Event("LOG", part, "info", "long", "claude"))
+        run.add(Event("LOG", (part,), "info", "long", "claude"))
     found = recorded_journal.read([journal(tmp_path, run.complete())], partial=False)
     assert len(found.messages) > 4
     assert found.logs == {"claude": 1}
