@@ -19,6 +19,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ import trio
 from agent.connection_lost import ConnectionLost, explain, is_library_error
 from agent.frames import text_frames
 from agent.limits import Limits
+from agent.tcp import EagerStream
 
 if TYPE_CHECKING:
     from trio_websocket import WebSocketConnection
@@ -79,15 +81,16 @@ class Endpoint(msgspec.Struct, frozen=True):
         default = 443 if self.tls else 80
         return host if self.port == default else f"{host}:{self.port}"
 
-    async def open_stream(self) -> trio.abc.Stream:
+    async def open_stream(self, limits: Limits) -> trio.abc.Stream:
         """TCP, then TLS where the URL says so; bounded by the caller.
 
         Cancelling: safe.
         """
         try:
-            stream = await trio.open_tcp_stream(self.host, self.port)
+            tcp = await trio.open_tcp_stream(self.host, self.port)
         except RuntimeError as error:  # claude may use up all processes that there may be: no thread for the look-up
             raise ConnectionLost(f"{self.host} cannot be looked up: {error}") from None
+        stream = EagerStream(tcp, limits.unsent_bytes)
         if self.tls is None:
             return stream
         secure = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
@@ -234,7 +237,7 @@ async def connect(
     """
     try:
         async with trio.open_nursery() as nursery:
-            ws, tap = await _open(nursery, endpoint, limits, open_stream or endpoint.open_stream)
+            ws, tap = await _open(nursery, endpoint, limits, open_stream or partial(endpoint.open_stream, limits))
             try:
                 yield Connection(ws, tap)
             finally:

@@ -57,6 +57,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: falls behind in every burst and reads from the disk. `send`: then a connection with a torn frame is given up.
     batch_bytes: int = 512 * KIB
     send: float = 30.0
+    #: What the kernel holds of it beyond what is on its way, so that a send need not wait: two of them.
+    unsent_bytes: int = MIB
     #: Full-jitter back-off between attempts.
     backoff_min: float = 0.5
     backoff_max: float = 30.0
@@ -104,8 +106,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     remembered: int = 1000
 
     # --- journal
-    #: Unit of freeing, of dropping and of reading back; memory holds the records of three and the bytes of one.
+    #: Unit of freeing, of dropping and of reading back.
     segment_bytes: int = 256 * KIB
+    #: The newest segments that memory holds beside the active one: what the reader and the sender do in turns. With
+    #: less, all of a burst is read back from the disk.
+    resident_bytes: int = MIB
     #: Without a writable directory: enough for a normal run's tail.
     memory_journal_bytes: int = 8 * MIB
 

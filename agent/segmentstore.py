@@ -1,6 +1,7 @@
 """The segments of one journal in order: what is in memory, what is on the disk, what is freed.
 
-Memory is bounded whatever there is: the newest two segments and the one being read, plus what the disk refuses.
+Memory is bounded whatever there is: the active segment, the newest of the others up to `memory` bytes, the one being
+read, and what the disk refuses.
 Nothing here raises OSError.
 """
 
@@ -21,7 +22,7 @@ class SegmentStore:
     """At least one segment: the last is the active one, which is appended to."""
 
     def __init__(
-        self, directory: RunDirectory | None, segment_bytes: int, keep: Path | None, keep_bytes: int = 0
+        self, directory: RunDirectory | None, segment_bytes: int, memory: int, keep: Path | None, keep_bytes: int = 0
     ) -> None:
         self.segments = [Segment(directory, 1)]
         #: Bytes held, in memory and on the disk.
@@ -32,6 +33,7 @@ class SegmentStore:
         self.problems: list[str] = []
         self._directory = directory
         self._segment_bytes = segment_bytes
+        self._memory = memory
         self._keep = keep
         self._keep_bytes = keep_bytes
         #: Those with their records in memory.
@@ -166,9 +168,11 @@ class SegmentStore:
         self.take_out(segment)
 
     def _trim(self) -> None:
-        hot = self.segments[-2:]
-        for segment in self._resident:
-            if segment is not self._reading and segment not in hot:
+        room = self._memory
+        others = [segment for segment in self._resident if segment not in (self.active, self._reading)]
+        for segment in sorted(others, key=lambda segment: segment.first, reverse=True):
+            room -= segment.size
+            if room < 0:
                 segment.release()
         self._resident = [segment for segment in self._resident if segment.records is not None]
 

@@ -136,7 +136,7 @@ def test_confirmed_segments_are_kept_where_asked(tmp_path):
 
 
 def test_memory_is_bounded_whatever_the_backlog(tmp_path):
-    limits = msgspec.structs.replace(SMALL, segment_bytes=64 * 1024)
+    limits = msgspec.structs.replace(SMALL, segment_bytes=64 * 1024, resident_bytes=64 * 1024)
     journal = open_journal(tmp_path, limits=limits)
     for number in range(2000):
         journal.append([events.log("info", f"{number} {'x' * 5000}")])

@@ -26,8 +26,8 @@ def resident(store: SegmentStore) -> list[int]:
     return [segment.first for segment in store.segments if segment.records is not None]
 
 
-def test_only_the_newest_two_stay_in_memory(directory):
-    store = SegmentStore(directory, 100, None)
+def test_only_the_newest_stay_in_memory(directory):
+    store = SegmentStore(directory, 100, 102, None)
     fill(store, 20)
     assert [segment.first for segment in store.segments] == list(range(1, 20, 2))
     assert resident(store) == [17, 19]
@@ -36,7 +36,7 @@ def test_only_the_newest_two_stay_in_memory(directory):
 
 
 def test_the_one_being_read_stays_until_the_next(directory):
-    store = SegmentStore(directory, 100, None)
+    store = SegmentStore(directory, 100, 102, None)
     fill(store, 20)
     for segment in store.segments[:2]:
         store.read_from(segment)
@@ -45,7 +45,7 @@ def test_the_one_being_read_stays_until_the_next(directory):
 
 
 def test_freeing_spares_the_active_one_and_keeps_copies(directory, tmp_path):
-    store = SegmentStore(directory, 100, tmp_path, 1 << 20)
+    store = SegmentStore(directory, 100, 102, tmp_path, 1 << 20)
     fill(store, 6)
     assert not store.free(1)
     assert store.free(6)
@@ -59,7 +59,7 @@ def test_freeing_spares_the_active_one_and_keeps_copies(directory, tmp_path):
 
 
 def test_what_cannot_be_kept_is_said(directory, tmp_path):
-    store = SegmentStore(directory, 100, tmp_path / "missing", 1 << 20)
+    store = SegmentStore(directory, 100, 102, tmp_path / "missing", 1 << 20)
     fill(store, 4)
     store.free(4)
     assert "segment 1 is not kept" in store.problems[0]
@@ -67,7 +67,7 @@ def test_what_cannot_be_kept_is_said(directory, tmp_path):
 
 
 def test_a_refusal_ends_when_space_is_freed(directory, monkeypatch):
-    store = SegmentStore(directory, 100, None)
+    store = SegmentStore(directory, 100, 102, None)
     fill(store, 4)
     with monkeypatch.context() as patch:
         for name in ("open_segment", "append", "rewrite"):

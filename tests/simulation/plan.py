@@ -40,6 +40,7 @@ def configuration(chance: Chance) -> Config:
     limits = msgspec.structs.replace(
         Limits(),
         segment_bytes=rng.choice((4 * KIB, 64 * KIB, MIB)),
+        resident_bytes=4 * KIB,  # so that what is sent is also read back
         memory_journal_bytes=rng.choice((64 * KIB, MIB)),
         window_messages=rng.choice((1, 8, 512, 2048, 2048, 2048)),
         window_bytes=rng.choice((4 * KIB, MIB, 4 * MIB)),

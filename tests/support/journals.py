@@ -13,7 +13,7 @@ from agent.gaps import Record, gap_of
 from agent.journal import Journal
 from agent.limits import Limits
 
-SMALL = msgspec.structs.replace(Limits(), segment_bytes=2048, memory_journal_bytes=16 * 1024)
+SMALL = msgspec.structs.replace(Limits(), segment_bytes=2048, resident_bytes=4096, memory_journal_bytes=16 * 1024)
 
 
 def open_journal(directory: Path | None, run_id: str = "R1", **changes) -> Journal:
