@@ -131,6 +131,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: How often the bar is drawn.
     replay_progress: float = 0.2
 
+    # --- memory
+    #: What malloc keeps when it is freed: a read, its lines and its messages, the frames of one send. Larger blocks are
+    #: those of a very long line, and go back to the kernel.
+    heap_spare_bytes: int = 2 * MIB
+    heap_block_bytes: int = MIB
+
     # --- stop
     #: SIGINT gives a result with cost and usage within 0.2 s, 1.4 s with a deaf child.
     interrupt_grace: float = 2.0

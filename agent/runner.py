@@ -22,7 +22,7 @@ from agent.events import Envelope
 from agent.heartbeat import HealthFile
 from agent.inbound import Cancel
 from agent.journal import Journal
-from agent.limits import MIB
+from agent.limits import MIB, Limits
 from agent.local_work import LocalWork
 from agent.recording import Recording
 from agent.redaction import Redactor
@@ -47,6 +47,8 @@ def in_container(environ: Mapping[str, str]) -> bool:
 def main() -> int:
     """Run one task as the environment and `.env` describe it; the exit status of the process."""
     redact_uncaught(None)
+    limits = Limits()
+    hardening.keep_freed_memory(limits.heap_spare_bytes, limits.heap_block_bytes)
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     redactor = Redactor(config.secrets)
     redact_uncaught(redactor.text)
