@@ -31,9 +31,9 @@ def clear_inherited_signals() -> None:
 
 
 def keep_freed_memory(spare: int, block: int) -> None:
-    """Have malloc keep what is freed for what comes next: up to `spare` bytes at the end of the heap, and blocks smaller
-    than `block`. Otherwise it gives much of a batch back to the kernel and takes it again for the next one, page by
-    page. Does nothing where the C library is not glibc."""
+    """Have malloc keep what is freed for what comes next: up to `spare` bytes at the end of the heap, and blocks
+    smaller than `block`. Otherwise it gives much of a batch back to the kernel and takes it again for the next one,
+    page by page. Does nothing where the C library is not glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, spare)
