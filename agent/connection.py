@@ -112,6 +112,15 @@ class Tap(trio.abc.Stream):
         #: The peer's end of file, or the death of the connection.
         self.ended = trio.Event()
 
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent without waiting; returns how many bytes. Whoever sends a part must send the rest next.
+
+        Raises BrokenResourceError.
+        """
+        if not isinstance(self._stream, EagerStream) or self._lock.locked():
+            return 0
+        return self._stream.send_now(data)
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Waiting for a free lock would cost a pass of the scheduler, in which the reader takes another 256 KiB.
         try:
@@ -162,18 +171,25 @@ class Connection:
         """
         if self._ws.closed is not None:
             raise self._lost()
+        frames = text_frames(messages)
+        try:
+            sent = self._tap.send_now(frames)
+            if sent < len(frames):
+                await self._send_rest(memoryview(frames)[sent:], within)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise self._lost() from None
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _send_rest(self, frames: memoryview, within: float) -> None:
         with trio.move_on_after(within, shield=True) as scope:
             self._sending = scope
             try:
-                await self._tap.send_all(text_frames(messages))
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise self._lost() from None
+                await self._tap.send_all(frames)
             finally:
                 self._sending = None
         if scope.cancelled_caught:
             await self._tap.aclose()
             raise ConnectionLost(f"the server took no data for {within:g} s")
-        await trio.lowlevel.checkpoint_if_cancelled()
 
     def hasten(self, within: float) -> None:
         """A send that is under way gets no longer than this: its shield must not outlast the stop of the run."""

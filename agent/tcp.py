@@ -1,4 +1,4 @@
-"""A TCP stream that sends at once whatever the kernel takes."""
+"""A TCP stream that sends at once what the kernel takes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class EagerStream(trio.abc.Stream):
         """Cancelling: as with Trio's own, nothing is known of what was sent."""
         await trio.lowlevel.checkpoint_if_cancelled()
         with memoryview(data) as view:
-            sent = self._send_now(view)
+            sent = self.send_now(view)
             if sent < len(view):
                 await self._stream.send_all(view[sent:])
 
-    def _send_now(self, data: memoryview) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Send what the kernel takes at this moment; returns how many bytes. Raises BrokenResourceError."""
         try:
             return os.write(self._stream.socket.fileno(), data)
         except BlockingIOError:
