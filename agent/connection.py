@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -109,17 +109,26 @@ class Tap(trio.abc.Stream):
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self._lock = trio.StrictFIFOLock()
+        #: What goes before whatever is sent next.
+        self._rest: list[memoryview] = []
+        #: A send has begun that did not end: half a frame may be out, and nothing makes sense after it.
+        self._torn = False
         #: The peer's end of file, or the death of the connection.
         self.ended = trio.Event()
 
-    def send_now(self, data: bytes) -> int:
-        """Send what can be sent without waiting; returns how many bytes. Whoever sends a part must send the rest next.
+    @property
+    def behind(self) -> bool:
+        """Something of what `send_now` was given is left."""
+        return bool(self._rest)
 
-        Raises BrokenResourceError.
-        """
-        if not isinstance(self._stream, EagerStream) or self._lock.locked():
-            return 0
-        return self._stream.send_now(data)
+    def send_now(self, data: bytes) -> None:
+        """Send this as far as it takes no waiting. What is left goes before whatever is sent next."""
+        sent = 0
+        if isinstance(self._stream, EagerStream) and not (self._rest or self._torn or self._lock.locked()):
+            with suppress(trio.BrokenResourceError):  # the next send_all meets it again
+                sent = self._stream.send_now(data)
+        if sent < len(data):
+            self._rest.append(memoryview(data)[sent:])
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Waiting for a free lock would cost a pass of the scheduler, in which the reader takes another 256 KiB.
@@ -128,7 +137,13 @@ class Tap(trio.abc.Stream):
         except trio.WouldBlock:
             await self._lock.acquire()
         try:
-            await self._stream.send_all(data)
+            if self._torn:
+                raise trio.BrokenResourceError("a send was cut off")
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._torn = True
+            rest, self._rest = self._rest, []
+            await self._stream.send_all(b"".join([*rest, data]) if rest else data)
+            self._torn = False
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.ended.set()
             raise
@@ -162,8 +177,17 @@ class Connection:
         self._tap = tap
         self._sending: trio.CancelScope | None = None
 
-    async def send(self, messages: Sequence[bytes], *, within: float) -> None:
-        """Send all of these as one write.
+    def send_now(self, messages: Sequence[bytes]) -> None:
+        """Send these as far as it takes no waiting. What is left, or wrong with the connection, is for `flush`."""
+        self._tap.send_now(text_frames(messages))
+
+    @property
+    def behind(self) -> bool:
+        """Something is left to flush."""
+        return self._tap.behind
+
+    async def flush(self, *, within: float) -> None:
+        """Send what `send_now` left.
 
         Cancelling: takes effect after the write, or after `within` seconds (see `hasten`), since half a frame poisons
         the stream.
@@ -171,25 +195,18 @@ class Connection:
         """
         if self._ws.closed is not None:
             raise self._lost()
-        frames = text_frames(messages)
-        try:
-            sent = self._tap.send_now(frames)
-            if sent < len(frames):
-                await self._send_rest(memoryview(frames)[sent:], within)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise self._lost() from None
-        await trio.lowlevel.checkpoint_if_cancelled()
-
-    async def _send_rest(self, frames: memoryview, within: float) -> None:
         with trio.move_on_after(within, shield=True) as scope:
             self._sending = scope
             try:
-                await self._tap.send_all(frames)
+                await self._tap.send_all(b"")
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise self._lost() from None
             finally:
                 self._sending = None
         if scope.cancelled_caught:
             await self._tap.aclose()
             raise ConnectionLost(f"the server took no data for {within:g} s")
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     def hasten(self, within: float) -> None:
         """A send that is under way gets no longer than this: its shield must not outlast the stop of the run."""

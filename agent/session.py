@@ -122,19 +122,27 @@ class Session:
     # --- writer
 
     async def _write(self) -> None:
-        journal = self._journal
         while True:
+            if self._send_now():
+                # Whoever appends sends: to wake this task first would cost a single line two passes of the scheduler.
+                await self._journal.pulse.wait(self._send_now)
+            else:
+                await self._connection.flush(within=self._pace.send_within)
+
+    def _send_now(self) -> bool:
+        """Send what may be sent, as far as it takes no waiting; False where something is left to wait for."""
+        while not self._connection.behind:
             messages = self._next_batch()
             if self.heartbeat_due:
                 self.heartbeat_due = False
                 beat = self._tell.heartbeat()
                 if beat is not None:
                     messages.append(beat)
-            if messages:
-                await self._connection.send(messages, within=self._pace.send_within)
-                self._sent.set()
-            else:
-                await journal.pulse.wait()
+            if not messages:
+                return True
+            self._connection.send_now(messages)
+            self._sent.set()
+        return False
 
     def _next_batch(self) -> list[bytes]:
         """What the window lets out now, at least one message when nothing is in flight; it counts as sent already."""

@@ -62,10 +62,15 @@ class Asked:
                 await ws.send_message(await ws.get_message())
 
 
+async def send(connection: Connection, messages: list[bytes], *, within: float) -> None:
+    connection.send_now(messages)
+    await connection.flush(within=within)
+
+
 async def echoed(endpoint: Endpoint, limits: Limits = SHORT) -> None:
     with trio.fail_after(10):
         async with connect(endpoint, limits) as connection:
-            await connection.send([b'{"a":1}', b"{}"], within=1)
+            await send(connection, [b'{"a":1}', b"{}"], within=1)
             assert await connection.receive() == '{"a":1}', "a text message, not a binary one"
             assert await connection.receive() == "{}"
             await connection.ping(b"7")
@@ -371,7 +376,7 @@ async def test_sending_after_the_end_is_an_error_at_once(autojump_clock, wire) -
         await trio.sleep(1)
         for _ in range(2):
             with pytest.raises(ConnectionLost):
-                await connection.send([b"{}"], within=1)
+                await send(connection, [b"{}"], within=1)
 
 
 async def test_a_send_is_whole_or_the_connection_is_dead(autojump_clock, wire) -> None:
@@ -384,10 +389,10 @@ async def test_a_send_is_whole_or_the_connection_is_dead(autojump_clock, wire) -
         await wire.ready.wait()
         wire.client.send_stream.send_all_hook = slowly
         with trio.move_on_after(1) as scope:
-            await connection.send([b'{"n":1}', b'{"n":2}'], within=10)
+            await send(connection, [b'{"n":1}', b'{"n":2}'], within=10)
         assert scope.cancelled_caught
         wire.client.send_stream.send_all_hook = partial(_pump, wire)
-        await connection.send([b'{"n":3}'], within=1)
+        await send(connection, [b'{"n":3}'], within=1)
         assert [await wire.ws.get_message() for _ in range(3)] == ['{"n":1}', '{"n":2}', '{"n":3}']
 
 
@@ -403,10 +408,54 @@ async def test_a_cancelled_send_leaves_no_half_frame(autojump_clock, nursery) ->
         up.freeze()
         nursery.start_soon(_after, 2, up.thaw)
         with trio.move_on_after(1) as scope:
-            await connection.send([long.encode()], within=10)
+            await send(connection, [long.encode()], within=10)
         assert scope.cancelled_caught
-        await connection.send([b"{}"], within=10)
+        await send(connection, [b"{}"], within=10)
         assert [await wire.ws.get_message() for _ in range(2)] == [long, "{}"]
+
+
+async def test_nothing_is_sent_before_what_the_kernel_did_not_take() -> None:
+    """On a real socket, whose buffers end in the middle of a frame: a PING that came between would tear it."""
+    messages = [json.dumps({"n": n, "text": "z" * 500_000}) for n in range(40)]
+    received: list[str] = []
+    pinged = trio.Event()
+
+    async def serve(stream: trio.abc.Stream) -> None:
+        async with trio.open_nursery() as nursery:
+            ws = await (await wrap_server_stream(nursery, stream, max_message_size=1 << 24)).accept()
+            await pinged.wait()
+            while True:
+                received.append(await ws.get_message())
+
+    with trio.fail_after(20):
+        async with (
+            listening(serve) as port,
+            connect(Endpoint("127.0.0.1", port, "/", None, ()), SHORT) as connection,
+            trio.open_nursery() as nursery,
+        ):
+            connection.send_now([message.encode() for message in messages])
+            assert connection.behind
+            nursery.start_soon(connection.ping, b"p")
+            await trio.testing.wait_all_tasks_blocked()
+            connection.send_now([b'"last"'])
+            pinged.set()
+            await connection.flush(within=10)
+            assert not connection.behind
+            while len(received) < 41:
+                await trio.sleep(0.01)
+    assert received == [*messages, '"last"']
+
+
+async def test_nothing_is_sent_after_half_a_frame(autojump_clock, wire) -> None:
+    async with wire.connect() as connection:
+        await wire.ready.wait()
+        wire.client.send_stream.send_all_hook = trio.sleep_forever
+        connection.send_now([b"{}"])
+        with trio.move_on_after(1):
+            await connection.ping(b"p")
+        wire.client.send_stream.send_all_hook = partial(_pump, wire)
+        with pytest.raises(ConnectionLost):
+            await send(connection, [b"{}"], within=1)
 
 
 async def _after(seconds: float, call: Callable[[], None]) -> None:
@@ -423,9 +472,9 @@ async def test_a_send_that_takes_too_long_ends_the_connection(autojump_clock, wi
         wire.client.send_stream.send_all_hook = trio.sleep_forever
         began = trio.current_time()
         with pytest.raises(ConnectionLost, match="took no data for 5 s"):
-            await connection.send([b"{}"], within=5)
+            await send(connection, [b"{}"], within=5)
         assert trio.current_time() - began == pytest.approx(5)
-        await connection.send([b"{}"], within=5)
+        await send(connection, [b"{}"], within=5)
 
     assert str(await wire.lost(body)) == "the connection broke"
 
@@ -471,7 +520,7 @@ async def test_a_flood_of_pings_is_answered_and_survived(autojump_clock, wire) -
         await wire.ready.wait()
         await wire.stream.send_all(b"\x89\x00" * 20_000)
         await connection.ping(b"mine")
-        await connection.send([b"{}"], within=1)
+        await send(connection, [b"{}"], within=1)
         assert await wire.ws.get_message() == "{}"
 
 

@@ -41,3 +41,28 @@ async def test_a_cancelled_wait_keeps_the_call(autojump_clock) -> None:
     pulse.set()
     with trio.fail_after(1):
         await pulse.wait()
+
+
+async def test_who_waits_may_answer_without_being_woken(autojump_clock) -> None:
+    pulse = Pulse()
+    answers = [True, True, False]
+    asked = 0
+
+    def answer() -> bool:
+        nonlocal asked
+        asked += 1
+        return answers[asked - 1]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pulse.wait, answer)
+        await wait_all_tasks_blocked()
+        pulse.set()
+        pulse.set()
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        pulse.set()
+    assert asked == 3
+    pulse.set()
+    assert asked == 3, "nobody waits"
+    with trio.fail_after(1):
+        await pulse.wait()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import trio
 
+from agent.connection import Connection
 from tests.support.delivery import LIMITS, Told, fill, finish, journal, sender
 from tests.support.peer import Peer
 
@@ -40,6 +41,28 @@ async def test_pongs_confirm_where_nothing_acks(autojump_clock, peer) -> None:
         fill(log, 10)
         await trio.sleep(LIMITS.barrier_delay + 0.1)
         assert log.confirmed_seq == 20, "once it is clear that none comes, nothing waits"
+
+
+async def test_whoever_appends_sends(autojump_clock, peer, monkeypatch) -> None:
+    """To wake the writer first would cost a line two passes of the scheduler; what waits is the writer's."""
+    sent: list[int] = []
+    send_now = Connection.send_now
+
+    def watched(self: Connection, messages) -> None:
+        sent.append(len(messages))
+        send_now(self, messages)
+
+    monkeypatch.setattr(Connection, "send_now", watched)
+    log = journal()
+    async with sending(sender(log, peer)):
+        await trio.sleep(1)
+        fill(log, 1)
+        assert sent == [1]
+        fill(log, 1)
+        assert sent == [1], "in memory nothing goes at once: the writer has to flush it first"
+        await trio.sleep(1)
+        assert sent == [1, 1]
+        assert len(peer.stored) == 2
 
 
 async def test_a_first_ack_that_its_pong_overtakes_is_waited_for(autojump_clock, peer) -> None:

@@ -13,7 +13,6 @@ from agent import journal, reader, redaction, reporter, segmentstore, session, s
 from agent.backlog import Backlog
 from agent.connection import Connection
 from agent.events import Event
-from agent.frames import text_frames
 from agent.lifetime import Lifetime
 from agent.machine import Phase, RunMachine
 from agent.reports import Report
@@ -48,10 +47,10 @@ def latch_of_the_journal(patch: Patch) -> None:
 
 def ping_barrier(patch: Patch) -> None:
     """What is written is not taken: only a PONG proves it."""
-    send = Connection.send
+    flush = Connection.flush
 
-    async def send_and_believe(self: Connection, messages: Sequence[bytes], *, within: float) -> None:
-        await send(self, messages, within=within)
+    async def flush_and_believe(self: Connection, *, within: float) -> None:
+        await flush(self, within=within)
         believing = _sessions.get(id(self))
         if believing is not None:
             believing._pong(believing._cursor)
@@ -66,7 +65,7 @@ def ping_barrier(patch: Patch) -> None:
         finally:
             del _sessions[id(self._connection)]
 
-    patch(Connection, "send", send_and_believe)
+    patch(Connection, "flush", flush_and_believe)
     patch(session.Session, "run", remember)
 
 
@@ -100,10 +99,10 @@ def marks_of_copies(patch: Patch) -> None:
 def shielded_frame(patch: Patch) -> None:
     """A frame is sent whole or the connection is dead."""
 
-    async def send(self: Connection, messages: Sequence[bytes], *, within: float) -> None:
-        await self._tap.send_all(text_frames(messages))
+    async def flush(self: Connection, *, within: float) -> None:
+        await self._tap.send_all(b"")
 
-    patch(Connection, "send", send)
+    patch(Connection, "flush", flush)
 
 
 def hastened_send(patch: Patch) -> None:
