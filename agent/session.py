@@ -84,6 +84,7 @@ class Session:
         self._first = 0
         #: When `pace.silence` was last brought up to date.
         self._listening_since = trio.current_time()
+        self._bug: Exception | None = None
         self._sent = Pulse()
         self._finished = trio.Event()
         self._said: set[str] = set()
@@ -125,9 +126,19 @@ class Session:
         while True:
             if self._send_now():
                 # Whoever appends sends: to wake this task first would cost a single line two passes of the scheduler.
-                await self._journal.pulse.wait(self._send_now)
+                await self._journal.pulse.wait(self._answer)
             else:
                 await self._connection.flush(within=self._pace.send_within)
+
+            if self._bug is not None:
+                raise self._bug
+
+    def _answer(self) -> bool:
+        try:
+            return self._send_now()
+        except Exception as bug:  # it is this task that fails of it, and not whoever has something to say
+            self._bug = bug
+            return False
 
     def _send_now(self) -> bool:
         """Send what may be sent, as far as it takes no waiting; False where something is left to wait for."""

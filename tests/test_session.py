@@ -65,6 +65,20 @@ async def test_whoever_appends_sends(autojump_clock, peer, monkeypatch) -> None:
         assert len(peer.stored) == 2
 
 
+async def test_a_bug_of_the_sender_is_not_that_of_whoever_appends(autojump_clock, peer, monkeypatch) -> None:
+    def broken(self: Connection, messages) -> None:
+        raise ZeroDivisionError
+
+    log = journal()
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        async with sending(sender(log, peer)):
+            await trio.sleep(1)
+            monkeypatch.setattr(Connection, "send_now", broken)
+            fill(log, 1)
+            await trio.sleep(1)
+    assert log.last_seq == 1
+
+
 async def test_a_first_ack_that_its_pong_overtakes_is_waited_for(autojump_clock, peer) -> None:
     """A server that queues: a short run would be confirmed, and deleted, before it is stored."""
     log = journal()
