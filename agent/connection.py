@@ -20,19 +20,16 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from agent.connection_lost import ConnectionLost, explain, is_library_error
 from agent.frames import text_frames
 from agent.limits import Limits
 from agent.tcp import EagerStream
-
-if TYPE_CHECKING:
-    from trio_websocket import WebSocketConnection
 
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
 
@@ -218,8 +215,6 @@ class Connection:
 
         Cancelling: safe, but the payload counts as in flight for the rest of this connection.
         """
-        from trio_websocket import ConnectionClosed
-
         try:
             await self._ws.ping(payload)
         except ConnectionClosed:
@@ -230,8 +225,6 @@ class Connection:
 
         Cancelling: safe.
         """
-        from trio_websocket import ConnectionClosed
-
         try:
             return await self._ws.get_message()
         except ConnectionClosed:
@@ -313,8 +306,6 @@ async def _open(
 
 
 async def _handshake(nursery: trio.Nursery, tap: Tap, endpoint: Endpoint, limits: Limits) -> WebSocketConnection:
-    from trio_websocket import wrap_client_stream
-
     return await wrap_client_stream(
         nursery,
         tap,  # type: ignore[arg-type]  # any stream does: only its four methods are used

@@ -8,7 +8,10 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import h11
 import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
+from wsproto.utilities import ProtocolError
 
 _UNHEARD = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 
@@ -38,18 +41,12 @@ class ConnectionLost(Exception):
 
 def is_library_error(error: BaseException) -> bool:
     """Everything that opening or the library's reader task may raise at a network's or a server's fault."""
-    import h11
-    from trio_websocket import ConnectionClosed, HandshakeError
-    from wsproto.utilities import ProtocolError
-
     kinds = (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionLost)
     return isinstance(error, (*kinds, HandshakeError, ConnectionClosed, h11.ProtocolError, ProtocolError))
 
 
 def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
     """One sentence for the first of these errors, and what it says about another attempt."""
-    from trio_websocket import ConnectionRejected
-
     error = _root(group)
     if isinstance(error, ConnectionLost):
         return error
