@@ -179,9 +179,9 @@ class Connection:
         self._tap.send_now(text_frames(messages))
 
     @property
-    def behind(self) -> bool:
-        """Something is left to flush."""
-        return self._tap.behind
+    def ready(self) -> bool:
+        """More may be sent now: nothing is left to flush, and no close has begun."""
+        return not self._tap.behind and self._ws.closed is None
 
     async def flush(self, *, within: float) -> None:
         """Send what `send_now` left.

@@ -129,7 +129,6 @@ class Session:
                 await self._journal.pulse.wait(self._answer)
             else:
                 await self._connection.flush(within=self._pace.send_within)
-
             if self._bug is not None:
                 raise self._bug
 
@@ -142,7 +141,7 @@ class Session:
 
     def _send_now(self) -> bool:
         """Send what may be sent, as far as it takes no waiting; False where something is left to wait for."""
-        while not self._connection.behind:
+        while self._connection.ready:
             messages = self._next_batch()
             if self.heartbeat_due:
                 self.heartbeat_due = False

@@ -372,8 +372,10 @@ async def test_a_server_that_vanishes_is_a_lost_connection_and_nothing_else(auto
 
 async def test_sending_after_the_end_is_an_error_at_once(autojump_clock, wire) -> None:
     async with wire.connect() as connection:
+        assert connection.ready
         await trio.aclose_forcefully(wire.stream)
         await trio.sleep(1)
+        assert not connection.ready
         for _ in range(2):
             with pytest.raises(ConnectionLost):
                 await send(connection, [b"{}"], within=1)
@@ -434,13 +436,13 @@ async def test_nothing_is_sent_before_what_the_kernel_did_not_take() -> None:
             trio.open_nursery() as nursery,
         ):
             connection.send_now([message.encode() for message in messages])
-            assert connection.behind
+            assert not connection.ready
             nursery.start_soon(connection.ping, b"p")
             await trio.testing.wait_all_tasks_blocked()
             connection.send_now([b'"last"'])
             pinged.set()
             await connection.flush(within=10)
-            assert not connection.behind
+            assert connection.ready
             while len(received) < 41:
                 await trio.sleep(0.01)
     assert received == [*messages, '"last"']
