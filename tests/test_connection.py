@@ -458,6 +458,7 @@ async def test_nothing_is_sent_after_half_a_frame(autojump_clock, wire) -> None:
         wire.client.send_stream.send_all_hook = partial(_pump, wire)
         with pytest.raises(ConnectionLost):
             await send(connection, [b"{}"], within=1)
+        await connection.close(within=1)  # raises nothing
 
 
 async def _after(seconds: float, call: Callable[[], None]) -> None:
