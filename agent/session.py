@@ -133,11 +133,12 @@ class Session:
                 raise self._bug
 
     def _answer(self) -> bool:
-        try:
-            return self._send_now()
-        except Exception as bug:  # it is this task that fails of it, and not whoever has something to say
-            self._bug = bug
-            return False
+        if self._bug is None:
+            try:
+                return self._send_now()
+            except Exception as bug:  # it is this task that fails of it, and not whoever has something to say
+                self._bug = bug
+        return False  # after a bug nothing more is sent, since what it kept back would be skipped
 
     def _send_now(self) -> bool:
         """Send what may be sent, as far as it takes no waiting; False where something is left to wait for."""
@@ -196,6 +197,8 @@ class Session:
             await self._ping()
 
     async def _ping(self) -> None:
+        if self._bug is not None:
+            raise self._bug  # a PONG would prove what was never sent
         seq, messages, size = self._cursor, len(self._in_flight), self._in_flight_bytes
         began = trio.current_time()
         with trio.move_on_after(self._pace.pong_within) as scope:

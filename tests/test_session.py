@@ -79,6 +79,42 @@ async def test_a_bug_of_the_sender_is_not_that_of_whoever_appends(autojump_clock
     assert log.last_seq == 1
 
 
+async def test_what_a_bug_kept_back_is_not_skipped(autojump_clock, peer) -> None:
+    """Two appends in one step, as at the end of a run; the sender is started again, as the supervisor does."""
+    log, told = journal(), Told()
+    armed = False
+
+    def heartbeat() -> bytes:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise MemoryError
+        return b"{}"
+
+    told.heartbeat = heartbeat
+    link = sender(log, peer, told)
+
+    async def twice() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            await link.run(None)
+        await link.run(None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(twice)
+        await trio.sleep(1)
+        armed = True
+        link._session.heartbeat_due = True
+        fill(log, 1)
+        fill(log, 1)
+        assert not armed
+        await trio.sleep(2)
+        fill(log, 1)
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+    assert [message["seq"] for message in peer.stored] == [1, 2, 3]
+    assert log.confirmed_seq == 3
+
+
 async def test_a_first_ack_that_its_pong_overtakes_is_waited_for(autojump_clock, peer) -> None:
     """A server that queues: a short run would be confirmed, and deleted, before it is stored."""
     log = journal()
