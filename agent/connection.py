@@ -173,6 +173,8 @@ class Connection:
         self._ws = ws
         self._tap = tap
         self._sending: trio.CancelScope | None = None
+        #: When the last send must be over.
+        self._latest = float("inf")
 
     def send_now(self, messages: Sequence[bytes]) -> None:
         """Send these as far as it takes no waiting. What is left, or wrong with the connection, is for `flush`."""
@@ -194,6 +196,7 @@ class Connection:
             raise self._lost()
         with trio.move_on_after(within, shield=True) as scope:
             self._sending = scope
+            scope.deadline = min(scope.deadline, self._latest)
             try:
                 await self._tap.send_all(b"")
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -206,9 +209,10 @@ class Connection:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def hasten(self, within: float) -> None:
-        """A send that is under way gets no longer than this: its shield must not outlast the stop of the run."""
+        """No send gets longer than this from now on: its shield must not outlast the stop of the run."""
+        self._latest = trio.current_time() + within
         if self._sending is not None:
-            self._sending.deadline = min(self._sending.deadline, trio.current_time() + within)
+            self._sending.deadline = min(self._sending.deadline, self._latest)
 
     async def ping(self, payload: bytes) -> None:
         """Send a PING and wait for its PONG. One at a time.

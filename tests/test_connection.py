@@ -461,6 +461,17 @@ async def test_nothing_is_sent_after_half_a_frame(autojump_clock, wire) -> None:
         await connection.close(within=1)  # raises nothing
 
 
+async def test_a_send_that_begins_after_the_haste_is_as_short(autojump_clock, wire) -> None:
+    async with wire.connect() as connection:
+        await wire.ready.wait()
+        wire.client.send_stream.send_all_hook = trio.sleep_forever
+        began = trio.current_time()
+        connection.hasten(0.2)
+        with pytest.raises(ConnectionLost):
+            await send(connection, [b"{}"], within=30)
+        assert trio.current_time() - began == pytest.approx(0.2)
+
+
 async def _after(seconds: float, call: Callable[[], None]) -> None:
     await trio.sleep(seconds)
     call()
