@@ -68,6 +68,8 @@ class Sender:
                     await self._converse()
                     return
                 except ConnectionLost as error:
+                    if self._journal.completed and self._journal.confirmed_seq >= self._journal.last_seq:
+                        return  # only the farewell went wrong
                     lost = error
             self._last = lost
             refusals = refusals + 1 if lost.refused else 0

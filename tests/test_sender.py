@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed
 
+from agent.connection import Connection, ConnectionLost
 from agent.errors import ServerRefused, ServerUnreachable
 from agent.events import redelivered
 from agent.limits import Limits
@@ -408,6 +409,22 @@ async def test_flapping_server_makes_progress(autojump_clock, peer) -> None:
     with trio.fail_after(3600):
         await sender(log, peer).run(gate=10)
     assert seqs(peer.stored) == list(range(1, 3002))
+
+
+async def test_a_farewell_that_goes_wrong_is_the_end_all_the_same(autojump_clock, peer, monkeypatch) -> None:
+    """A PING of the server that crosses our Close is a fault of the peer to the library; then the server is gone."""
+
+    async def close(self: Connection, *, within: float) -> None:
+        peer.refuse = ConnectionRefusedError()
+        raise ConnectionLost("the server does not speak WebSocket")
+
+    monkeypatch.setattr(Connection, "close", close)
+    log = journal()
+    fill(log, 3)
+    finish(log)
+    with trio.fail_after(10):
+        await sender(log, peer).run(None)
+    assert log.confirmed_seq == 4
 
 
 async def test_heartbeats_are_built_when_sent(autojump_clock, peer) -> None:
