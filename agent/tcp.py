@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 
 import trio
 
@@ -18,7 +19,8 @@ class EagerStream(trio.abc.Stream):
 
     def __init__(self, stream: trio.SocketStream, unsent: int) -> None:
         """`unsent`: bytes that the kernel may hold beyond what is on its way."""
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
+        with suppress(OSError):  # not every kernel knows it
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
         self._stream = stream
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
