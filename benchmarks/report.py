@@ -118,11 +118,14 @@ def _targets(bench: Bench) -> str:
         want("throughput, x sdk", ">= 1, goal 1.5", rate, rate >= 1)
     if RELAY in bench.peers:
         want("throughput, x relay", "-", book.ratio("rate", AGENT, RELAY), True)
+    drained = get("drain rate") / get("rate")
+    want("backlog after an outage, x throughput", ">= 1", drained, drained >= 1)
     for name, key, unit, limit in (
         ("CPU ms / 1,000 lines", "cpu", _MS, 50),
         ("peak RSS, MB", "rss", _MB, 45),
         ("peak RSS, 4 x lines, MB", "4 x rss", _MB, 45),
         ("peak RSS, stalled, MB", "stall rss", _MB, 45),
+        (f"one line of {bench.plan.long_line / 1e6:g} MB, ms", "long", _MS, 1000),
         ("idle, CPU ms a minute", "idle", _MS, 60),
         ("SIGTERM to COMPLETE, ms", "stop", _MS, 50),
     ):
