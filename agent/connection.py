@@ -6,7 +6,7 @@ trio-websocket keeps the handshake, ping and pong, the close and everything inbo
 Known hazards of trio-websocket 0.12, each handled here and nowhere else:
 - its own connect timeout does not end a silent handshake: an outer deadline does;
 - a server that closes during the handshake is not noticed: Tap notices;
-- a send that is cancelled half-way corrupts the stream without an error: `send` is shielded, with a deadline after
+- a send that is cancelled half-way corrupts the stream without an error: `flush` is shielded, with a deadline after
   which the connection is dead;
 - a ping in flight when the connection dies never returns: pings live in a scope that ends with the connection;
 - a client that does not read answers no pings: the sender's receiver task always reads;
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from agent.connection_lost import ConnectionLost, explain, is_library_error
 from agent.frames import text_frames
 from agent.limits import Limits
+from agent.tap import Tap
 from agent.tcp import EagerStream
 
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
@@ -98,72 +99,6 @@ class Endpoint(msgspec.Struct, frozen=True):
             await trio.aclose_forcefully(secure)
             raise
         return secure
-
-
-class Tap(trio.abc.Stream):
-    """The stream under trio-websocket, shared with our own frames; one writer at a time, in order of arrival."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self._lock = trio.StrictFIFOLock()
-        #: What goes before whatever is sent next.
-        self._rest: list[memoryview] = []
-        #: A send has begun that did not end: half a frame may be out, and nothing makes sense after it.
-        self._torn = False
-        #: The peer's end of file, or the death of the connection.
-        self.ended = trio.Event()
-
-    @property
-    def behind(self) -> bool:
-        """Something of what `send_now` was given is left."""
-        return bool(self._rest)
-
-    def send_now(self, data: bytes) -> None:
-        """Send this as far as it takes no waiting. What is left goes before whatever is sent next."""
-        sent = 0
-        if isinstance(self._stream, EagerStream) and not (self._rest or self._torn or self._lock.locked()):
-            with suppress(trio.BrokenResourceError):  # the next send_all meets it again
-                sent = self._stream.send_now(data)
-        if sent < len(data):
-            self._rest.append(memoryview(data)[sent:])
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        # Waiting for a free lock would cost a pass of the scheduler, in which the reader takes another 256 KiB.
-        try:
-            self._lock.acquire_nowait()
-        except trio.WouldBlock:
-            await self._lock.acquire()
-        try:
-            if self._torn:
-                raise trio.BrokenResourceError("a send was cut off")
-            await trio.lowlevel.checkpoint_if_cancelled()
-            self._torn = True
-            rest, self._rest = self._rest, []
-            await self._stream.send_all(b"".join([*rest, data]) if rest else data)
-            self._torn = False
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-        finally:
-            self._lock.release()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-        if not data:
-            self.ended.set()
-        return data
-
-    async def aclose(self) -> None:
-        # Forcefully: the close handshake of WebSocket is over by now, and TLS's own could wait for a dead peer.
-        self.ended.set()
-        await trio.aclose_forcefully(self._stream)
 
 
 class Connection:

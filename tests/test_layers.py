@@ -26,8 +26,8 @@ LAYERS = {
     },
     "shared": {
         "process", "child", "hardening", "descendants", "cgroup", "journal", "backlog", "segmentstore",
-        "segments", "rundirectory", "connection", "connection_lost", "tcp", "lifetime", "console", "private", "pulse",
-        "ticks", "launch", "uncaught", "usage",
+        "segments", "rundirectory", "connection", "connection_lost", "tap", "tcp", "lifetime", "console", "private",
+        "pulse", "ticks", "launch", "uncaught", "usage",
     },
     "pure": {
         "credentials", "decoding", "token_formats", "ids",
