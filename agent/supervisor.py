@@ -127,7 +127,7 @@ class Supervisor:
         self._nursery.start_soon(self._barrier, lifetime, lifetime.join(), name, task, name=name)
 
     async def _barrier(self, lifetime: Lifetime, scope: trio.CancelScope, name: str, task: Task) -> None:
-        """The one place where the outcome of a task becomes a report, and the only `except Exception`."""
+        """The one place where the outcome of a task becomes a report, and the only `except Exception` around a task."""
         report: Report = Ended(name, cancelled=True)
         try:
             with scope:
