@@ -70,8 +70,8 @@ manifests: setup ## what checks deploy/kubernetes against the schemas of Kuberne
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/manifests.lock
 
 k8s-test: manifests image ## the Job on a node: KUBECTL='kubectl ...', LOAD='command that takes an image archive'
-	@test -n "$(KUBECTL)" -a -n "$(LOAD)" || { echo "k8s-test: set KUBECTL and LOAD; see tests/test_kubernetes.py" >&2; exit 64; }
-	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) -m soak tests/test_kubernetes.py
+	@test -n "$(KUBECTL)" -a -n "$(LOAD)" || { echo "k8s-test: set KUBECTL and LOAD; see tests/system/test_kubernetes.py" >&2; exit 64; }
+	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) -m soak tests/system/test_kubernetes.py
 
 audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
 	@test -x .tools/audit/bin/python || $(PYTHON) -m venv .tools/audit

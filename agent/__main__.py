@@ -13,7 +13,7 @@ from agent import signals
 
 def main() -> int:
     """The exit status of the command."""
-    from agent.cli import dispatch
+    from agent.commands.dispatch import dispatch
 
     signals.record()
     try:

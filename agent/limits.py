@@ -49,8 +49,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     barrier_messages: int = 256
     #: ... or time with something unconfirmed.
     barrier_delay: float = 0.25
-    #: In flight at most, where PONGs come promptly; a quarter of it at first (agent/pace.py). Less would make us wait
-    #: for PONGs in every burst, more only lengthens what a dead connection makes us send again.
+    #: In flight at most, where PONGs come promptly; a quarter of it at first (agent/delivery/pace.py). Less would make
+    #: us wait for PONGs in every burst, more only lengthens what a dead connection makes us send again.
     window_messages: int = 2048
     window_bytes: int = 4 * MIB
     #: One send of at most `batch_bytes`: a whole segment, which has up to twice `segment_bytes`. With less, the sender

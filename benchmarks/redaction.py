@@ -16,8 +16,8 @@ from pathlib import Path
 
 import hypothesis.core
 
-from agent.redaction import Redactor
-from agent.secret_forms import forms
+from agent.redaction.redactor import Redactor
+from agent.redaction.secret_forms import forms
 
 ROUNDS = 5
 TRANSCRIPTS = Path(__file__).resolve().parent.parent / "tests" / "transcripts"

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import msgspec
 
-from agent.inbound import parse_inbound
 from agent.limits import Limits
 from agent.lines import LineFramer, Oversize
+from agent.protocol.inbound import parse_inbound
 from agent.receiver.consumer import Consumer
 from agent.receiver.run import Run
-from agent.redaction import Redactor
-from agent.transcript import Transcript
+from agent.redaction.redactor import Redactor
+from agent.transcript.transcript import Transcript
 from tests.support.runs import Written, a_run
 
 HERE = Path(__file__).parent

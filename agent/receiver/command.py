@@ -16,13 +16,13 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
+from agent.arguments import ArgumentParser
 from agent.errors import AgentError, Exit
 from agent.limits import Limits
 from agent.receiver.listen import open_receiver
 from agent.receiver.server import Receiver
 from agent.receiver.store import Store
 from agent.receiver.view import JsonView, TextView, View
-from agent.usage import ArgumentParser
 
 _EPILOG = """exit status: 0 after SIGINT, SIGTERM or SIGQUIT; with --once 0 when the run is here as it was written,
 whatever its own exit code, 1 when something is missing; 64 when the command line is wrong; 78 when it cannot serve

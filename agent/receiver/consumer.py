@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from agent.events import encode_json
+from agent.protocol.events import encode_json
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Run, Verdict
 

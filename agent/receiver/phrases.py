@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from agent.describe import count, money
 from agent.limits import MIB
+from agent.transcript.describe import count, money
 
 _BAR = 24
 

@@ -7,8 +7,8 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from agent.protocol.schema import Gap, Stream
 from agent.receiver.messages import Message, RunKey, first_written
-from agent.schema import Gap, Stream
 
 #: Spans named in a verdict; the count is exact whatever their number.
 _NAMED = 20

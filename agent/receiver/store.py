@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import AgentError, Exit
+from agent.protocol.schema import LogData, Metadata
 from agent.receiver.messages import RunKey, parse
 from agent.receiver.run import Run
-from agent.schema import LogData, Metadata
 
 _decode = msgspec.json.Decoder(LogData).decode
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
-from agent.describe import one_line
-from agent.events import encode_json
 from agent.limits import Limits
+from agent.protocol.events import encode_json
 from agent.receiver import phrases
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.messages import Message, RunKey
+from agent.transcript.describe import one_line
 
 _MARKS = {
     "tool_use": "→", "tool_result": "←", "tool_error": "✗", "file_change": "✎", "todo": "☐", "text": "»",

@@ -1,7 +1,7 @@
 """A claude that is made up: what it prints and when, how it ends, and what it thinks of signals.
 
-The process is a task of the world; stopping it is `agent.process`'s own choreography. Its pipes are as the real CLI's:
-when nobody drains stdout for three seconds, it exits 0 and its tail is lost.
+The process is a task of the world; stopping it is `agent.process.run`'s own choreography. Its pipes are as the
+real CLI's: when nobody drains stdout for three seconds, it exits 0 and its tail is lost.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Any, cast
 
 import trio
 
-from agent import process, reader, watchdog
-from agent.config import Config
-from agent.events import Event, encode_json
+from agent.claude import reader, watchdog
+from agent.claude.watchdog import Activity, Bark
+from agent.config.config import Config
 from agent.lines import LineFramer
-from agent.process import Patience
-from agent.redaction import Redactor
-from agent.summary import Summary
-from agent.transcript import Transcript
-from agent.verdict import ExitStatus
-from agent.watchdog import Activity, Bark
-from agent.work import Publish
+from agent.outcome.verdict import ExitStatus
+from agent.process import run as process
+from agent.process.run import Patience
+from agent.protocol.events import Event, encode_json
+from agent.redaction.redactor import Redactor
+from agent.run.work import Publish
+from agent.transcript.summary import Summary
+from agent.transcript.transcript import Transcript
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
 from tests.simulation.wire import Pipe
@@ -241,7 +242,7 @@ class Claude:
             limits=self._limits,
         )
 
-    # --- the process, as agent.process sees a child
+    # --- the process, as agent.process.run sees a child
 
     async def exit(self) -> None:
         await self._exited.wait()

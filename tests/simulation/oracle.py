@@ -5,10 +5,10 @@ The first thing that ends the straight path decides; once claude has ended by it
 
 from __future__ import annotations
 
+from agent.claude.watchdog import Bark
 from agent.errors import AgentError
-from agent.machine import Phase
-from agent.reports import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
-from agent.watchdog import Bark
+from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
+from agent.run.machine import Phase
 from tests.simulation.run import Simulated
 
 #: Exit codes that a claude may bring about by itself: its own verdict, killed, the API's refusals.

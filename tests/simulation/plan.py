@@ -6,9 +6,9 @@ from functools import cache
 
 import msgspec
 
-from agent.config import Config, examine
+from agent.config.config import Config, examine
 from agent.limits import KIB, MIB, Limits
-from agent.machine import Phase
+from agent.run.machine import Phase
 from tests.simulation.chance import Chance
 from tests.simulation.claude import SECRET
 

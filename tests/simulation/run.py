@@ -1,4 +1,4 @@
-"""One simulated run: the agent put together as `agent.runner` does, in a world made from a seed."""
+"""One simulated run: the agent put together as `agent.commands.run` does, in a world made from a seed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any
 import trio
 from trio._core import _run as scheduler
 
-from agent import runner
-from agent.config import Config
-from agent.console import Console
+from agent.commands import run as runner
+from agent.config.config import Config
 from agent.errors import Exit
-from agent.events import Envelope
-from agent.journal import Journal, Record
-from agent.machine import Phase
-from agent.redaction import Redactor
-from agent.reporter import Reporter
-from agent.reports import Report, Signalled
-from agent.rundirectory import Run as JournalRun
-from agent.supervisor import Supervisor
-from agent.verdict import Cause, CauseKind, Outcome
+from agent.journal.journal import Journal, Record
+from agent.journal.run_directory import Run as JournalRun
+from agent.outcome.verdict import Cause, CauseKind, Outcome
+from agent.protocol.events import Envelope
+from agent.redaction.redactor import Redactor
+from agent.report.console import Console
+from agent.report.reporter import Reporter
+from agent.run.inbox import Report, Signalled
+from agent.run.machine import Phase
+from agent.run.supervisor import Supervisor
 from tests.simulation import plan
 from tests.simulation.chance import Chance
 from tests.simulation.clock import virtual_clock

@@ -13,7 +13,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
 from wsproto.utilities import ProtocolError
 
-from agent.events import Envelope
+from agent.protocol.events import Envelope
 from agent.receiver.consumer import Accepted, Acks, Consumer, Duplicate, Step, ack
 from agent.receiver.run import Run
 from tests.simulation.chance import Chance

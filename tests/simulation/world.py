@@ -9,14 +9,14 @@ from typing import Any
 
 import trio
 
-from agent.config import Config
-from agent.descendants import Survivor
+from agent.config.config import Config
 from agent.errors import CliError, CloneError, Exit
-from agent.events import log, status
-from agent.process import Patience
-from agent.redaction import Redactor
-from agent.rundirectory import RunDirectory
-from agent.work import Cloned, Publish, Swept
+from agent.journal.run_directory import RunDirectory
+from agent.process.descendants import Survivor
+from agent.process.run import Patience
+from agent.protocol.events import log, status
+from agent.redaction.redactor import Redactor
+from agent.run.work import Cloned, Publish, Swept
 from tests.simulation.chance import Chance
 from tests.simulation.claude import Claude
 from tests.simulation.history import History

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import trio
 
-from agent.process import Launch, Patience, run
-from agent.verdict import ExitStatus
+from agent.outcome.verdict import ExitStatus
+from agent.process.run import Launch, Patience, run
 
 #: -I -S: nothing but the interpreter's own start, 10 ms.
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -37,8 +37,8 @@ def agent_program(code: str) -> list[str]:
         import trio
         from functools import partial
         from pathlib import Path
-        from agent import descendants, hardening
-        from agent.process import *
+        from agent.process import descendants; from agent.process import hardening
+        from agent.process.run import *
     """
     return [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from agent.events import Event
-from agent.summary import Summary
-from agent.transcript import Transcript
+from agent.protocol.events import Event
+from agent.transcript.summary import Summary
+from agent.transcript.transcript import Transcript
 
 
 def data(event: Event) -> Any:

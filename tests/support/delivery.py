@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from agent import events
-from agent.connection import Endpoint
-from agent.events import Envelope
-from agent.inbound import Cancel
-from agent.journal import Journal
+from agent.delivery.connection import Endpoint
+from agent.delivery.sender import Sender
+from agent.delivery.session import Listener
+from agent.journal.journal import Journal
 from agent.limits import Limits
-from agent.sender import Sender
-from agent.session import Listener
+from agent.protocol import events
+from agent.protocol.events import Envelope
+from agent.protocol.inbound import Cancel
 from tests.support.peer import Peer
 
 ENDPOINT = Endpoint("server", 80, "/", None, ())

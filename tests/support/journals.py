@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent import events
-from agent.events import Envelope
-from agent.gaps import Record, gap_of
-from agent.journal import Journal
+from agent.journal.gaps import Record, gap_of
+from agent.journal.journal import Journal
 from agent.limits import Limits
+from agent.protocol import events
+from agent.protocol.events import Envelope
 
 SMALL = msgspec.structs.replace(Limits(), segment_bytes=2048, resident_bytes=4096, memory_journal_bytes=16 * 1024)
 

@@ -1,4 +1,4 @@
-"""Work without a world: a claude in memory that plays lines, for whole runs on the mock clock (agent.work.Work)."""
+"""Work without a world: a claude in memory that plays lines, for whole runs on the mock clock (agent.run.work.Work)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import trio
 from trio.testing import memory_stream_one_way_pair
 
-from agent import watchdog
-from agent.claude_output import ClaudeOutput
-from agent.config import Config
-from agent.events import log
-from agent.process import Patience
-from agent.redaction import Redactor
-from agent.verdict import ExitStatus
-from agent.watchdog import Bark
-from agent.work import Cloned, Publish, Swept
+from agent.claude import watchdog
+from agent.claude.output import ClaudeOutput
+from agent.claude.watchdog import Bark
+from agent.config.config import Config
+from agent.outcome.verdict import ExitStatus
+from agent.process.run import Patience
+from agent.protocol.events import log
+from agent.redaction.redactor import Redactor
+from agent.run.work import Cloned, Publish, Swept
 from tests.support.claude_lines import INIT, assistant, line
 
 RESULT = line("result", subtype="success", is_error=False, num_turns=1, total_cost_usd=0.01, session_id="s1",

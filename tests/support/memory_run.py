@@ -13,15 +13,15 @@ from typing import Any
 import trio
 from trio_websocket import WebSocketConnection
 
-from agent.config import Config, load
-from agent.console import Console
-from agent.events import Envelope
-from agent.journal import Journal
-from agent.redaction import Redactor
-from agent.reporter import Reporter
-from agent.runner import Link
-from agent.supervisor import Supervisor
-from agent.verdict import Outcome
+from agent.commands.run import Link
+from agent.config.config import Config, load
+from agent.journal.journal import Journal
+from agent.outcome.verdict import Outcome
+from agent.protocol.events import Envelope
+from agent.redaction.redactor import Redactor
+from agent.report.console import Console
+from agent.report.reporter import Reporter
+from agent.run.supervisor import Supervisor
 from tests.support.memory_claude import MemoryClaude, MemoryWork, working
 from tests.support.peer import Peer
 

@@ -15,17 +15,19 @@ from typing import Any
 import pytest
 import trio
 
-from agent import claude, prompt, reader, trust
-from agent.causes import by_deadline, by_refused_credentials
-from agent.config import load
-from agent.events import Event
+from agent.claude import command as claude
+from agent.claude import instructions as trust
+from agent.claude import prompt, reader
+from agent.config.config import load
+from agent.files.private_directory import private_directory
 from agent.lines import LineFramer
-from agent.private import private_directory
-from agent.process import Launch, Patience, run
-from agent.redaction import Redactor
-from agent.summary import Summary
-from agent.transcript import Transcript
-from agent.verdict import Cause, ExitStatus, Outcome, verdict
+from agent.outcome.causes import by_deadline, by_refused_credentials
+from agent.outcome.verdict import Cause, ExitStatus, Outcome, verdict
+from agent.process.run import Launch, Patience, run
+from agent.protocol.events import Event
+from agent.redaction.redactor import Redactor
+from agent.transcript.summary import Summary
+from agent.transcript.transcript import Transcript
 
 CLI = Path(__file__).parents[2] / ".tools" / "claude" / "claude"
 KEY = "sk-ant-api03-" + "canary" * 5

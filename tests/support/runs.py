@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agent.events import Envelope, Event, complete, log, redelivered, status
+from agent.protocol.events import Envelope, Event, complete, log, redelivered, status
 
 TIME = "2026-01-01T00:00:00.123Z"
 

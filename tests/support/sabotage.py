@@ -9,15 +9,21 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent import journal, reader, redaction, reporter, segmentstore, session, supervisor
-from agent.backlog import Backlog
-from agent.connection import Connection
-from agent.events import Event
-from agent.lifetime import Lifetime
-from agent.machine import Phase, RunMachine
-from agent.reports import Report
-from agent.verdict import Cause
-from agent.work import Swept
+from agent.claude import reader
+from agent.delivery import session
+from agent.delivery.connection import Connection
+from agent.journal import journal
+from agent.journal import segments as segmentstore
+from agent.journal.backlog import Backlog
+from agent.outcome.verdict import Cause
+from agent.protocol.events import Event
+from agent.redaction import redactor as redaction
+from agent.report import reporter
+from agent.run import supervisor
+from agent.run.inbox import Report
+from agent.run.lifetime import Lifetime
+from agent.run.machine import Phase, RunMachine
+from agent.run.work import Swept
 
 Patch = Callable[[Any, str, Any], None]
 

@@ -8,12 +8,12 @@ from typing import Any
 import trio
 import trio.lowlevel
 
-from agent.events import log
-from agent.process import Patience
-from agent.summary import Result, Summary
-from agent.verdict import ExitStatus
-from agent.watchdog import Activity, Bark
-from agent.work import Cloned, Publish, Swept
+from agent.claude.watchdog import Activity, Bark
+from agent.outcome.verdict import ExitStatus
+from agent.process.run import Patience
+from agent.protocol.events import log
+from agent.run.work import Cloned, Publish, Swept
+from agent.transcript.summary import Result, Summary
 
 GOOD = Summary(lines=1, inits=1, results=1, turns=3, session_id="s", last_result=Result("success", False, 3, 0.41))
 

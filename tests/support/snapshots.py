@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from agent.changes import Snapshot
-from agent.config import Config, load
-from agent.git import Git, prepare
-from agent.private import private_directory
-from agent.process import Launch, Patience
+from agent.artifacts.changes import Snapshot
+from agent.config.config import Config, load
+from agent.files.private_directory import private_directory
+from agent.process.run import Launch, Patience
+from agent.repository.git import Git, prepare
 from tests.support.git_servers import git
 
 AUTHOR = ("-c", "user.name=C", "-c", "user.email=c@example.com")

@@ -1,0 +1,238 @@
+"""How the claude CLI is called: its arguments, its environment, its files, and whether it is there at all.
+
+The arguments stand in the order of the official action, each value untouched as one item. Options that take several
+values do not eat what follows, since every value is followed by another option and the prompt travels on stdin.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from agent.claude.reader import open_output_pipe
+from agent.config.config import Config
+from agent.errors import CliError, Exit
+from agent.files.private_directory import PrivateDirectory
+from agent.process.run import Patience, run
+from agent.transcript.describe import one_line
+
+#: Tools that work on after the result and keep the process alive, which no variable of the CLI turns off.
+BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")
+#: Set to anything that is not true, in the environment or in CLAUDE_ENV, it brings all background work back.
+NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
+
+#: As the CLI says it, `2.1.3 (Claude Code)`; other programs say their name first.
+_VERSION: Final = re.compile(r"^\d+\.\d[\w.+-]*", re.MULTILINE)
+
+#: What claude's environment holds unless the user says otherwise.
+DEFAULTS: Final[Mapping[str, str]] = {
+    # One run, one result: background work outlives it.
+    NO_BACKGROUND: "1",
+    "CLAUDE_CODE_DISABLE_CRON": "1",
+    # A task is text: `@path` in it does not attach files.
+    "CLAUDE_CODE_DISABLE_FILE_MENTIONS": "1",
+    # The to-do list that the transcript shows as progress.
+    "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",
+    "CLAUDE_CODE_ENABLE_TASKS": "0",
+    # A container is neither updated nor asked for feedback.
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "DISABLE_TELEMETRY": "1",
+    # Some failures of the start give a result as well.
+    "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+_PASSED: Final = frozenset(
+    """
+    PATH HOME TMPDIR TERM TZ LANG LANGUAGE USER LOGNAME SHELL XDG_CONFIG_HOME XDG_CACHE_HOME XDG_DATA_HOME
+    HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
+    NODE_EXTRA_CA_CERTS SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO
+    CLAUDE_CONFIG_DIR CLOUD_ML_REGION GCLOUD_PROJECT API_TIMEOUT_MS MAX_THINKING_TOKENS MAX_MCP_OUTPUT_TOKENS
+    BASH_DEFAULT_TIMEOUT_MS BASH_MAX_TIMEOUT_MS BASH_MAX_OUTPUT_LENGTH MCP_TIMEOUT MCP_TOOL_TIMEOUT
+    """.split()  # noqa: SIM905 - forty names in quotes would be harder to read
+)
+_PASSED_PREFIXES: Final = (
+    "LC_", "ANTHROPIC_", "CLAUDE_CODE_", "AWS_", "GOOGLE_", "CLOUDSDK_", "VERTEX_REGION_", "OTEL_", "DISABLE_",
+)  # fmt: skip
+#: They belong to a claude that may have started this agent; with them the new one takes itself for a part of it.
+_OTHERS: Final = frozenset(
+    {"CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SSE_PORT"}
+)
+
+
+class Files(msgspec.Struct, frozen=True):
+    """What claude gets as files in the private directory, since argument lists are public and bounded."""
+
+    mcp_config: Path | None = None
+    system_prompt: Path | None = None
+    append_system_prompt: Path | None = None
+
+
+def write_files(config: Config, private: PrivateDirectory, instructions: str = "") -> Files:
+    """Writes an inline MCP configuration, and the prompts that should not stand in an argument list.
+
+    `instructions` are those of an untrusted repository; they come before APPEND_SYSTEM_PROMPT. Raises OSError.
+    """
+    appended = "\n\n".join(filter(None, (instructions, config.append_system_prompt)))
+    return Files(
+        private.write("mcp.json", config.mcp_config or "") if _is_json(config.mcp_config) else None,
+        None
+        if _is_argument(config.system_prompt, config)
+        else private.write("system-prompt", config.system_prompt or ""),
+        None
+        if not instructions and _is_argument(appended, config)
+        else private.write("append-system-prompt", appended),
+    )
+
+
+def arguments(config: Config, files: Files, session: str) -> list[str]:
+    """claude's argument list, without the program. `session` is the ID of a new session, unless one is resumed."""
+    mcp_config = files.mcp_config or config.mcp_config
+    system = ("--system-prompt-file", files.system_prompt) if files.system_prompt else \
+        ("--system-prompt", config.system_prompt)  # fmt: skip
+    append = ("--append-system-prompt-file", files.append_system_prompt) if files.append_system_prompt else \
+        ("--append-system-prompt", config.append_system_prompt)  # fmt: skip
+    options = (
+        ("--allowedTools", config.allowed_tools),
+        ("--disallowedTools", config.disallowed_tools),
+        ("--max-turns", config.max_turns),
+        ("--mcp-config", mcp_config),
+        system,
+        append,
+        ("--fallback-model", config.fallback_model),
+        ("--model", config.model),
+        ("--permission-mode", config.permission_mode),
+        ("--max-budget-usd", config.max_budget_usd),
+        ("--resume", config.resume_session) if config.resume_session else ("--session-id", session),
+    )
+    given = [item for name, value in options if value for item in (name, str(value))]
+    trust = [] if config.trust_repo else ["--setting-sources", "", "--strict-mcp-config"]
+    # A rule of settings and not of --disallowedTools, whose value is the user's.
+    deny = {"permissions": {"deny": BACKGROUND_TOOLS}}
+    settings = [] if _background(config) else ["--settings", json.dumps(deny, separators=(",", ":"))]
+    return ["-p", "--verbose", "--output-format", "stream-json", *given, *trust, *settings]
+
+
+def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:
+    """claude's environment: what is known to be meant for it, `git`'s variables, and CLAUDE_ENV above all.
+
+    Everything else of the container's environment stays behind. `private` takes the CLI's own files where HOME cannot.
+    """
+    found = {**DEFAULTS, **_passed(config.environ), **git, **config.claude_env}
+    if not found.get("HOME"):
+        # The CLI crashes without one.
+        found["HOME"] = str(private)
+    if "CLAUDE_CONFIG_DIR" not in found and not os.access(found["HOME"], os.W_OK | os.X_OK):
+        found["CLAUDE_CONFIG_DIR"] = str(private / "claude")
+    if os.geteuid() == 0 and config.permission_mode == "bypassPermissions":
+        # As root the CLI refuses this mode anywhere else. It is the default in containers only, or the user's wish.
+        found.setdefault("IS_SANDBOX", "1")
+    return found
+
+
+async def check_cli(config: Config) -> str:
+    """The version of the claude program, as it says it itself.
+
+    Raises CliError: it is not there (127), cannot be executed, or answers without a version number (126).
+
+    Cancelling: safe.
+    """
+    program = find_cli(config)
+    out, out_write = open_output_pipe(config.limits.pipe_bytes)
+    err, err_write = open_output_pipe(config.limits.pipe_bytes)
+    said = b""
+    async with out, err:
+        with trio.move_on_after(config.limits.cli_check) as scope:
+            try:
+                status = await run(
+                    [program, "--version"],
+                    env={**DEFAULTS, **_passed(config.environ), **config.claude_env},
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=out_write,
+                    stderr=err_write,
+                    stop=(),
+                    patience=Patience(),
+                )
+            except OSError as e:
+                raise cannot_run(program, e) from e
+            said = await (out if status.code == 0 else err).receive_some(config.limits.read_bytes)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    if scope.cancel_called:
+        seconds = config.limits.cli_check
+        raise CliError(f"{program} --version did not answer within {seconds:g} s", exit=Exit.CLI_NOT_EXECUTABLE)
+    text = said.decode(errors="replace").strip()
+    if status.code != 0:
+        raise CliError(f"{program} --version failed: {status}", details=text, exit=Exit.CLI_NOT_EXECUTABLE)
+    if version := _VERSION.search(text):
+        return version[0]
+    words = f"says {one_line(text, 80)!r}, not its version" if text else "says nothing"
+    raise CliError(f"{program} --version {words}; CLAUDE_BIN is to name the claude program",
+                   details=text, exit=Exit.CLI_NOT_EXECUTABLE)  # fmt: skip
+
+
+def find_cli(config: Config) -> str:
+    """The absolute path of the program. Raises CliError: it is not there (127), or no executable file (126)."""
+    path = {**DEFAULTS, **_passed(config.environ), **config.claude_env}["PATH"]
+    if found := shutil.which(config.claude_bin, path=path):
+        return str(Path(found).absolute())
+    name = config.claude_bin
+    there = [Path(name)] if "/" in name else [Path(folder, name) for folder in path.split(os.pathsep)]
+    for candidate in there:
+        if candidate.is_dir():
+            raise CliError(f"{candidate} is a directory; CLAUDE_BIN is to name the claude program",
+                           exit=Exit.CLI_NOT_EXECUTABLE)  # fmt: skip
+        if candidate.exists():
+            raise CliError(f"{candidate} may not be executed; check its permissions", exit=Exit.CLI_NOT_EXECUTABLE)
+    where = "" if "/" in name else f" on PATH ({path})"
+    raise CliError(f"the claude program {name} was not found{where}; install it or set CLAUDE_BIN")
+
+
+def cannot_run(program: str, error: OSError) -> CliError:
+    """What a failure to start the program means, although it was there when it was looked for."""
+    if error.errno == errno.ENOENT:
+        # The file is there, or it would not have been found: what is missing is what the file needs.
+        why = "its interpreter or the C library it was built for is missing"
+    elif error.errno == errno.ENOEXEC:
+        why = "it is no program for this machine"
+    else:
+        why = os.strerror(error.errno or 0)
+    return CliError(f"{program} cannot be executed: {why}", exit=Exit.CLI_NOT_EXECUTABLE)
+
+
+def _passed(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that is meant for claude; an empty value counts as none, as in the configuration."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if value and name not in _OTHERS and (name in _PASSED or name.startswith(_PASSED_PREFIXES))
+    }
+
+
+def _background(config: Config) -> bool:
+    value = {**DEFAULTS, **_passed(config.environ), **config.claude_env}[NO_BACKGROUND]
+    return value.strip().lower() not in ("1", "true", "yes", "on")
+
+
+def _is_json(mcp_config: str | None) -> bool:
+    return mcp_config is not None and mcp_config.lstrip().startswith("{")
+
+
+def _is_argument(text: str | None, config: Config) -> bool:
+    """Whether a text may stand in an argument list, which everybody on the machine can read."""
+    if not text:
+        return True
+    short = len(text.encode(errors="surrogateescape")) <= config.limits.argument_bytes
+    return short and not any(secret in text for secret in config.secrets.values() if secret)

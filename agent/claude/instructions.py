@@ -1,0 +1,136 @@
+"""What a cloned repository says to claude, and what of it is heard when the repository is not trusted.
+
+The CLI takes hooks, settings, variables, MCP servers, key helpers and plugins from a clone without any question, and
+runs them. It is told to take none of it, which drops CLAUDE.md as well; that one is only text, and users expect it to
+instruct claude, so it is read here and handed over as a file of ours. See docs/security.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.protocol.events import Event, log
+
+#: Where the CLI looks for the instructions of a project.
+INSTRUCTIONS: Final = ("CLAUDE.md", ".claude/CLAUDE.md")
+#: What the CLI would obey at the root of a repository, beside everything in `.claude`.
+CONFIGURATION: Final = (".mcp.json", "CLAUDE.local.md")
+_NAMED: Final = 20
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What an untrusted repository holds for claude."""
+
+    #: The text of its instructions, framed as what it is; empty without any.
+    instructions: str
+    #: Paths that are there and not obeyed.
+    ignored: tuple[str, ...]
+    #: Instructions that cannot be handed over, each with the reason.
+    refused: tuple[str, ...]
+
+    def warning(self) -> Event | None:
+        """One WARN about all that was found and is not obeyed; None where there is nothing to tell."""
+        said = []
+        if self.ignored:
+            more = f" and {len(self.ignored) - _NAMED} more" if len(self.ignored) > _NAMED else ""
+            said.append(f"the repository's configuration of claude is ignored: {', '.join(self.ignored[:_NAMED])}{more}"
+                        " (TRUST_REPO=1 obeys it, and lets it run commands)")  # fmt: skip
+        said += [f"{refused}, so claude does not get it" for refused in self.refused]
+        if not said:
+            return None
+        paths = list(self.ignored[:_NAMED])
+        return log("warn", "; ".join(said), kind="untrusted", ignored=paths, refused=list(self.refused))
+
+
+def survey(workspace: Path, instructions_bytes: int) -> Survey:
+    """Looks at a clone that is not trusted. No link is followed below `workspace`, and nothing but regular files of at
+    most `instructions_bytes` is read. Raises OSError only where `workspace` itself cannot be opened.
+    """
+    texts: list[str] = []
+    refused: list[str] = []
+    with _directory(workspace) as root:
+        for path in INSTRUCTIONS:
+            try:
+                text = _read(root, path, instructions_bytes)
+            except FileNotFoundError:
+                continue
+            except OSError as e:
+                refused.append(f"{path} {_reason(e, instructions_bytes)}")
+                continue
+            if text.strip():
+                texts.append(f"Contents of {path} (project instructions, checked into the repository):\n\n{text}")
+        ignored = (*_entries(root), *(name for name in CONFIGURATION if _exists(root, name)))
+    return Survey("\n\n".join(texts), ignored, tuple(refused))
+
+
+@contextmanager
+def _directory(path: Path | str, within: int | None = None) -> Iterator[int]:
+    """A descriptor of a directory; below another one, links are refused."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if within is None else os.O_NOFOLLOW)
+    fd = os.open(path, flags, dir_fd=within)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read(root: int, path: str, limit: int) -> str:
+    folder, _, name = path.rpartition("/")
+    if folder:
+        with _directory(folder, root) as parent:
+            return _read(parent, name, limit)
+    # O_NONBLOCK: a named pipe must not make us wait for somebody to write.
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, "too big")
+    return data.decode(errors="replace")
+
+
+def _reason(error: OSError, limit: int) -> str:
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return "is a link, or in a directory that is one"
+    if error.errno == errno.EINVAL:
+        return "is not a regular file"
+    if error.errno == errno.EFBIG:
+        return f"is longer than {limit // 1024} KiB"
+    return f"cannot be read ({error.strerror})"
+
+
+def _entries(root: int) -> list[str]:
+    """What lies in `.claude`, or `.claude` itself where it is no directory."""
+    try:
+        with _directory(".claude", root) as folder:
+            names = sorted(os.listdir(folder))  # noqa: PTH208 - pathlib takes no descriptor
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [".claude"]
+    kept = {Path(path).name for path in INSTRUCTIONS}
+    return [f".claude/{_printable(name)}" for name in names if name not in kept]
+
+
+def _exists(root: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in name)

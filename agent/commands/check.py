@@ -1,0 +1,193 @@
+"""`agent check`: would a run come through? Tries everything that a run needs before it costs anything.
+
+Each check is a Finding: ok, warn (a run goes on, but look) or fail (a run would end without work), with a remedy; what
+is wrong with a variable says itself what would be right.
+Nothing is written or spent: the server gets a connection and a PING, the repository a question for its refs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import trio
+
+from agent import signals
+from agent.claude import command as claude
+from agent.commands.check_local import LOCAL_CHECKS, Finding, State
+from agent.commands.run import in_container
+from agent.config.config import LOGINS, Config, examine
+from agent.delivery.connection import ConnectionLost, Endpoint, connect
+from agent.errors import AgentError, Exit
+from agent.files.private_directory import private_directory
+from agent.process import hardening
+from agent.redaction.redactor import Redactor
+from agent.repository import clone, git
+
+USAGE = """\
+usage: agent check [--json]
+
+Tests configuration, server, repository, claude, credentials, disk, memory, processes and clock, as `agent run` would
+find them here, with its variables. exit status: 0 when a run can begin, 78 when something fails,
+64 when the command line is wrong.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; one line a finding on stdout, or one JSON object. Returns the exit status."""
+    if list(argv) in (["--help"], ["-h"]):
+        print(USAGE, end="")
+        return 0
+    if list(argv) not in ([], ["--json"]):
+        print(f"agent check: takes nothing but --json\n\n{USAGE}", file=sys.stderr, end="")
+        return os.EX_USAGE
+    config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
+    redact = Redactor(config.secrets).text
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        clean = msgspec.structs.replace(finding, message=redact(finding.message), remedy=redact(finding.remedy))
+        findings.append(clean)
+        if not argv:
+            _show(line(clean))
+
+    interrupted = trio.run(_run, config, problems, found)
+    if interrupted:
+        return 128 + interrupted
+    failed = any(finding.state == "fail" for finding in findings)
+    if argv:
+        _show(msgspec.json.format(msgspec.json.encode({"ok": not failed, "checks": findings}), indent=2).decode())
+    return int(Exit.CONFIG if failed else Exit.SUCCEEDED)
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # `| head` has read enough; the exit status still tells. Python would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def line(finding: Finding) -> str:
+    remedy = f"\n{'':18}-> {finding.remedy}" if finding.remedy else ""
+    return f"{finding.state:4}  {finding.check:11} {finding.message}{remedy}"
+
+
+async def _run(config: Config, problems: tuple[str, ...], found: Callable[[Finding], None]) -> int:
+    """The signal that ended it, or 0."""
+    interrupted = 0
+    hardening.clear_inherited_signals()
+    async with trio.open_nursery() as nursery:
+
+        def stop(number: int) -> None:
+            nonlocal interrupted
+            interrupted = number
+            nursery.cancel_scope.cancel("a signal came")
+
+        nursery.start_soon(signals.listen, stop)
+        async for finding in findings(config, problems):
+            found(finding)
+        nursery.cancel_scope.cancel("all is checked")
+    return interrupted
+
+
+async def findings(config: Config, problems: Sequence[str]) -> AsyncIterator[Finding]:
+    """Every check once, in the order in which a run needs what it checks. Never raises.
+
+    Cancelling: safe.
+    """
+    for finding in configuration(config, problems):
+        yield finding
+    if not any(problem.startswith("WS_SERVER") for problem in problems):
+        yield await server(config)
+    if config.repo_url:
+        yield await repository(config)
+    yield await program(config)
+    yield credentials(config)
+    for check in LOCAL_CHECKS:
+        yield check(config)
+
+
+def configuration(config: Config, problems: Sequence[str]) -> list[Finding]:
+    found = [Finding("config", "fail", problem) for problem in problems]
+    found += [Finding("config", "warn", warning) for warning in config.warnings if not _about_login(warning)]
+    return found or [Finding("config", "ok", "every variable is right")]
+
+
+def _about_login(warning: str) -> bool:
+    return warning.startswith("ANTHROPIC_API_KEY: neither")
+
+
+async def server(config: Config) -> Finding:
+    """Connect and see a PONG.
+
+    Cancelling: safe.
+    """
+    if config.ws_server is None:
+        return Finding("server", "ok", "WS_SERVER=none: a run without a server")
+    trouble: State = "fail" if config.server_required else "warn"
+    try:
+        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+        endpoint = Endpoint.parse(config.ws_server, token=config.ws_token, ca_file=ca_file)
+        began = trio.current_time()
+        with trio.move_on_after(config.limits.connect + config.limits.ping_deadline) as scope:
+            async with connect(endpoint, config.limits) as connection:
+                await connection.ping(b"check")
+                took = trio.current_time() - began
+                await connection.close(within=config.limits.receiver_close)
+        if scope.cancelled_caught:
+            raise ConnectionLost("it accepted the connection but answered no PING")
+    except ConnectionLost as lost:
+        remedy = "check WS_TOKEN" if lost.refused else "check WS_SERVER, and that the server runs"
+        remedy = (lost.unheard and config.server_hint) or remedy
+        return Finding("server", trouble, f"{config.ws_server}: {lost}", remedy)
+    except OSError as error:
+        return Finding("server", "fail", f"WS_CA_FILE cannot be used: {error}", "give it CA certificates as PEM")
+    return Finding("server", "ok", f"{config.ws_server} answers within {took * 1000:.0f} ms")
+
+
+async def repository(config: Config) -> Finding:
+    """Ask for REPO_REF, with the credentials that a clone would use.
+
+    Cancelling: safe.
+    """
+    try:
+        with private_directory() as private:
+            name = await clone.look_up(config, git.prepare(config, private))
+    except (AgentError, OSError) as error:
+        remedies = {
+            Exit.AUTH: "set GITHUB_TOKEN, mount SSH keys, or check that they may read the repository",
+            Exit.RETRYABLE: "check the network, proxies and DNS of this machine",
+            Exit.CONFIG: "",
+        }
+        remedy = "add --tmpfs /tmp, or set TMPDIR"
+        if isinstance(error, AgentError):
+            remedy = remedies.get(error.exit, "check REPO_URL and REPO_REF")
+        return Finding("repository", "fail", str(error), remedy)
+    return Finding("repository", "ok", f"{config.repo_url} can be read, {name}")
+
+
+async def program(config: Config) -> Finding:
+    """Cancelling: safe."""
+    try:
+        return Finding("claude", "ok", f"claude {await claude.check_cli(config)}")
+    except AgentError as error:
+        return Finding("claude", "fail", str(error), "a run needs a claude that answers --version; CLAUDE_BIN names it")
+
+
+def credentials(config: Config) -> Finding:
+    """Presence alone: only the API can tell whether they are right."""
+    names = [name for name in LOGINS if config.is_set(name) or name in config.claude_env]
+    if names:
+        return Finding("credentials", "ok", f"claude logs in by {', '.join(names)}")
+    home = Path(config.environ.get("CLAUDE_CONFIG_DIR") or Path(config.environ.get("HOME") or "/", ".claude"))
+    for place in (home / ".credentials.json", Path("/etc/claude-code/managed-settings.json")):
+        if place.is_file():
+            return Finding("credentials", "ok", f"claude may log in by {place}")
+    return Finding(
+        "credentials", "fail", "claude has nothing to log in by",
+        "set ANTHROPIC_API_KEY (or _FILE), CLAUDE_CODE_OAUTH_TOKEN, or Bedrock's or Vertex' variables",
+    )  # fmt: skip

@@ -1,0 +1,124 @@
+"""The checks of `agent check` that look at this machine or container alone: disk, memory, processes, clock."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from agent.config.config import Config
+from agent.errors import CloneError, ConfigError
+from agent.files.private_directory import private_directory
+from agent.limits import MIB
+from agent.repository.workspace import Workspace
+from agent.vitals import cgroup
+
+State = Literal["ok", "warn", "fail"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check found; `remedy` is what to do about it."""
+
+    check: str
+    state: State
+    message: str
+    remedy: str = ""
+
+
+def workspace(config: Config) -> Finding:
+    path = config.workspace_dir
+    there = _nearest(path)
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding("workspace", "fail", f"{there} may not be written", "mount a volume that this user may write")
+    if config.replace_workspace:
+        state: State = "warn" if path.is_dir() and any(path.iterdir()) else "ok"
+        message = f"a run will empty {path} (REPLACE_WORKSPACE=1)"
+        return Finding("workspace", state, message, "set it to 0 to keep what is there" if state == "warn" else "")
+    try:
+        Workspace(path, ()).check(replace=False)
+    except CloneError as error:
+        return Finding("workspace", "fail", str(error), "mount an empty volume, or set REPLACE_WORKSPACE=1")
+    disk = os.statvfs(there)
+    free = disk.f_bavail * disk.f_frsize
+    message = f"{path} is empty, {free // MIB} MiB are free"
+    if free < config.limits.disk_warn_bytes:
+        return Finding("workspace", "warn", message, "give it more, or set CLONE_DEPTH=1")
+    return Finding("workspace", "ok", message)
+
+
+def journal(config: Config) -> Finding:
+    there = _nearest(config.journal_dir)
+    if os.access(there, os.W_OK | os.X_OK):
+        return Finding("journal", "ok", f"{config.journal_dir} may be written")
+    remedy = "mount a volume that this user may write at JOURNAL_DIR"
+    state: State = "fail" if config.is_set("JOURNAL_DIR") else "warn"
+    return Finding("journal", state, f"{there} may not be written", remedy)
+
+
+def output(config: Config) -> Finding:
+    path = config.output_dir
+    if path is None:
+        return Finding("output", "ok", "OUTPUT_DIR is not set")
+    there = _nearest(path)
+    if os.access(there, os.W_OK | os.X_OK):
+        return Finding("output", "ok", f"{path} may be written")
+    remedy = f"mount a directory at OUTPUT_DIR that uid {os.geteuid()} may write: mkdir -m 0777 out"
+    return Finding("output", "fail", f"{there} may not be written", remedy)
+
+
+def temporary(config: Config) -> Finding:
+    try:
+        with private_directory() as private:
+            return Finding("temporary", "ok", f"{private.path.parent} may be written")
+    except (ConfigError, OSError) as error:
+        return Finding("temporary", "fail", str(error), "add --tmpfs /tmp, or set TMPDIR")
+
+
+def memory(config: Config) -> Finding:
+    group = cgroup.find()
+    limit = group.usage().memory_limit if group else None
+    if limit is None:
+        return Finding("memory", "ok", "no limit of a container")
+    message = f"the limit is {limit // MIB} MiB"
+    if limit < config.limits.memory_warn_bytes:
+        least = config.limits.memory_warn_bytes // MIB
+        return Finding("memory", "warn", message, f"give it {least} MiB at least: --memory, resources.limits.memory")
+    return Finding("memory", "ok", message)
+
+
+def processes(config: Config) -> Finding:
+    group = cgroup.find()
+    limit = group.usage().pids_limit if group else None
+    if limit is None:
+        return Finding("pids", "ok", "no limit of a container")
+    message = f"the limit is {limit} processes and threads"
+    if limit < config.limits.pids_warn:
+        remedy = f"give it {config.limits.pids_warn} at least: --pids-limit, podPidsLimit"
+        return Finding("pids", "warn", message, remedy)
+    return Finding("pids", "ok", message)
+
+
+def clock(config: Config) -> Finding:
+    """A clock that is wrong by years makes every certificate invalid; what is certain is the age of our own files."""
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if now < Path(__file__).stat().st_mtime:
+        remedy = "set it: no certificate will be accepted"
+        return Finding("clock", "fail", f"{shown} is before this agent was installed", remedy)
+    return Finding("clock", "ok", shown)
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the lowest of its ancestors that exists: where it would be made."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+LOCAL_CHECKS: tuple[Callable[[Config], Finding], ...] = (
+    workspace, journal, output, temporary, memory, processes, clock,
+)  # fmt: skip

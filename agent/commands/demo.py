@@ -1,0 +1,113 @@
+"""`agent demo`: the whole job in half a minute, with nothing but Python and git.
+
+A repository is made on the spot; `agent serve` shows what it receives; `agent run` clones, runs a stand-in that plays a
+recorded claude (and really edits the files), and streams. No key, no network.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.replay import standin
+
+_DATA = Path(__file__).parent.with_name("data") / "demo"
+TASK = "Make the failing tests of slugify pass, and drop punctuation too."
+#: Far more than the 10 s that it takes.
+_LIMIT = 60.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 when the run succeeded and the receiver has all of it."""
+    if shutil.which("git") is None:
+        print("agent demo needs git on PATH", file=sys.stderr)
+        return 127
+    with tempfile.TemporaryDirectory(prefix="agent-demo-") as directory:
+        return _show(Path(directory))
+
+
+def _show(place: Path) -> int:
+    repository, workspace = place / "slugify", place / "workspace"
+    _make_repository(repository)
+    standin.install(place / "claude", _DATA / "transcript.jsonl", speed=1.0, perform_edits=True)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "agent", "serve", "--once", "--port", "0"],
+        env=_environment(place),
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    watchdog = threading.Timer(_LIMIT, server.kill)
+    watchdog.start()
+    try:
+        if server.stdout is None:
+            raise AssertionError("stdout is a pipe")
+        url = _url(server.stdout.readline())
+        print(f"$ REPO_URL=file://{repository} TASK='{TASK}' WS_SERVER={url} agent run\n", flush=True)
+        run = _start_agent(place, repository, workspace, url)
+        for line in server.stdout:
+            print(line, end="", flush=True)
+        run.wait(_LIMIT)
+        received = server.wait(_LIMIT)
+    finally:
+        watchdog.cancel()
+        server.kill()
+        server.wait()
+    if run.returncode != 0 or received != 0:
+        print((place / "stderr").read_text(), file=sys.stderr)
+        print(f"agent run: {run.returncode}, agent serve: {received}", file=sys.stderr)
+        return 1
+    print("\nOne of the files that claude changed in the workspace:\n", flush=True)
+    subprocess.run(["git", "--no-pager", "diff", "HEAD", "--", "slugify.py"], cwd=workspace, check=True)
+    print(_NEXT)
+    return 0
+
+
+_NEXT = """
+That was a recorded claude. With a real one, and a repository of yours:
+
+  .venv/bin/python -m agent serve &                       # or any WebSocket server of your own
+  REPO_URL=https://github.com/you/project TASK='Fix the bug in ...' WS_SERVER=ws://localhost:8080 \\
+  WORKSPACE_DIR=/tmp/project ANTHROPIC_API_KEY=... make run
+
+README.md shows the same with Docker and Kubernetes; docs/protocol.md what a server gets."""
+
+
+def _environment(place: Path) -> dict[str, str]:
+    passed = {name: os.environ[name] for name in ("PATH", "TERM", "LANG", "COLUMNS") if name in os.environ}
+    # git, claude and the journal find an empty home, whoever runs the demo.
+    return {**passed, "HOME": str(place), "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def _make_repository(path: Path) -> None:
+    shutil.copytree(_DATA / "repository", path)
+    identity = ["-c", "user.name=Demo", "-c", "user.email=demo@localhost", "-c", "init.defaultBranch=main"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "Add slugify"]):
+        subprocess.run(["git", *identity, *command], cwd=path, env=_environment(path.parent), check=True)
+
+
+def _start_agent(place: Path, repository: Path, workspace: Path, url: str) -> subprocess.Popen[bytes]:
+    variables = {
+        "REPO_URL": f"file://{repository}",
+        "TASK": TASK,
+        "WS_SERVER": url,
+        "WORKSPACE_DIR": str(workspace),
+        "CONTAINER_ID": "demo",
+        "CLAUDE_BIN": str(place / "claude"),
+        "ANTHROPIC_API_KEY": "no-key-is-needed-here",
+    }
+    with (place / "stderr").open("wb") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "agent", "run"], env={**_environment(place), **variables}, cwd=place, stderr=stderr
+        )
+
+
+def _url(line: str) -> str:
+    """The address out of `listening on ws://127.0.0.1:PORT; ...`."""
+    return line.split("listening on ", 1)[1].split(";")[0].strip()

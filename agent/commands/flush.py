@@ -1,0 +1,157 @@
+"""`agent flush DIR`: deliver what dead runs left in their journals, complete what has no COMPLETE, say how it went."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import trio
+
+from agent import signals
+from agent.config.config import Config, examine
+from agent.delivery.connection import Endpoint
+from agent.delivery.session import Listener
+from agent.errors import AgentError, ConfigError, Exit, ServerUnreachable
+from agent.files.private_directory import remove_stale
+from agent.journal.journal import Journal
+from agent.journal.run_directory import is_run
+from agent.redaction.redactor import Redactor
+from agent.run.salvage import deliver, open_orphan, troubles
+
+USAGE = """\
+usage: agent flush DIR
+
+DIR is the directory of one dead run (JOURNAL_DIR/<runID>), or a JOURNAL_DIR: then all dead runs in it.
+The server is that of WS_SERVER, with WS_TOKEN and WS_CA_FILE as for `agent run`, and must answer within SERVER_WAIT.
+
+exit status: 0 when everything is delivered, 69 when something is not, 64 when the command line is wrong,
+78 when it cannot do as it was told.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; one line a run on stderr. Returns the exit status."""
+    if list(argv) in (["--help"], ["-h"]):
+        print(USAGE, end="")
+        return 0
+    if len(argv) != 1 or argv[0].startswith("-"):
+        print(f"agent flush: needs one directory\n\n{USAGE}", file=sys.stderr, end="")
+        return os.EX_USAGE
+    try:
+        config = _configuration(os.environ, dotenv=Path.cwd() / ".env")
+        return trio.run(Flush(config).run, Path(argv[0]))
+    except AgentError as error:
+        print(f"agent flush: {error}", file=sys.stderr)
+        return int(error.exit)
+
+
+def _runs(directory: Path) -> list[Path]:
+    """The directory of a run, or those of all runs in it, oldest first."""
+    try:
+        return [directory] if is_run(directory) else sorted(path for path in directory.iterdir() if is_run(path))
+    except OSError as error:
+        raise AgentError(f"{directory} cannot be read: {error.strerror}", exit=Exit.CONFIG) from None
+
+
+def _configuration(environ: Mapping[str, str], *, dotenv: Path) -> Config:
+    """What there is to know about the server; the task's variables may be missing or wrong. Raises ConfigError."""
+    config, problems = examine(environ, dotenv=dotenv, in_container=False)
+    ours = [problem for problem in problems if problem.startswith(("WS_", "SERVER_WAIT", ".env"))]
+    if not ours and config.ws_server is None:
+        ours = ["WS_SERVER: is none, but something must receive what is delivered; for example wss://runs.example.com"]
+    if ours:
+        raise ConfigError(ours)
+    return config
+
+
+class Flush:
+    """Delivers dead runs to one server, one after the other."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+        self._endpoint = Endpoint.parse(
+            config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint
+        )
+        self._redact = Redactor(config.secrets).text
+        #: Why the server takes nothing: the next run would only wait for it again.
+        self._trouble = ""
+
+    async def run(self, directory: Path) -> int:
+        """Deliver the run in `directory`, or all dead ones in the directories below; returns the exit status.
+
+        What dead runs left in TMPDIR goes as well.
+
+        Cancelling: safe, what is not confirmed stays; a stop signal does the same.
+        Raises AgentError: `directory` cannot be read.
+        """
+        paths = _runs(directory)
+        if not paths:
+            self._say(f"{directory} holds no run")
+        status = 0
+        await remove_stale(self._config.limits.stale_removal)
+        async with trio.open_nursery() as nursery:
+
+            def stop(number: int) -> None:
+                nonlocal status
+                status = 128 + number
+                nursery.cancel_scope.cancel("stop signal")
+
+            nursery.start_soon(signals.listen, stop)
+            for path in paths:
+                if not await self._flush(path, alone=path == directory):
+                    status = int(Exit.SERVER_UNREACHABLE)
+            nursery.cancel_scope.cancel("done")
+        return status
+
+    async def _flush(self, path: Path, *, alone: bool) -> bool:
+        """Deliver one run. A live one is no failure among others (not `alone`): its agent delivers it."""
+        if self._trouble:
+            self._say(f"{path.name}: not delivered, see above")
+            return False
+        try:
+            journal = await open_orphan(path, self._config.limits)
+        except BlockingIOError:
+            self._say(f"{path.name}: left alone, its agent is alive or somebody else delivers it")
+            return not alone
+        except (OSError, ValueError) as error:
+            self._say(f"{path.name}: not delivered, it cannot be read: {error}")
+            return False
+        count = journal.queued
+        trouble = "interrupted"
+        try:
+            await self._deliver(journal)
+            trouble = ""
+        except* AgentError as group:
+            trouble = self._trouble = str(group.exceptions[0])
+        finally:
+            more = troubles(journal)
+            if trouble:
+                self._say(f"{path.name}: {journal.queued} of {count} messages not delivered: {trouble}{more}")
+            else:
+                self._say(f"{path.name}: {count} messages delivered{more}")
+        return not trouble
+
+    async def _deliver(self, journal: Journal) -> None:
+        config = self._config
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch, journal, config.limits.flush_stall)
+            await deliver(journal, self._endpoint, config.limits, Listener(), config.server_wait)
+            nursery.cancel_scope.cancel("delivered")
+
+    def _say(self, text: str) -> None:
+        print(f"agent flush: {self._redact(text)}", file=sys.stderr)
+
+
+async def _watch(journal: Journal, within: float) -> None:
+    """Give up a server that confirms nothing for so long; nobody waits for ever at a command.
+
+    Cancelling: safe.
+    """
+    confirmed = -1
+    while journal.confirmed_seq > confirmed:
+        confirmed = journal.confirmed_seq
+        await trio.sleep(within)
+    raise ServerUnreachable(f"the server has confirmed nothing for {within:g} s")

@@ -1,0 +1,294 @@
+"""`agent run`: reads the configuration, puts the parts of a run together, and answers for a bug in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from agent import signals
+from agent.config.config import Config, examine
+from agent.delivery.connection import Endpoint, OpenStream
+from agent.delivery.sender import Sender
+from agent.delivery.session import Listener
+from agent.errors import ConfigError
+from agent.journal.journal import Journal
+from agent.limits import MIB, Limits
+from agent.outcome import causes
+from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
+from agent.process import hardening
+from agent.protocol import events, ids
+from agent.protocol.events import Envelope
+from agent.protocol.inbound import Cancel
+from agent.redaction.redactor import Redactor
+from agent.replay.recorder import Recording
+from agent.report.complete import complete_fields, termination_message, write_termination_message
+from agent.report.console import Console
+from agent.report.reporter import Reporter
+from agent.report.uncaught import redact_uncaught
+from agent.run.inbox import CancelRequested, Connected
+from agent.run.local_work import LocalWork
+from agent.run.salvage import salvage
+from agent.run.supervisor import Supervisor
+from agent.run.work import Work
+from agent.vitals import cgroup
+from agent.vitals.heartbeat import HealthFile
+
+
+def in_container(environ: Mapping[str, str]) -> bool:
+    """Whether this looks like a container, by the marks that Docker, Podman, Kubernetes and our image leave."""
+    marks = ("/.dockerenv", "/run/.containerenv")
+    return "container" in environ or "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in marks)
+
+
+def main() -> int:
+    """Run one task as the environment and `.env` describe it; the exit status of the process."""
+    redact_uncaught(None)
+    limits = Limits()
+    hardening.keep_freed_memory(limits.heap_spare_bytes, limits.heap_block_bytes)
+    config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
+    redactor = Redactor(config.secrets)
+    redact_uncaught(redactor.text)
+    console = Console(config.log_level, as_json=config.log_format == "json", redact=redactor.text)
+    try:
+        return trio.run(partial(_run, config, problems, redactor, console))
+    except Exception as error:  # before there was a reporter
+        return _answer_alone(error, config, console)
+    finally:
+        signals.ignore()
+        console.close()
+
+
+async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, console: Console) -> int:
+    hardening.clear_inherited_signals()
+    with contextlib.ExitStack() as stack:
+        fault = _configuration_fault(problems) if problems else None
+        _harden(console)
+        envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
+        recording, record_fault = _open_recording(config, envelope, redactor, console)
+        keep = recording.journal if recording else None
+        journal, journal_fault = _open_journal(config, envelope, redactor, console, keep)
+        stack.callback(close_journal, journal)
+        try:
+            work = LocalWork(config, redactor, envelope.run_id, recording)
+            stack.callback(work.close)
+            reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
+            if recording is not None:
+                stack.callback(lambda: recording.close(reporter.outcome))
+            health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
+            stack.callback(health.remove)
+            link = Link(config, envelope, journal, reporter)
+            supervisor = Supervisor(
+                config,
+                work,
+                reporter,
+                link.sender,
+                listen=signals.listen,
+                write_health=partial(_write_health, health, reporter),
+                emergency_exit=partial(_leave, work, reporter, console, stack),
+                fault=fault or journal_fault or record_fault,
+                salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
+                observe=recording.observe if recording else None,
+            )
+            link.supervisor = supervisor
+            for warning in config.warnings:
+                reporter.log("warn", warning)
+            if redactor.skipped:
+                names = ", ".join(redactor.skipped)
+                reporter.log("warn", f"too short or too ordinary to be hidden in the output: {names}", kind="redaction")
+        except Exception as error:
+            return _answer_alone(error, config, console, journal)
+        try:
+            outcome = await supervisor.run()
+        except Exception as bug:
+            outcome = await answer_for(bug, work, reporter, link)
+        return reporter.finish(outcome)
+
+
+def _answer_alone(error: Exception, config: Config, console: Console, journal: Journal | None = None) -> int:
+    """What a run needs cannot be put together: nothing could reach the server yet; COMPLETE waits in the journal."""
+    outcome = verdict(None, None, causes.by_fault("the start", error))
+    message = console.redact(outcome.message)
+    if journal is not None:
+        fields = complete_fields(outcome, duration=0, signal=None, summary=None, changes=None, survivors=())
+        error_event = events.error(outcome.message, code=outcome.code or "internal", details=outcome.details)
+        journal.append([error_event, events.complete(fields, outcome.message, failed=True)])
+        if config.ws_server is None:
+            journal.confirm(journal.last_seq)
+    line = termination_message(
+        outcome.exit, outcome.reason, message, confirmed_seq=0, undelivered=journal.queued if journal else 0,
+        last_seq=journal.last_seq if journal else 0, journal=journal.path if journal else None,
+    )  # fmt: skip
+    trouble = write_termination_message(config.termination_log, line)
+    console.say("error", outcome.details)
+    if trouble:
+        console.say("warn", trouble)
+    console.say("error", f"exit {outcome.exit} ({outcome.reason}): {message}")
+    return outcome.exit
+
+
+class Link:
+    """The sender of a run with its listener; without a server there is neither."""
+
+    def __init__(
+        self,
+        config: Config,
+        envelope: Envelope,
+        journal: Journal,
+        reporter: Reporter,
+        *,
+        open_stream: OpenStream | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.supervisor: Supervisor | None = None
+        self.endpoint: Endpoint | None = None
+        self.sender: Sender | None = None
+        self._config = config
+        self._envelope = envelope
+        self._reporter = reporter
+        if config.ws_server is not None:
+            ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+            self.endpoint = Endpoint.parse(
+                config.ws_server, token=config.ws_token, ca_file=ca_file, hint=config.server_hint
+            )
+            listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
+            chance = rng or random.SystemRandom()
+            self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)
+
+    def _connected(self, up: bool) -> None:
+        self._reporter.connected = up
+        if up and self.supervisor is not None:
+            self.supervisor.post(Connected())
+
+    def _notice(self, level: events.Level, message: str) -> None:
+        self._reporter.notice(level, message)
+
+    def _cancel(self, request: Cancel) -> None:
+        if request != Cancel(self._envelope.container_id, self._envelope.run_id):
+            return
+        if self._config.allow_remote_cancel and self.supervisor is not None:
+            self.supervisor.post(CancelRequested())
+        else:
+            self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
+
+
+def _write_health(health: HealthFile, reporter: Reporter) -> None:
+    health.write(reporter.health())
+    reporter.warn_of_journal()  # a look each second is soon enough
+
+
+def _configuration_fault(problems: tuple[str, ...]) -> Cause:
+    error = ConfigError(problems)
+    message = "the configuration has problems: " + "; ".join(problems)
+    return Cause(CauseKind.FAULT, error.exit, error.code, "config", message)
+
+
+def _harden(console: Console) -> None:
+    for step in (hardening.become_subreaper, hardening.harden_self):
+        try:
+            step()
+        except OSError as error:
+            console.say("warn", f"{step.__name__} is not possible here: {error.strerror}")
+
+
+def _open_recording(
+    config: Config, envelope: Envelope, redactor: Redactor, console: Console
+) -> tuple[Recording | None, Cause | None]:
+    """The recording, if one is wanted, and what stands against the run if it cannot be had."""
+    if config.record_dir is None:
+        return None, None
+    complain = partial(console.say, "warn")
+    try:
+        return Recording(config.record_dir, envelope.run_id, config, redactor, complain), None
+    except OSError as error:
+        trouble = f"RECORD_DIR: {config.record_dir} cannot be written ({error.strerror})"
+        return None, _configuration_fault((f"{trouble}; for example /record, writable by this user",))
+
+
+def _open_journal(
+    config: Config, envelope: Envelope, redactor: Redactor, console: Console, keep: Path | None
+) -> tuple[Journal, Cause | None]:
+    """The journal, and what stands against the run if the one that was asked for cannot be had."""
+    make = partial(
+        Journal.open, envelope=envelope, limits=config.limits, message_limit=config.message_limit,
+        redact=redactor.json, now=time.time, keep=keep,
+    )  # fmt: skip
+    try:
+        return make(config.journal_dir, limit=_journal_limit(config)), None
+    except OSError as error:
+        trouble = f"JOURNAL_DIR: {config.journal_dir} cannot be written ({error.strerror})"
+    journal = make(None, limit=config.journal_limit)
+    if config.is_set("JOURNAL_DIR"):
+        return journal, _configuration_fault((f"{trouble}; for example /var/lib/agent-journal, writable by this user",))
+    held = config.limits.memory_journal_bytes // MIB
+    console.say("warn", f"{trouble}: at most {held} MiB of undelivered output are held in memory")
+    return journal, None
+
+
+def _journal_limit(config: Config) -> int:
+    """JOURNAL_LIMIT; on tmpfs, which is memory, a share of the container's memory at most."""
+    group = cgroup.find()
+    limit = group.usage().memory_limit if group else None
+    if limit is None or config.is_set("JOURNAL_LIMIT") or not _on_tmpfs(config.journal_dir):
+        return config.journal_limit
+    return min(config.journal_limit, int(limit * config.limits.tmpfs_share))
+
+
+def _on_tmpfs(path: Path) -> bool:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    best, kind = "", ""
+    with contextlib.suppress(OSError), open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            _, place, type, *_ = line.split(" ")
+            if path.is_relative_to(place) and len(place) >= len(best):
+                best, kind = place, type
+    return kind in ("tmpfs", "ramfs")
+
+
+def close_journal(journal: Journal) -> None:
+    if journal.queued:
+        journal.close()
+    else:
+        journal.remove()
+
+
+async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link) -> Outcome:
+    """The supervisor itself failed: end everything, say so, and deliver what can be delivered in two seconds."""
+    work.emergency_sweep()
+    cause = causes.by_fault("the supervisor", bug)
+    outcome = reporter.outcome
+    if outcome is None:
+        outcome = verdict(None, None, cause)
+        work.conclude(reporter.complete(outcome, signal=None, changes=None, survivors=()), reporter.publish)
+    else:
+        reporter.fault(cause)
+    if link.sender is not None:
+        with trio.move_on_after(link.sender.limits.flush_after_signal), contextlib.suppress(Exception):
+            await link.sender.run(None)
+    return outcome
+
+
+def _leave(work: LocalWork, reporter: Reporter, console: Console, resources: contextlib.ExitStack, number: int) -> None:
+    """A third signal: nobody is to wait any more. The journal keeps what is not delivered, COMPLETE included."""
+    code = 128 + number
+    try:
+        work.emergency_sweep()
+        if reporter.outcome is None:
+            cancelled = verdict(None, None, causes.by_signal(number))
+            name = signal.Signals(number).name
+            fields = reporter.complete(cancelled, signal=name, changes=None, survivors=())
+            work.conclude(fields, reporter.publish)
+        if reporter.outcome is not None:
+            code = reporter.finish(reporter.outcome)
+        console.close(within=0.2)
+        resources.close()
+    finally:
+        os._exit(code)

@@ -1,0 +1,87 @@
+"""What of the configuration must never be shown: every secret value by the name of its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from agent.config import urls
+from agent.config.variables import VARIABLES
+
+_SECRET_NAME = re.compile(
+    r"(ANTHROPIC|CLAUDE|AWS|GOOGLE|AZURE|CLOUDSDK|OTEL)_\w*(KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|HEADERS)"
+)
+_URL_NAMES = ("REPO_URL", "WS_SERVER", "ANTHROPIC_BASE_URL", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_HEADER = re.compile(r"^[\w-]+:[ \t]*(.+)$", re.MULTILINE)
+_REFERENCE = re.compile(r"\$\{[^}]*\}")
+
+
+def collect(
+    environment: Mapping[str, str], claude_env: Mapping[str, str], mcp: dict[str, Any] | None
+) -> dict[str, str]:
+    """Every secret of the merged environment, of CLAUDE_ENV and of the decoded MCP_CONFIG; which are too short or too
+    ordinary to be looked for is the redactor's business."""
+    found: dict[str, str] = {}
+    for place, value in _places(environment, claude_env, mcp):
+        for each in (value, value.strip()):
+            if each.strip() and each not in found.values():
+                found[place if place not in found else f"{place} #{len(found)}"] = each
+    return found
+
+
+def _places(
+    environment: Mapping[str, str], claude_env: Mapping[str, str], mcp: dict[str, Any] | None
+) -> Iterator[tuple[str, str]]:
+    for variable in VARIABLES:
+        if variable.secret:
+            yield variable.name, environment.get(variable.name, "")
+    for name, value in environment.items():
+        if _SECRET_NAME.fullmatch(name):
+            yield name, value
+        if name.endswith("_HEADERS") and name.startswith("ANTHROPIC_"):
+            for header in _HEADER.findall(value):
+                yield from _header(name, header)
+        if name.endswith("_HEADERS") and name.startswith("OTEL_"):  # key=value,... with the values URL-encoded
+            for pair in value.split(","):
+                yield from _header(name, unquote(pair.partition("=")[2].strip()))
+        if name.upper() in _URL_NAMES:
+            for secret in urls.credentials(value.strip()):
+                yield f"a credential in {name}", secret
+    for name, value in claude_env.items():
+        yield f"CLAUDE_ENV {name}", value
+    for name, server in (mcp or {}).get("mcpServers", {}).items():
+        if isinstance(server, dict):
+            yield from _of_mcp_server(f"MCP_CONFIG {name}", server)
+
+
+def _of_mcp_server(place: str, server: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for section in ("env", "headers"):
+        entries = server.get(section)
+        for name, value in entries.items() if isinstance(entries, dict) else ():
+            # `${NAME}` is filled in by the CLI from its environment: a name, not a secret.
+            if isinstance(value, str) and not _REFERENCE.fullmatch(value):
+                yield from _header(f"{place} {section} {name}", value)
+    arguments = server.get("args")
+    option = ""
+    for value in (server.get("url"), *(arguments if isinstance(arguments, list) else ())):
+        if not isinstance(value, str):
+            continue
+        if "://" in value:
+            for secret in urls.credentials(value):
+                yield f"{place} URL", secret
+        if urls.is_telling(option) and not _REFERENCE.fullmatch(value):  # --api-key VALUE
+            yield f"{place} args {option}", value
+        option, _, inline = value.partition("=") if value.startswith("-") else ("", "", "")
+        if urls.is_telling(option) and inline:  # --api-key=VALUE
+            yield f"{place} args {option}", inline
+            option = ""
+
+
+def _header(place: str, value: str) -> Iterator[tuple[str, str]]:
+    """The value, and without the word before a token: tools show it either way."""
+    yield place, value
+    if scheme := _SCHEME.fullmatch(value.strip()):
+        yield place, scheme[1]

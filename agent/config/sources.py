@@ -1,0 +1,240 @@
+"""Where values come from: the environment over `.env`, an entry of TASKS_FILE over both, NAME_FILE for any NAME.
+
+The one place of the pure layer that reads files: a value in a file is a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.config import dotenv
+from agent.config.variables import BY_NAME
+from agent.limits import Limits
+
+#: What an entry of TASKS_FILE must set: falling back to the environment's would run the wrong task.
+_ENTRY_HAS = ("REPO_URL", "TASK")
+
+
+class Sources(msgspec.Struct):
+    """What was gathered: every variable with its value; empty ones count as unset, but stay as they are."""
+
+    values: dict[str, str]
+    problems: list[str]
+    #: Where a variable has its value from, if not from the environment; one that is here and has no value was told of.
+    origins: dict[str, str]
+    warnings: list[str] = []
+    #: Files with secrets in them that nobody but the agent needs to read.
+    secret_files: list[Path] = []
+
+
+def gather(environ: Mapping[str, str], dotenv_path: Path | None, limits: Limits) -> Sources:
+    """Lay the layers over each other and replace each NAME_FILE by NAME. Never raises; problems are collected."""
+    sources = Sources(dict(environ), [], {})
+    if dotenv_path is not None:
+        _add_dotenv(sources, dotenv_path, limits)
+    for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX"):
+        _resolve(sources, name, limits)
+    _add_entry(sources, limits)
+    for name in BY_NAME:
+        _resolve(sources, name, limits)
+    return sources
+
+
+def read(path: Path, max_bytes: int) -> str:
+    """The text of a regular file.
+
+    Raises:
+        ValueError: what is wrong; the path is not repeated, since a secret may have been put in its place.
+    """
+    try:
+        if not path.is_file():  # a FIFO would block, a device would never end
+            raise ValueError("is not a regular file" if path.exists() else "does not exist")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise ValueError(f"is longer than {max_bytes:,} bytes")
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+
+
+def mcp_servers(text: str, limits: Limits) -> tuple[str, dict[str, Any]]:
+    """MCP_CONFIG and what it says; a path is made absolute, since claude runs elsewhere.
+
+    Raises:
+        ValueError: what is wrong; the text, which may hold secrets, is not repeated.
+    """
+    content = text
+    if not text.lstrip().startswith("{"):
+        path = Path(text.strip()).absolute()
+        text = str(path)
+        try:
+            content = read(path, limits.config_file_bytes)
+        except ValueError as error:
+            raise ValueError(f"is not inline JSON, and as a file it {error}") from None
+    try:
+        servers = msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError("is not valid JSON") from None
+    if not isinstance(servers, dict) or not isinstance(servers.get("mcpServers"), dict):
+        raise ValueError('is JSON without an object "mcpServers"')
+    return text, servers
+
+
+def is_set(value: str | None) -> bool:
+    return bool(value and value.strip())
+
+
+def _overlay(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
+    """Both; NAME above hides NAME_FILE below and the other way round."""
+    merged = dict(lower)
+    for name, value in upper.items():
+        if not is_set(value):
+            merged.setdefault(name, value)
+            continue
+        if name in BY_NAME:
+            merged.pop(f"{name}_FILE", None)
+        elif name.removesuffix("_FILE") in BY_NAME:
+            merged.pop(name.removesuffix("_FILE"), None)
+        merged[name] = value
+    return merged
+
+
+def _resolve(sources: Sources, name: str, limits: Limits) -> None:
+    path = sources.values.get(f"{name}_FILE")
+    if path is None:
+        return
+    del sources.values[f"{name}_FILE"]
+    if not is_set(path):
+        return
+    if name in ("TASKS_FILE", "CLAUDE_ENV") or (name in BY_NAME and BY_NAME[name].secret):
+        sources.secret_files.append(Path(path).absolute())
+    if is_set(sources.values.get(name)):
+        sources.problems.append(f"{name}: both {name} and {name}_FILE are set; keep one of them")
+        return
+    try:
+        content = read(Path(path), limits.config_file_bytes)
+        if not content.strip():
+            raise ValueError("is empty")
+    except ValueError as error:
+        sources.values.pop(name, None)
+        sources.problems.append(f"{name}_FILE: the file {error}; for example {name}_FILE=/run/secrets/{name.lower()}")
+        sources.origins[name] = f"{name}_FILE"
+        return
+    sources.values[name] = content.removesuffix("\n")
+    sources.origins[name] = f"{name}_FILE"
+
+
+def _add_dotenv(sources: Sources, path: Path, limits: Limits) -> None:
+    try:
+        if not path.exists():
+            return
+        workspace = sources.values.get("WORKSPACE_DIR", "").strip() or BY_NAME["WORKSPACE_DIR"].default
+        if path.resolve().is_relative_to(Path(workspace).resolve()):
+            # An earlier run's repository, or claude, has written it: it could name the program that we start.
+            sources.warnings.append(".env: is ignored, since it lies in WORKSPACE_DIR; keep it elsewhere")
+            return
+        below, wrong = dotenv.parse(read(path, limits.config_file_bytes))
+    except (ValueError, OSError) as error:
+        sources.problems.append(f".env: {error if isinstance(error, ValueError) else error.strerror}")
+        return
+    sources.problems += wrong
+    above = sources.values
+    sources.values = _overlay(below, above)
+    sources.origins.update({name: ".env" for name in below if not is_set(above.get(name))})
+
+
+def _add_entry(sources: Sources, limits: Limits) -> None:
+    """This run's entry of TASKS_FILE, if that is set."""
+    path, index = (sources.values.get(name, "").strip() for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX"))
+    if not path:
+        return
+    sources.secret_files.append(Path(path).absolute())  # the entries of other runs, tokens of their own included
+    try:
+        if not index:
+            raise ValueError("JOB_COMPLETION_INDEX: is not set, but TASKS_FILE is; an Indexed Job sets it to 0, 1, ...")
+        tasks = _tasks(Path(path), limits)
+        if not index.isascii() or not index.isdigit() or len(index) > 9 or int(index) >= len(tasks):
+            raise ValueError(f"JOB_COMPLETION_INDEX: must be 0 to {len(tasks) - 1}, since TASKS_FILE has {len(tasks)} "
+                             f"entries; the Job's completions must be {len(tasks)}")  # fmt: skip
+    except ValueError as error:
+        sources.problems.append(str(error))
+        sources.origins.update(dict.fromkeys(_ENTRY_HAS, "TASKS_FILE"))
+        return
+    origin = f"entry {int(index)} of TASKS_FILE"
+    entry = _texts(tasks[int(index)], origin, sources.problems)
+    sources.values = _overlay(sources.values, entry)
+    sources.origins.update(dict.fromkeys([*entry, *_ENTRY_HAS], origin))
+
+
+def _tasks(path: Path, limits: Limits) -> list[Any]:
+    example = 'for example [{"REPO_URL": "https://github.com/octocat/Hello-World.git", "TASK": "Fix the test"}]'
+    try:
+        text = read(path, limits.config_file_bytes)
+    except ValueError as error:
+        raise ValueError(f"TASKS_FILE: the file {error}; {example}") from None
+    try:
+        tasks = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError(f"TASKS_FILE: the file is not JSON; {example}") from None
+    if not isinstance(tasks, list) or not tasks:
+        raise ValueError(f"TASKS_FILE: the file is not a JSON array with entries; {example}")
+    return tasks
+
+
+def _texts(entry: Any, origin: str, problems: list[str]) -> dict[str, str]:
+    """An entry's variables as the environment would hold them: numbers and booleans may stand there too."""
+    if not isinstance(entry, dict):
+        problems.append(f"TASKS_FILE: {origin} is not an object with REPO_URL and TASK")
+        return {}
+    found: dict[str, str] = {}
+    for n, (name, value) in enumerate(entry.items(), 1):
+        known = name if name in BY_NAME else name.removesuffix("_FILE")
+        if known not in BY_NAME or known in ("TASKS_FILE", "JOB_COMPLETION_INDEX"):
+            problems.append(f"TASKS_FILE: {origin}: key {n} is not a variable that an entry may set{_meant(name)}")
+        elif isinstance(value, bool):
+            found[name] = "1" if value else "0"
+        elif isinstance(value, str | int | float):
+            found[name] = str(value)
+        else:
+            problems.append(f"TASKS_FILE: {origin}: {name} must be a string, a number or a boolean")
+    problems += [
+        f"TASKS_FILE: {origin} has no {name}"
+        for name in _ENTRY_HAS
+        if not is_set(found.get(name)) and not is_set(found.get(f"{name}_FILE"))
+    ]
+    return found
+
+
+def _meant(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name.upper(), BY_NAME, n=1, cutoff=0.7)
+    return f" (near to {near[0]})" if near else ""
+
+
+def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Variables that are one letter away from one of ours, with its name.
+
+    Two names are that near when they are equal after each has lost at most one letter: a set look-up, so a pod's
+    hundreds of service variables cost nothing. Names shorter than TIMEOUT are near to too much.
+    """
+    near = {
+        short: name for name, known in BY_NAME.items() if known.field and len(name) >= 7 for short in _shortened(name)
+    }
+    return [
+        (name, near[hit])
+        for name in environ
+        if len(name) >= 6 and name not in BY_NAME and name.removesuffix("_FILE") not in BY_NAME
+        if (hit := next((short for short in _shortened(name) if short in near), None))
+    ]
+
+
+def _shortened(name: str) -> list[str]:
+    return [name, *(name[:i] + name[i + 1 :] for i in range(len(name)))]

@@ -1,0 +1,256 @@
+"""One WebSocket connection: opened within a bound, sending whole batches, dead as soon as a frame may be torn.
+
+trio-websocket keeps the handshake, ping and pong, the close and everything inbound. Between it and the socket stands
+`Tap`, a stream of ours: our batches of text frames and its control frames go through the same lock, whole.
+
+Known hazards of trio-websocket 0.12, each handled here and nowhere else:
+- its own connect timeout does not end a silent handshake: an outer deadline does;
+- a server that closes during the handshake is not noticed: Tap notices;
+- a send that is cancelled half-way corrupts the stream without an error: `flush` is shielded, with a deadline after
+  which the connection is dead;
+- a ping in flight when the connection dies never returns: pings live in a scope that ends with the connection;
+- a client that does not read answers no pings: the sender's receiver task always reads;
+- a ping that arrives while we close raises in its reader task: the connection's nursery is inside `connect`, which
+  turns everything that the library lets through into ConnectionLost.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import urlsplit
+
+import msgspec
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from agent.delivery.connection_lost import ConnectionLost, explain, is_library_error
+from agent.delivery.eager_stream import EagerStream
+from agent.delivery.frames import text_frames
+from agent.delivery.tap import Tap
+from agent.limits import Limits
+
+OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
+
+
+__all__ = ["Connection", "ConnectionLost", "Endpoint", "OpenStream", "connect"]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where the server is and how to be let in."""
+
+    host: str
+    port: int
+    resource: str
+    tls: ssl.SSLContext | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    #: What to try when nothing listens there, for a person.
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Host and port for a person; the resource may hold a credential."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, url: str, *, token: str | None, ca_file: str | None, hint: str = "") -> Endpoint:
+        """`url` is ws:// or wss://, checked by the configuration already.
+
+        Raises:
+            OSError, ssl.SSLError: `ca_file` cannot be read or holds no certificate.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        context = None
+        if secure:
+            context = ssl.create_default_context()
+            if ca_file is not None:
+                context.load_verify_locations(ca_file)
+        resource = parts.path or "/"
+        if parts.query:
+            resource += "?" + parts.query
+        headers = () if token is None else ((b"Authorization", b"Bearer " + token.encode()),)
+        return cls(parts.hostname or "", parts.port or (443 if secure else 80), resource, context, headers, hint)
+
+    @property
+    def host_header(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.tls else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+    async def open_stream(self, limits: Limits) -> trio.abc.Stream:
+        """TCP, then TLS where the URL says so; bounded by the caller.
+
+        Cancelling: safe.
+        """
+        try:
+            tcp = await trio.open_tcp_stream(self.host, self.port)
+        except RuntimeError as error:  # claude may use up all processes that there may be: no thread for the look-up
+            raise ConnectionLost(f"{self.host} cannot be looked up: {error}") from None
+        stream = EagerStream(tcp, limits.unsent_bytes)
+        if self.tls is None:
+            return stream
+        secure = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
+        try:
+            # Here and not in passing: what is wrong with a certificate would look like a connection that broke.
+            await secure.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(secure)
+            raise
+        return secure
+
+
+class Connection:
+    """An open connection. Sending is one task's business, receiving another's."""
+
+    def __init__(self, ws: WebSocketConnection, tap: Tap) -> None:
+        self._ws = ws
+        self._tap = tap
+        self._sending: trio.CancelScope | None = None
+        #: When the last send must be over.
+        self._latest = float("inf")
+
+    def send_now(self, messages: Sequence[bytes]) -> None:
+        """Send these as far as it takes no waiting. What is left, or wrong with the connection, is for `flush`."""
+        self._tap.send_now(text_frames(messages))
+
+    @property
+    def ready(self) -> bool:
+        """More may be sent now: nothing is left to flush, and no close has begun."""
+        return not self._tap.behind and self._ws.closed is None
+
+    async def flush(self, *, within: float) -> None:
+        """Send what `send_now` left.
+
+        Cancelling: takes effect after the write, or after `within` seconds (see `hasten`), since half a frame poisons
+        the stream.
+        Raises ConnectionLost: nothing is known of what arrived; never send here again.
+        """
+        if self._ws.closed is not None:
+            raise self._lost()
+        with trio.move_on_after(within, shield=True) as scope:
+            self._sending = scope
+            scope.deadline = min(scope.deadline, self._latest)
+            try:
+                await self._tap.send_all(b"")
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise self._lost() from None
+            finally:
+                self._sending = None
+        if scope.cancelled_caught:
+            await self._tap.aclose()
+            raise ConnectionLost(f"the server took no data for {within:g} s")
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def hasten(self, within: float) -> None:
+        """No send gets longer than this from now on: its shield must not outlast the stop of the run."""
+        self._latest = trio.current_time() + within
+        if self._sending is not None:
+            self._sending.deadline = min(self._sending.deadline, self._latest)
+
+    async def ping(self, payload: bytes) -> None:
+        """Send a PING and wait for its PONG. One at a time.
+
+        Cancelling: safe, but the payload counts as in flight for the rest of this connection.
+        """
+        try:
+            await self._ws.ping(payload)
+        except ConnectionClosed:
+            raise self._lost() from None
+
+    async def receive(self) -> str | bytes:
+        """The next message of the server.
+
+        Cancelling: safe.
+        """
+        try:
+            return await self._ws.get_message()
+        except ConnectionClosed:
+            raise self._lost() from None
+
+    async def close(self, *, within: float) -> None:
+        """Close handshake with 1000.
+
+        Cancelling: takes effect after at most `within` seconds.
+        """
+        with trio.move_on_after(within, shield=True):
+            await self._ws.aclose(1000)
+
+    def _lost(self) -> ConnectionLost:
+        reason = self._ws.closed
+        if reason is None:
+            return ConnectionLost("the connection broke")
+        if reason.code == 1006:
+            return ConnectionLost("the connection broke", close_code=1006)
+        text = f": {reason.reason}" if reason.reason else ""
+        return ConnectionLost(
+            f"the server closed the connection with {reason.code}{text}",
+            refused=reason.code == 1008,
+            close_code=reason.code,
+        )
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: Endpoint, limits: Limits, open_stream: OpenStream | None = None
+) -> AsyncIterator[Connection]:
+    """Open a connection and give it to the body; it ends with the body, without a close handshake of its own.
+
+    Cancelling: safe.
+    Raises ConnectionLost: from the opening, or in place of whatever the library raised while the body ran.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            ws, tap = await _open(nursery, endpoint, limits, open_stream or partial(endpoint.open_stream, limits))
+            try:
+                yield Connection(ws, tap)
+            finally:
+                await tap.aclose()
+                nursery.cancel_scope.cancel("the connection is over")
+    except BaseExceptionGroup as group:
+        at_fault, rest = group.split(is_library_error)
+        if rest is not None:
+            raise rest from None
+        raise explain(at_fault) from None
+
+
+async def _open(
+    nursery: trio.Nursery, endpoint: Endpoint, limits: Limits, open_stream: OpenStream
+) -> tuple[WebSocketConnection, Tap]:
+    tap = None
+    ended_early = False
+    try:
+        with trio.move_on_after(limits.connect) as scope:
+            tap = Tap(await open_stream())
+
+            async def watch(tap: Tap) -> None:
+                nonlocal ended_early
+                await tap.ended.wait()
+                ended_early = True
+                scope.cancel("the server closed during the handshake")
+
+            async with trio.open_nursery() as watching:
+                watching.start_soon(watch, tap)
+                ws = await _handshake(nursery, tap, endpoint, limits)
+                watching.cancel_scope.cancel("connected")
+            return ws, tap
+        if ended_early:
+            raise ConnectionLost("the server closed the connection during the handshake")
+        raise ConnectionLost(f"no answer within {limits.connect:g} s", unheard=tap is None)
+    except BaseException:
+        if tap is not None:
+            await tap.aclose()
+        raise
+
+
+async def _handshake(nursery: trio.Nursery, tap: Tap, endpoint: Endpoint, limits: Limits) -> WebSocketConnection:
+    return await wrap_client_stream(
+        nursery,
+        tap,  # type: ignore[arg-type]  # any stream does: only its four methods are used
+        endpoint.host_header,
+        endpoint.resource,
+        extra_headers=list(endpoint.headers),
+        max_message_size=limits.inbound_bytes,
+        receive_buffer_size=limits.read_bytes,
+    )

@@ -1,0 +1,132 @@
+"""journal -> WebSocket: follows one journal over as many connections as it takes (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import random
+
+import trio
+
+from agent.delivery.connection import ConnectionLost, Endpoint, OpenStream, connect
+from agent.delivery.pace import Pace
+from agent.delivery.session import Deliverable, Listener, Session
+from agent.errors import ServerRefused, ServerUnreachable
+from agent.limits import Limits
+
+
+class Sender:
+    """Delivers one journal to one server. `run()` is its only task."""
+
+    def __init__(
+        self,
+        journal: Deliverable,
+        endpoint: Endpoint,
+        limits: Limits,
+        listener: Listener,
+        *,
+        sent_before: int = 0,
+        open_stream: OpenStream | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`sent_before`: everything up to this seq may have left already, in an earlier life."""
+        #: Whether a server has ever answered.
+        self.ever_connected = False
+        #: Why the last attempt ended.
+        self._last = ConnectionLost("no answer")
+        self._journal = journal
+        self._endpoint = endpoint
+        self.limits = self._limits = limits
+        self._listener = listener
+        self._highest_sent = sent_before
+        self._open_stream = open_stream
+        self._rng = rng or random.Random()
+        self._pace = Pace(limits)
+        self._session: Session | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._session is not None and self._session.answered
+
+    def beat(self) -> None:
+        """Send a HEARTBEAT now, if a connection stands; it is built when it is sent, since a stale one is a lie."""
+        if self._session is not None:
+            self._session.heartbeat_due = True
+            self._journal.pulse.set()
+
+    async def run(self, gate: float | None) -> None:
+        """Return once COMPLETE is confirmed. `gate`: seconds within which a server must have answered, None without.
+
+        Cancelling: safe; a standing connection is closed politely where that is quick.
+        Raises ServerUnreachable, ServerRefused: only with a gate, and only before a server has ever answered.
+        """
+        deadline = float("inf") if gate is None else trio.current_time() + gate
+        refusals = attempt = 0
+        while True:
+            confirmed = self._journal.confirmed_seq
+            lost = ConnectionLost(str(self._last), unheard=self._last.unheard)
+            with trio.CancelScope(deadline=float("inf") if self.ever_connected else deadline) as self._opening:
+                try:
+                    await self._converse()
+                    return
+                except ConnectionLost as error:
+                    if self._journal.completed and self._journal.confirmed_seq >= self._journal.last_seq:
+                        return  # only the farewell went wrong
+                    lost = error
+            self._last = lost
+            refusals = refusals + 1 if lost.refused else 0
+            if gate is not None and not self.ever_connected:
+                if refusals >= self._limits.refusals:
+                    raise ServerRefused(f"{lost}; check WS_TOKEN, or the token in WS_SERVER")
+                if trio.current_time() >= deadline:
+                    hint = (lost.unheard and self._endpoint.hint) or "check WS_SERVER, and that the server runs"
+                    words = f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}; {hint}"
+                    raise ServerUnreachable(words)
+            attempt = 0 if self._journal.confirmed_seq > confirmed else attempt + 1
+            delay = self._back_off(attempt, lost)
+            trouble = f"server {self._endpoint}: {lost}; next attempt in {delay:.1f} s"
+            self._listener.notice("warn" if attempt <= 1 else "debug", trouble)
+            with trio.CancelScope(deadline=float("inf") if self.ever_connected else deadline):
+                await trio.sleep(delay)
+
+    async def _converse(self) -> None:
+        """One connection, from the handshake to its end; returns once everything is confirmed."""
+        async with connect(self._endpoint, self._limits, self._open_stream) as connection:
+            self._session = session = Session(
+                self._journal, connection, self._limits, self._told(), self._pace, self._highest_sent
+            )
+            try:
+                await session.run()
+                await connection.close(within=self._limits.close)
+            except BaseExceptionGroup as group:
+                # Only cancelled, not lost: the server should not take it for a crash.
+                if group.subgroup(ConnectionLost) is None:
+                    await connection.close(within=self._limits.farewell)
+                raise
+            finally:
+                self._session = None
+                if session.in_vain:
+                    self._pace.in_vain()
+                self._highest_sent = session.highest_sent
+                if session.answered:
+                    self._listener.connected(False)
+
+    def _told(self) -> Listener:
+        """The listener of a session: the first answer also lifts the gate."""
+
+        def connected(up: bool) -> None:
+            self.ever_connected = True
+            self._opening.deadline = float("inf")
+            self._listener.connected(up)
+
+        outer = self._listener
+        return Listener(connected, outer.notice, outer.cancel, outer.heartbeat)
+
+    def _back_off(self, attempt: int, lost: ConnectionLost) -> float:
+        """Full jitter: hundreds of agents must not come back together after a restart of their server."""
+        limits = self._limits
+        ceiling = min(limits.backoff_max, limits.backoff_min * 2.0 ** min(attempt, 16))
+        delay = self._rng.uniform(0, ceiling)
+        if lost.retry_after is not None:
+            return delay + min(lost.retry_after, limits.retry_after_max)
+        if lost.close_code == 1013 or (lost.refused and self.ever_connected):
+            return delay + limits.backoff_max / 2
+        return delay

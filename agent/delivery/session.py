@@ -1,0 +1,305 @@
+"""What is sent on one connection, and what its PONGs and acks prove.
+
+Three tasks live and die together: the writer, the receiver and the barrier (one PING outstanding at a time). Whatever
+ends one of them ends the connection; a new one goes on from what the journal has confirmed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from agent.delivery.connection import Connection, ConnectionLost
+from agent.delivery.pace import Pace
+from agent.journal.journal import Record
+from agent.limits import Limits
+from agent.protocol.events import Level, redelivered
+from agent.protocol.inbound import Ack, BadAck, Cancel, parse_inbound
+from agent.pulse import Pulse
+
+
+class Deliverable(Protocol):
+    """What is delivered: the journal of this run, or what a dead run left behind."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def pulse(self) -> Pulse: ...
+    @property
+    def last_seq(self) -> int: ...
+    @property
+    def confirmed_seq(self) -> int: ...
+    @property
+    def completed(self) -> bool:
+        """COMPLETE is appended: `last_seq` is final."""
+        ...
+
+    def read(self, after: int, max_bytes: int, max_count: int) -> list[Record]: ...
+    def sent(self, seq: int) -> None: ...
+    def confirm(self, seq: int) -> None: ...
+    def count_redelivered(self, count: int) -> None: ...
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """Who is told what; every call is synchronous."""
+
+    #: The server answers (True), or the connection is lost (False).
+    connected: Callable[[bool], None] = lambda up: None
+    notice: Callable[[Level, str], None] = lambda level, message: None
+    cancel: Callable[[Cancel], None] = lambda request: None
+    #: A HEARTBEAT of this very moment, or None where there is none to send.
+    heartbeat: Callable[[], bytes | None] = lambda: None
+
+
+class Session:
+    """One connection's share of the delivery. `sent_before` is the highest seq of which a byte may have left ever."""
+
+    def __init__(
+        self,
+        journal: Deliverable,
+        connection: Connection,
+        limits: Limits,
+        listener: Listener,
+        pace: Pace,
+        sent_before: int,
+    ) -> None:
+        self.heartbeat_due = False
+        self.highest_sent = sent_before
+        self.answered = False
+        self._journal = journal
+        self._connection = connection
+        self._limits = limits
+        self._tell = listener
+        self._pace = pace
+        self._sent_before = sent_before
+        self._cursor = journal.confirmed_seq
+        #: (seq, bytes) of what no PONG has covered yet: the window is about these.
+        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
+        self._ponged = journal.confirmed_seq
+        self._first = 0
+        #: When `pace.silence` was last brought up to date.
+        self._listening_since = trio.current_time()
+        self._bug: Exception | None = None
+        self._sent = Pulse()
+        self._finished = trio.Event()
+        self._said: set[str] = set()
+
+    async def run(self) -> None:
+        """Return once COMPLETE is confirmed.
+
+        Cancelling: safe.
+        Raises a group with ConnectionLost.
+        """
+        try:
+            await self._run()
+        finally:
+            self._count_silence()
+
+    async def _run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._receive)
+            # Before any message: a server that is slow, or that refuses us right after the handshake, shows at once.
+            await self._ping()
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._barrier)
+            self._check_finished()
+            try:
+                await self._finished.wait()
+            except trio.Cancelled:
+                self._connection.hasten(self._limits.farewell)
+                raise
+            nursery.cancel_scope.cancel("everything is confirmed")
+
+    @property
+    def in_vain(self) -> bool:
+        """Messages were sent, and none was proved taken."""
+        return bool(self._in_flight) and self._in_flight[0][0] == self._first
+
+    # --- writer
+
+    async def _write(self) -> None:
+        while True:
+            if self._send_now():
+                # Whoever appends sends: to wake this task first would cost a single line two passes of the scheduler.
+                await self._journal.pulse.wait(self._answer)
+            else:
+                await self._connection.flush(within=self._pace.send_within)
+            if self._bug is not None:
+                raise self._bug
+
+    def _answer(self) -> bool:
+        if self._bug is None:
+            try:
+                return self._send_now()
+            except Exception as bug:  # it is this task that fails of it, and not whoever has something to say
+                self._bug = bug
+        return False  # after a bug nothing more is sent, since what it kept back would be skipped
+
+    def _send_now(self) -> bool:
+        """Send what may be sent, as far as it takes no waiting; False where something is left to wait for."""
+        while self._connection.ready:
+            messages = self._next_batch()
+            if self.heartbeat_due:
+                self.heartbeat_due = False
+                beat = self._tell.heartbeat()
+                if beat is not None:
+                    messages.append(beat)
+            if not messages:
+                return True
+            self._connection.send_now(messages)
+            self._sent.set()
+        return False
+
+    def _next_batch(self) -> list[bytes]:
+        """What the window lets out now, at least one message when nothing is in flight; it counts as sent already."""
+        journal, pace = self._journal, self._pace
+        if self._cursor >= journal.last_seq:
+            return []
+        room = pace.window_bytes - self._in_flight_bytes
+        count = pace.window_messages - len(self._in_flight)
+        if self._in_flight and (room <= 0 or count <= 0):
+            return []
+        records = journal.read(self._cursor, max(1, min(room, self._limits.batch_bytes)), max(1, count))
+        if not records:
+            return []
+        self._first = self._first or records[0].seq
+        messages: list[bytes] = []
+        for record in records:
+            seq, message = record.seq, record.message
+            self._in_flight.append((seq, len(message)))
+            self._in_flight_bytes += len(message)
+            messages.append(redelivered(message) if seq <= self._sent_before else message)
+        copies = sum(1 for record in records if record.seq <= self._sent_before)
+        if copies:
+            journal.count_redelivered(copies)
+        self._cursor = records[-1].seq
+        self.highest_sent = max(self.highest_sent, self._cursor)
+        journal.sent(self._cursor)
+        if self._all_sent:
+            # The contract's last word to a consumer that acks on HEARTBEAT.
+            self.heartbeat_due = True
+        return messages
+
+    @property
+    def _all_sent(self) -> bool:
+        return self._journal.completed and self._cursor >= self._journal.last_seq
+
+    # --- barrier
+
+    async def _barrier(self) -> None:
+        while True:
+            await self._until_due()
+            await self._ping()
+
+    async def _ping(self) -> None:
+        if self._bug is not None:
+            raise self._bug  # a PONG would prove what was never sent
+        seq, messages, size = self._cursor, len(self._in_flight), self._in_flight_bytes
+        began = trio.current_time()
+        with trio.move_on_after(self._pace.pong_within) as scope:
+            await self._connection.ping(b"%d" % seq)
+        if scope.cancelled_caught:
+            self._pace.overdue()
+            raise ConnectionLost(f"no PONG within {trio.current_time() - began:.0f} s")
+        if seq > self._ponged:
+            self._pace.answered(trio.current_time() - began, messages, size)
+        self._pong(seq)
+
+    async def _until_due(self) -> None:
+        """A PING is due after so many messages or bytes, so much time with anything unproved, or as a sign of life.
+
+        Also when the patience with a server that has not acknowledged ends: it is a PONG that then confirms.
+        """
+        limits, pace = self._limits, self._pace
+        wait = limits.ping_interval
+        if pace.silence is not None and self._ponged > self._journal.confirmed_seq:
+            # Not sooner than that: a remainder that the clock cannot tell from nothing would never be over.
+            wait = min(wait, max(limits.barrier_delay, pace.silence_allowed - pace.silence))
+        with trio.move_on_after(wait):
+            while not self._in_flight:
+                await self._sent.wait()
+            with trio.move_on_after(limits.barrier_delay):
+                while (
+                    len(self._in_flight) < min(limits.barrier_messages, pace.window_messages // 4)
+                    and self._in_flight_bytes < pace.window_bytes // 4
+                    and not self._all_sent
+                ):
+                    await self._sent.wait()
+
+    def _pong(self, seq: int) -> None:
+        """The peer's WebSocket layer has taken everything up to `seq`."""
+        in_flight = self._in_flight
+        while in_flight and in_flight[0][0] <= seq:
+            self._in_flight_bytes -= in_flight.popleft()[1]
+        silence = self._count_silence()
+        self._ponged = max(self._ponged, seq)
+        self._journal.pulse.set()
+        if not self.answered:
+            self.answered = True
+            self._tell.connected(True)
+        if silence >= self._pace.silence_allowed and self._ponged > self._journal.confirmed_seq:
+            self._pace.silence = None
+            if self._pace.acked:
+                words = f"the server has stopped acknowledging for {silence:.0f} s; trusting its PONGs"
+                self._tell.notice("warn", words)
+        if self._pace.silence is None:
+            self._confirm(self._ponged)
+
+    def _count_silence(self) -> float:
+        """For how long an ack has been due; 0 at level 0."""
+        now = trio.current_time()
+        if self._pace.silence is not None and self._ponged > self._journal.confirmed_seq:
+            self._pace.silence += now - self._listening_since
+        self._listening_since = now
+        return self._pace.silence or 0.0
+
+    # --- receiver
+
+    async def _receive(self) -> None:
+        while True:
+            inbound = parse_inbound(await self._connection.receive())
+            if isinstance(inbound, Ack):
+                self._ack(inbound)
+            elif isinstance(inbound, BadAck):
+                self._complain(f"the server sent an ack that is no integer: {inbound.text}")
+            elif isinstance(inbound, Cancel):
+                self._tell.cancel(inbound)
+
+    def _ack(self, ack: Ack) -> None:
+        """Cumulative: everything up to ack.seq is durably stored."""
+        if ack.run_id != self._journal.run_id:
+            return
+        if ack.seq > self.highest_sent:
+            self._complain(f"the server acknowledged {ack.seq}, which was never sent")
+            return
+        if ack.seq < 0:
+            self._complain(f"the server sent a negative ack: {ack.seq}")
+            return
+        self._pace.silence = 0.0
+        self._pace.acked = True
+        self._listening_since = trio.current_time()
+        if ack.seq < self._journal.confirmed_seq:
+            self._complain(f"the server's ack fell to {ack.seq} after {self._journal.confirmed_seq} was confirmed")
+            return
+        self._confirm(ack.seq)
+
+    def _confirm(self, seq: int) -> None:
+        if seq > self._journal.confirmed_seq:
+            self._journal.confirm(seq)
+        self._check_finished()
+
+    def _check_finished(self) -> None:
+        if self._journal.completed and self._journal.confirmed_seq >= self._journal.last_seq:
+            self._finished.set()
+
+    def _complain(self, message: str) -> None:
+        """Once a connection for each kind of complaint: a server must not fill the log."""
+        kind = message.split(":")[0].rstrip("0123456789")[:30]
+        if kind not in self._said:
+            self._said.add(kind)
+            self._tell.notice("warn", f"{message}; ignored")

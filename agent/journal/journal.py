@@ -1,0 +1,306 @@
+"""The journal: everything that the server should see, numbered, in order, once.
+
+Whoever has something to say appends, synchronously, and never waits for the network or fails for the disk's sake.
+The sender follows; it may be behind, absent or started again. What is in the page cache survives the agent's death by
+any signal, not the node's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NotRequired, TypedDict, Unpack
+
+from agent import __version__
+from agent.journal.backlog import Backlog
+from agent.journal.gaps import Gap, Record
+from agent.journal.parts import Parts, cut
+from agent.journal.run_directory import Run, RunDirectory
+from agent.journal.segment import Segment
+from agent.journal.segments import SegmentStore
+from agent.journal.totals import Totals
+from agent.limits import Limits
+from agent.protocol.events import Envelope, Event, encode_json, timestamp
+from agent.pulse import Pulse
+
+__all__ = ["Journal", "Record"]
+
+#: Dropping frees at least an eighth of what a small journal may hold, not all of it.
+_SEGMENTS_AT_LEAST = 8
+#: Digits of a sequence number, and the closing brace.
+_END = 21
+
+
+class Options(TypedDict):
+    limits: Limits
+    #: Bytes that may be held, and that one wire message may have.
+    limit: int
+    message_limit: int
+    #: Returns the very object that it was given where there is nothing to hide.
+    redact: Callable[[bytes], bytes]
+    #: The wall clock.
+    now: Callable[[], float]
+    #: An existing directory that confirmed segments are copied to.
+    keep: NotRequired[Path | None]
+
+
+class Journal:
+    """The journal of one run. It is for one task at a time; `pulse` wakes the one that follows."""
+
+    def __init__(self, directory: RunDirectory | None, envelope: Envelope, **options: Unpack[Options]) -> None:
+        """Without a directory all of it is in memory, and at most `limits.memory_journal_bytes`."""
+        limits = options["limits"]
+        memory = limits.memory_journal_bytes
+        self._limit = options["limit"] if directory is not None else min(options["limit"], memory)
+        #: The highest number given.
+        self.last_seq = 0
+        #: COMPLETE is appended: `last_seq` is final.
+        self.completed = False
+        #: Set by every append.
+        self.pulse = Pulse()
+        self._directory = directory
+        self._envelope = envelope
+        self._tail = envelope.tail
+        head = envelope.head("COMPLETE", timestamp(0))
+        self._room = options["message_limit"] - len(head) - len(self._tail) - _END
+        self._message_chars = limits.message_chars
+        self._redact = options["redact"]
+        self._now = options["now"]
+        self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
+        self._store = SegmentStore(
+            directory, self._segment_bytes, limits.resident_bytes, options.get("keep"), limits.record_bytes
+        )
+        self._totals = Totals()
+        self._backlog = Backlog(
+            self._store, self._totals, envelope.run_id, self._mark, limit=self._limit, memory=memory
+        )
+
+    @classmethod
+    def open(cls, parent: Path | None, envelope: Envelope, **options: Unpack[Options]) -> Journal:
+        """A new journal in `parent`/<runID>, locked until `close` or `remove`; in memory when `parent` is None.
+
+        Raises:
+            OSError: the directory cannot be made, written or locked.
+        """
+        directory = None
+        if parent is not None:
+            run = Run(envelope.container_id, envelope.run_id, __version__, timestamp(options["now"]()))
+            directory = RunDirectory.create(parent, run)
+        return cls(directory, envelope, **options)
+
+    def adopt(self) -> None:
+        """Take over what a dead run left in the directory; all of it may have been sent.
+
+        Reads everything once: about a second for 512 MiB.
+
+        Raises:
+            OSError: the newest segment cannot be read, so that its numbers are not known.
+        """
+        assert self._directory is not None
+        sizes = self._directory.segments()
+        ends = [first - 1 for first in sizes][1:]
+        kind = ""
+        for (first, size), last in zip(sizes.items(), [*ends, None], strict=False):
+            kind = self._backlog.adopt(Segment.existing(self._directory, first, size, last)) or kind
+        self.last_seq = self._store.active.last
+        self.completed = self._backlog.final = kind == "COMPLETE"
+        self._totals.whole = self.confirmed_seq == 0
+
+    # --- in
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Redact, number and keep; COMPLETE gets its `stream`.
+
+        Raises:
+            RuntimeError: something follows COMPLETE, which is a bug.
+        """
+        time = timestamp(self._now())
+        # A message is its line without terminal sequences, which may have cut a secret in two.
+        messages = "\n".join([event.message for event in events if event.redacted]).encode("utf-8", "surrogatepass")
+        harmless = self._redact(messages) is messages
+        redact, tail, room, full = self._redact, self._tail, self._room, self._segment_bytes
+        heads: dict[str, bytes] = {}
+        batch: list[Record] = []
+        special: list[tuple[Record, bool]] = []
+        seq, size = self.last_seq, 0
+        for event in events:
+            if self.completed:
+                raise RuntimeError(f"{event.type} after COMPLETE: {event.message}")
+            type = event.type
+            pieces = event.pieces if event.redacted and harmless else (redact(event.data),)
+            length = sum(map(len, pieces))
+            if type == "COMPLETE" or length > room:
+                self._write(batch, special)
+                batch, special, size = [], [], 0
+                data = b"".join(pieces)
+                if type == "COMPLETE":
+                    self._append_complete(data, time)
+                    continue
+                if type == "LOG":
+                    self._append_parts(data, time)
+                    seq = self.last_seq
+                    continue
+                pieces = (cut(data, room),)
+            head = heads.get(type)
+            if head is None:
+                head = heads[type] = self._envelope.head(type, time)
+            seq += 1
+            record = Record(seq, b"".join((head, *pieces, tail, b"%d}" % seq)), type)
+            batch.append(record)
+            if event.keep or type != "LOG":
+                special.append((record, event.keep))
+            size += length
+            if size >= full:
+                self._write(batch, special)
+                batch, special, size = [], [], 0
+        self._write(batch, special)
+        self.pulse.set()
+
+    def _write(self, batch: list[Record], special: Sequence[tuple[Record, bool]] = ()) -> None:
+        """`special`: what is no LOG, or is kept."""
+        if not batch:
+            return
+        block = b"\n".join([*[record.message for record in batch], b""])
+        others = [record for record, _ in special if record.type != "LOG"]
+        self._totals.add(len(batch) - len(others), others, block)
+        keepers = [record for record, keep in special if keep]
+        progress = [record.seq for record, keep in special if not keep and record.type == "STATUS"]
+        self.last_seq = batch[-1].seq
+        self._backlog.append(batch, block, keepers, progress)
+
+    def _append_parts(self, data: bytes, time: str) -> None:
+        seq = self.last_seq + 1
+        if len(data) > self._limit // 2:
+            # It would drive out everything else first and then not fit.
+            self.last_seq = seq
+            self._backlog.append_gap(Gap(seq, seq, len(data), "journal_limit"))
+            return
+        split = self._backlog.begin_split(seq)
+        head = self._envelope.head("LOG", time)
+        batch: list[Record] = []
+        size = 0
+        for part in Parts(data, self._room, self._message_chars).encoded(str(seq)):
+            batch.append(Record(seq, b"%s%s%s%d}" % (head, part, self._tail, seq), "LOG"))
+            seq += 1
+            size += len(part)
+            if size >= self._segment_bytes:
+                self._write(batch)
+                batch, size = [], 0
+                if split.dropped:
+                    break
+        self._write(batch)
+        split.last = self.last_seq
+
+    def _append_complete(self, data: bytes, time: str) -> None:
+        self.completed = self._backlog.final = True
+        seq = self.last_seq + 1
+        stream = b',"stream":%s}' % encode_json(self._totals.stream(seq))
+        room = self._room - len(stream)
+        if len(data) > room:
+            data = cut(data, room)
+        message = b"%s%s%s%s%d}" % (self._envelope.head("COMPLETE", time), data[:-1], stream, self._tail, seq)
+        record = Record(seq, message, "COMPLETE")
+        self.last_seq = seq
+        self._backlog.append([record], message + b"\n", [record], [])
+        self.pulse.set()
+
+    def _mark(self, gap: Gap) -> Record:
+        message = self._envelope.message("LOG", gap.data(), gap.last, timestamp(self._now()))
+        return Record(gap.last, message, "LOG")
+
+    # --- out
+
+    def read(self, after: int, max_bytes: int, max_count: int) -> list[Record]:
+        """The next records with a number above `after`: at least one if there is any, however long it is."""
+        return self._backlog.read(after, max_bytes, max_count)
+
+    def sent(self, seq: int) -> None:
+        """Everything up to `seq` may be in flight from now on: it is not dropped any more."""
+        self._backlog.sent_seq = max(self._backlog.sent_seq, seq)
+
+    def confirm(self, seq: int) -> None:
+        """Everything up to `seq` has arrived and may be freed.
+
+        Raises:
+            ValueError: it was never appended.
+        """
+        if seq > self.last_seq:
+            raise ValueError(f"{seq} is confirmed, but {self.last_seq} is the last")
+        if seq > self.confirmed_seq:
+            self._backlog.confirm(seq)
+
+    def count_redelivered(self, count: int) -> None:
+        self._totals.redelivered += count
+
+    # --- end
+
+    def save(self) -> None:
+        """Try to store what only memory has; `refused` tells whether the disk took it."""
+        self._store.spill()
+
+    def close(self) -> None:
+        """Release the lock; what is not confirmed stays for a later delivery."""
+        self.save()
+        self._store.active.seal()
+        if self._directory is not None:
+            self._directory.close()
+
+    def remove(self) -> None:
+        """Delete the directory and release the lock; everything is confirmed, or of no interest any more."""
+        if self._directory is not None:
+            self._directory.disown()
+        self._store.clear()
+        if self._directory is not None:
+            self._directory.remove()
+
+    # --- state
+
+    @property
+    def run_id(self) -> str:
+        return self._envelope.run_id
+
+    @property
+    def path(self) -> Path | None:
+        """The run's directory; None in memory."""
+        return self._directory.path if self._directory else None
+
+    @property
+    def confirmed_seq(self) -> int:
+        return self._backlog.confirmed_seq
+
+    @property
+    def sent_seq(self) -> int:
+        return self._backlog.sent_seq
+
+    @property
+    def queued(self) -> int:
+        """Numbers that are not confirmed."""
+        return self.last_seq - self.confirmed_seq
+
+    @property
+    def redelivered(self) -> int:
+        """Copies sent, as the sender counts them."""
+        return self._totals.redelivered
+
+    @property
+    def size(self) -> int:
+        """Bytes held, in memory and on the disk."""
+        return self._store.size
+
+    @property
+    def dropped(self) -> int:
+        return self._totals.dropped
+
+    @property
+    def gaps(self) -> int:
+        return self._totals.gaps
+
+    @property
+    def refused(self) -> OSError | None:
+        """Why the disk takes nothing at present: what comes is in memory, and lost if the agent is killed."""
+        return self._store.refused
+
+    @property
+    def problems(self) -> list[str]:
+        """Damage that was found while reading back, for a person."""
+        return self._store.problems

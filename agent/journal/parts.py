@@ -1,0 +1,94 @@
+"""Messages that are too long: a LOG is split into parts, anything else is cut with a mark. Pure.
+
+The texts of all parts joined are the JSON of the original data, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from agent.protocol.events import encode_json
+
+#: JSON of JSON escapes quotes and backslashes: a text at most doubles.
+_GROWTH = 2
+#: Room for the digits of i, n and id beyond those of a small number.
+_DIGITS = 40
+#: Below this a part would be all envelope.
+_SMALLEST_PART = 256
+
+
+class _Metadata(msgspec.Struct):
+    source: str | None = None
+    kind: str | None = None
+
+
+class _Data(msgspec.Struct):
+    level: str = "info"
+    message: str = ""
+    metadata: _Metadata | None = None
+
+
+_decode_data = msgspec.json.Decoder(_Data).decode
+
+
+class Parts:
+    """How one LOG is split. `data` is its redacted JSON, `room` what the data of one message may take."""
+
+    def __init__(self, data: bytes, room: int, message_chars: int) -> None:
+        self._data = data
+        whole = _decode_data(data)
+        self._level = encode_json(whole.level)
+        self._message = whole.message[:message_chars]
+        metadata = {"source": whole.metadata.source, "kind": whole.metadata.kind} if whole.metadata else {}
+        described = encode_json({key: value for key, value in metadata.items() if value is not None})[1:-1]
+        self._described = described + b"," if described else b""
+        overhead = len(self._part("", 1, 1, b"")) + _DIGITS
+        self._step = max(_SMALLEST_PART, (room - overhead) // _GROWTH)
+        self.count = -(-len(data) // self._step)
+
+    def encoded(self, id: str) -> Iterator[bytes]:
+        """The data of each part."""
+        start = 0
+        for i in range(1, self.count + 1):
+            end = min(i * self._step, len(self._data))
+            while end < len(self._data) and self._data[end] & 0xC0 == 0x80:  # in the middle of a character
+                end -= 1
+            yield self._part(id, i, self.count, encode_json(self._data[start:end].decode()))
+            start = end
+
+    def _part(self, id: str, i: int, n: int, text: bytes) -> bytes:
+        message = encode_json(f"{self._message} (part {i} of {n})")
+        return b'{"level":%s,"message":%s,"metadata":{%s"part":{"id":"%s","i":%d,"n":%d,"text":%s}}}' % (
+            self._level, message, self._described, id.encode(), i, n, text,
+        )  # fmt: skip
+
+
+def cut(data: bytes, room: int) -> bytes:
+    """JSON of the same shape in at most `room` bytes: long strings and lists shortened, each with a mark.
+
+    The fields of the object itself stay, whatever their values have to give.
+    """
+    fields: dict[str, Any] = msgspec.json.decode(data)
+    keep = room
+    while keep > 1:
+        keep //= 2
+        short = encode_json(_shorten(fields, keep))
+        if len(short) <= room:
+            return short
+    # Nothing but a great many small things is left: only the plain values of the object itself stay.
+    return encode_json({key: value for key, value in fields.items() if not isinstance(value, dict | list | str)})
+
+
+def _shorten(value: Any, keep: int) -> Any:
+    if isinstance(value, str) and len(value) > keep:
+        return f"{value[:keep]} ... (cut, {len(value)} characters)"
+    if isinstance(value, dict):
+        return {key: _shorten(inner, keep) for key, inner in value.items()}
+    if isinstance(value, list):
+        most = keep // 16 + 1
+        short = [_shorten(inner, keep) for inner in value[:most]]
+        return [*short, f"... (cut, {len(value)} items)"] if len(value) > most else short
+    return value

@@ -1,0 +1,135 @@
+"""A segment of the journal: some of its records in a row, in memory, on the disk, or both.
+
+What is on the disk is a prefix of it. All is in memory while the disk has less than all; otherwise the journal decides
+what to hold (`release`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from collections.abc import Callable
+
+from agent.journal.gaps import Record
+from agent.journal.run_directory import RunDirectory
+
+
+class Segment:
+    """Covers the numbers `first` to `last`. Plain attributes: append is the hot path."""
+
+    __slots__ = (
+        "_checksum",
+        "_directory",
+        "_file",
+        "filed",
+        "first",
+        "keepers",
+        "last",
+        "progress",
+        "records",
+        "settled",
+        "size",
+        "stored",
+    )
+
+    def __init__(self, directory: RunDirectory | None, first: int) -> None:
+        self.first = first
+        self.last = first - 1
+        #: Bytes of all its lines, and how many of them are on the disk.
+        self.size = 0
+        self.stored = 0
+        #: None while they are only on the disk.
+        self.records: list[Record] | None = []
+        #: What must never be lost, even if the disk cannot be read again: few, so they stay in memory.
+        self.keepers: dict[int, Record] = {}
+        #: The numbers of STATUS messages that may be dropped; all else that may be is LOG.
+        self.progress: list[int] = []
+        #: Whatever could be dropped is dropped.
+        self.settled = False
+        #: There is a file, whatever is in it.
+        self.filed = False
+        self._directory = directory
+        self._file: int | None = None
+        #: CRC-32 of all its lines; None where it is not known.
+        self._checksum: int | None = None if directory is None else zlib.crc32(b"")
+
+    @classmethod
+    def existing(cls, directory: RunDirectory, first: int, size: int, last: int | None) -> Segment:
+        """One that a dead run left. `last` is None for the newest: it ends where its readable lines end."""
+        self = cls(directory, first)
+        self.size = self.stored = size
+        self.records = None
+        self.filed = True
+        self._checksum = None
+        self.last = sys.maxsize if last is None else last
+        return self
+
+    def append(self, records: list[Record], block: bytes, *, store: bool) -> None:
+        """Take records, whose lines are `block`. Raises OSError when the disk refuses: they are in memory then."""
+        assert self.records is not None
+        self.records.extend(records)
+        self.last = records[-1].seq
+        self.size += len(block)
+        if self._checksum is not None:
+            self._checksum = zlib.crc32(block, self._checksum)  # now, while it is in the processor's cache
+        if store and self._directory is not None and self.stored + len(block) == self.size:
+            if self._file is None:
+                self._file = self._directory.open_segment(self.first)
+                self.filed = True
+            self._directory.append(self._file, block, self.stored)
+            self.stored = self.size
+
+    def store(self) -> None:
+        """Bring to the disk what it has not. Raises OSError."""
+        if self._directory is not None and self.stored < self.size:
+            assert self.records is not None
+            self.filed = True
+            self._directory.rewrite(self.first, _lines(self.records)[self.stored :], self.stored)
+            self.stored = self.size
+
+    def replace(self, records: list[Record], is_kept: Callable[[int], bool]) -> int:
+        """Hold other records instead; returns by how many bytes it grew. `store` follows."""
+        before = self.size
+        self.seal()
+        self.records = records
+        self._checksum = None
+        self.size = sum(record.size for record in records)
+        self.stored = 0
+        self.keepers = {record.seq: record for record in records if is_kept(record.seq)}
+        there = {record.seq for record in records}
+        self.progress = [seq for seq in self.progress if seq in there]
+        return self.size - before
+
+    def is_intact(self, content: bytes) -> bool:
+        """Whether this is what was appended, byte for byte."""
+        return self._checksum is not None and zlib.crc32(content) == self._checksum
+
+    def content(self) -> bytes:
+        """Its lines. Raises OSError."""
+        if self.records is not None or self._directory is None:
+            return _lines(self.records or [])
+        return self._directory.read(self.first)
+
+    def release(self) -> None:
+        """Give the memory back where the disk has everything."""
+        if self.stored == self.size and self.records is not None:
+            if self._checksum is None:
+                self._checksum = zlib.crc32(_lines(self.records))
+            self.records = None
+
+    def seal(self) -> None:
+        """Nothing more is appended for now."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def discard(self) -> None:
+        """Delete the file, if any. Raises OSError."""
+        self.seal()
+        if self._directory is not None and self.filed:
+            self._directory.unlink(self.first)
+
+
+def _lines(records: list[Record]) -> bytes:
+    return b"".join([b"%s\n" % record.message for record in records])

@@ -1,0 +1,76 @@
+"""What COMPLETE.stream tells of the messages before it, for a consumer to compare (docs/protocol.md). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from agent.journal.gaps import Gap, Record, gap_of
+
+
+class Totals:
+    """The messages that exist: plain attributes, counted up and, where something is dropped, down."""
+
+    def __init__(self) -> None:
+        self.counts = {"LOG": 0, "STATUS": 0, "ERROR": 0}
+        #: Bytes of their lines.
+        self.size = 0
+        self.dropped = 0
+        self.gaps = 0
+        #: Copies sent.
+        self.redelivered = 0
+        #: Every message since the first is counted; after a takeover some may have been freed before.
+        self.whole = True
+        self._hash = hashlib.sha256()
+        self._hashed = True
+
+    def add(self, logs: int, others: Sequence[Record], block: bytes) -> None:
+        """New messages: how many LOGs, the others, and the lines of all in order."""
+        self.counts["LOG"] += logs
+        for record in others:
+            self.counts[record.type] += 1
+        self.size += len(block)
+        if self._hashed and not self.dropped:
+            self._hash.update(block)
+
+    def take_over(self, records: Sequence[Record]) -> None:
+        """Messages of a dead run, COMPLETE perhaps among them. What was first written is not known any more."""
+        self._hashed = False
+        for record in records:
+            if record.type in self.counts:
+                self.counts[record.type] += 1
+                self.size += record.size
+            if (gap := gap_of(record)) is not None:
+                self.gaps += 1
+                self.dropped += gap.count
+
+    def drop(self, gone: Sequence[Record], opened: Sequence[Gap], closed: Sequence[Gap]) -> None:
+        """Messages are gone; the markers `opened` stand for them and for the markers `closed`."""
+        for record in gone:
+            self.counts[record.type] -= 1
+        self.dropped += len(gone)
+        self._mark(opened, closed)
+
+    def lose(self, opened: Sequence[Gap], progress: int) -> None:
+        """Messages could not be read back, `progress` STATUSes among them; markers stand for them."""
+        count = sum(gap.count for gap in opened)
+        self.counts["STATUS"] -= progress
+        self.counts["LOG"] -= count - progress
+        self.dropped += count
+        self._mark(opened, [])
+
+    def _mark(self, opened: Sequence[Gap], closed: Sequence[Gap]) -> None:
+        self.counts["LOG"] += len(opened) - len(closed)
+        self.gaps += len(opened) - len(closed)
+
+    def stream(self, last_seq: int) -> dict[str, Any]:
+        return {
+            "lastSeq": last_seq,
+            "counts": self.counts if self.whole else None,
+            "bytes": self.size if self.whole else None,
+            "sha256": self._hash.hexdigest() if self._hashed and not self.dropped else None,
+            "dropped": self.dropped,
+            "gaps": self.gaps,
+            "redelivered": self.redelivered,
+        }

@@ -1,0 +1,82 @@
+"""Every reason to leave the straight path, as the Cause that carries its exit code and its words."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+
+from agent.errors import AgentError, Exit
+from agent.outcome.verdict import Cause, CauseKind
+
+_SIGNAL_EXITS = {
+    signal.SIGHUP: Exit.HANGUP,
+    signal.SIGINT: Exit.INTERRUPTED,
+    signal.SIGQUIT: Exit.QUIT,
+    signal.SIGTERM: Exit.TERMINATED,
+}
+
+#: Stable words for COMPLETE.reason of the agent's own failures.
+_REASONS = {
+    Exit.CLONE_FAILED: "clone_failed",
+    Exit.SERVER_UNREACHABLE: "server_unreachable",
+    Exit.RETRYABLE: "retryable",
+    Exit.AUTH: "auth",
+    Exit.CONFIG: "config",
+    Exit.CLI_MISSING: "cli_missing",
+    Exit.CLI_NOT_EXECUTABLE: "cli_not_executable",
+}
+
+
+def by_signal(number: int) -> Cause:
+    name = signal.Signals(number).name
+    return Cause(
+        CauseKind.SIGNAL,
+        _SIGNAL_EXITS[signal.Signals(number)],
+        "cancelled",
+        "cancelled",
+        f"cancelled by {name}",
+        "",
+        number,
+    )
+
+
+def by_server() -> Cause:
+    return Cause(CauseKind.REQUEST, Exit.TERMINATED, "cancelled", "cancelled", "cancelled by the server")
+
+
+def by_deadline(seconds: float) -> Cause:
+    message = f"timed out after {seconds:g} s (TIMEOUT), clone included"
+    return Cause(CauseKind.DEADLINE, Exit.TIMEOUT, "timeout", "timeout", message)
+
+
+def by_silence(seconds: float) -> Cause:
+    return Cause(CauseKind.IDLE, Exit.TIMEOUT, "idle", "idle", f"claude said nothing for {seconds:g} s (IDLE_TIMEOUT)")
+
+
+def by_refused_credentials() -> Cause:
+    message = (
+        "the API refuses the credentials: check ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN, "
+        "and ANTHROPIC_BASE_URL"
+    )
+    return Cause(CauseKind.FAULT, Exit.AUTH, "auth", "auth", message)
+
+
+def by_memory(used: int, limit: int) -> Cause:
+    message = (
+        f"the container uses {used >> 20} of {limit >> 20} MiB: claude was ended before the kernel would have killed "
+        "everything; give it more memory"
+    )
+    return Cause(CauseKind.GUARD, Exit.KILLED, "oom", "memory_guard", message)
+
+
+def by_fault(task: str, error: Exception) -> Cause:
+    """A task raised: what an AgentError says of itself, or a bug with its whole traceback."""
+    if isinstance(error, AgentError):
+        reason = _REASONS.get(error.exit, error.code)
+        return Cause(CauseKind.FAULT, error.exit, error.code, reason, str(error), error.details)
+    trace = "".join(traceback.format_exception(error))
+    first: BaseException = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    message = f"internal error in {task}: {type(first).__name__}: {first}"
+    return Cause(CauseKind.FAULT, Exit.INTERNAL, "internal", "internal", message, trace)

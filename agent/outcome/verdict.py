@@ -1,0 +1,247 @@
+"""The verdict of a run, as a pure function of how claude ended, what it said last, and what was done to it.
+
+A `Cause` is why the agent itself left the straight path (a signal, a deadline, a fault of its own ...); it is latched
+by the machine, and the first one wins. An `Outcome` is what the process, COMPLETE and the termination message say.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from agent.errors import ErrorCode, Exit
+from agent.limits import Limits
+from agent.transcript.describe import one_line
+from agent.transcript.summary import Result, Summary
+
+_DETAILS = Limits().details_chars
+
+
+class CauseKind(enum.Enum):
+    """Who made the run leave the straight path."""
+
+    #: A signal to the agent.
+    SIGNAL = "signal"
+    #: TIMEOUT of the run.
+    DEADLINE = "deadline"
+    #: IDLE_TIMEOUT: claude said nothing for too long.
+    IDLE = "idle"
+    #: The server asked for the end.
+    REQUEST = "request"
+    #: The memory guard.
+    GUARD = "guard"
+    #: Something of ours failed: a clone, a connection at the start, a bug.
+    FAULT = "fault"
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why the agent ends the run before claude does; it carries its own exit code, since a fault has many."""
+
+    kind: CauseKind
+    exit: Exit
+    code: ErrorCode
+    #: A stable word for COMPLETE: `timeout`, `cancelled`, `clone_failed` ...
+    reason: str
+    #: One or two sentences for a person.
+    message: str
+    details: str = ""
+    #: The signal that the agent got, for CauseKind.SIGNAL.
+    signal: int | None = None
+
+
+class ExitStatus(msgspec.Struct, frozen=True):
+    """How a child ended: exactly one of its exit code and the number of the signal that killed it is set."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"exit status {self.code}"
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the run came to. `code` is None exactly when `exit` is 0."""
+
+    exit: int
+    #: A stable word for COMPLETE: `success`, or what stood in the way.
+    reason: str
+    code: ErrorCode | None
+    #: One or two sentences for a person, with claude's own words where it said something.
+    message: str
+    #: More of the evidence, bounded: the tail of claude's stderr, say.
+    details: str = ""
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What the table's conditions ask about."""
+
+    status: ExitStatus
+    summary: Summary
+    result: Result | None
+    oom: bool
+    stopped_after_result: bool
+    stderr: str
+
+    @property
+    def good(self) -> bool:
+        return self.result is not None and self.result.good
+
+    @property
+    def sigkill(self) -> bool:
+        """Also as a shell reports it, where CLAUDE_BIN is a script around the CLI."""
+        return self.status.signal == signal.SIGKILL or self.status.code == 128 + signal.SIGKILL
+
+    @property
+    def ended_by_signal(self) -> bool:
+        """The CLI catches SIGTERM and SIGHUP and exits with what a shell would say."""
+        return self.status.signal is not None or self.status.code in (129, 130, 143)
+
+    @property
+    def subtype(self) -> str:
+        return self.result.subtype if self.result is not None else ""
+
+    @property
+    def terminal_reason(self) -> str:
+        return (self.result.terminal_reason or "") if self.result is not None else ""
+
+    @property
+    def api_failed(self) -> bool:
+        """Older versions give neither a terminal_reason nor a status, only an error called success."""
+        named = self.terminal_reason == "api_error" or self.http is not None
+        return named or (self.subtype == "success" and not self.good and self.summary.last_api_error is not None)
+
+    @property
+    def http(self) -> int | None:
+        return self.result.api_error_status if self.result is not None else None
+
+    @property
+    def category(self) -> str:
+        """The CLI's word for the failure of the API that ended the run."""
+        return self.summary.last_api_error.category if self.summary.last_api_error is not None else ""
+
+    @property
+    def untouched(self) -> bool:
+        """Not one reply of the model: nothing was spent, and the same run again loses nothing."""
+        return self.summary.turns == 0
+
+    @property
+    def said(self) -> str:
+        """The CLI's own words: of the result, else the last of its stderr."""
+        words = self.result.said if self.result is not None else ""
+        return one_line(words, 400) or _last_words(self.stderr) or "it gave no reason"
+
+
+class _Row(NamedTuple):
+    holds: Callable[[_Facts], bool]
+    exit: Exit
+    reason: str
+    code: ErrorCode | None
+    sentence: str
+
+
+#: The first row that holds is the verdict. Success is five facts: exit status 0; a last result exists; its is_error is
+#: false; its subtype is success; its num_turns > 0 (the last three are `Result.good`).
+_TABLE = (
+    # The CLI lingers after its result now and then; RESULT_GRACE ends that, and the work is done.
+    _Row(lambda f: f.good and f.stopped_after_result, Exit.SUCCEEDED, "exited_after_kill", None,
+         "claude finished the task; it did not exit by itself and was stopped"),
+    _Row(lambda f: f.good and f.status.code == 0, Exit.SUCCEEDED, "success", None, "claude finished the task"),
+    _Row(lambda f: f.sigkill and f.oom, Exit.KILLED, "oom", "oom",
+         "claude was killed: the container ran out of memory; give it more"),
+    _Row(lambda f: f.sigkill, Exit.KILLED, "killed", "killed",
+         "claude was killed (SIGKILL) and not by this agent: most often the node ran out of memory"),
+    _Row(lambda f: f.status.code == Exit.CLI_MISSING and f.summary.lines == 0, Exit.CLI_MISSING, "cli_missing",
+         "cli_missing", "claude is not there any more: {said}"),
+    _Row(lambda f: f.status.code == Exit.CLI_NOT_EXECUTABLE and f.summary.lines == 0, Exit.CLI_NOT_EXECUTABLE,
+         "cli_not_executable", "cli_missing", "claude cannot be executed: {said}"),
+    _Row(lambda f: f.ended_by_signal and (f.good or f.result is None), Exit.TASK_FAILED, "signal", "killed",
+         "claude was ended by a signal that this agent did not send ({status})"),
+    # claude loses its tail and its result, with status 0, when nobody drains its stdout for some seconds.
+    _Row(lambda f: f.result is None and f.status.code == 0, Exit.TASK_FAILED, "no_result", "no_result",
+         "claude exited with status 0 but gave no result, so whether the task is done is not known: {said}"),
+    _Row(lambda f: f.result is None, Exit.TASK_FAILED, "no_result", "no_result",
+         "claude ended before any result ({status}): {said}"),
+    _Row(lambda f: f.good, Exit.TASK_FAILED, "exit_status", "task_failed",
+         "claude reported success but ended with {status}: {said}"),
+    _Row(lambda f: f.subtype == "error_max_turns", Exit.TASK_FAILED, "max_turns", "max_turns",
+         "claude reached its limit of turns before the task was done: {said}; raise MAX_TURNS"),
+    _Row(lambda f: f.subtype == "error_max_budget_usd", Exit.TASK_FAILED, "budget", "budget",
+         "claude reached its budget before the task was done: {said}; raise MAX_BUDGET_USD"),
+    _Row(lambda f: f.terminal_reason == "prompt_too_long", Exit.TASK_FAILED, "prompt_too_long", "api",
+         "the conversation does not fit into the model's context: {said}"),
+    _Row(lambda f: f.http in (401, 403) or (f.api_failed and f.category == "authentication_failed"), Exit.AUTH,
+         "auth", "auth", "the API refused the credentials: {said}"),
+    _Row(lambda f: f.http == 429 or (f.api_failed and f.category == "rate_limit"), Exit.TASK_FAILED, "rate_limit",
+         "rate_limit", "the API's rate limit is reached: {said}"),
+    _Row(lambda f: f.api_failed and f.category == "billing_error", Exit.TASK_FAILED, "billing", "api",
+         "the API refused to work on this account: {said}"),
+    _Row(lambda f: f.http == 404 or (f.api_failed and f.category == "model_not_found"), Exit.TASK_FAILED,
+         "model_not_found", "api", "the API does not know the model: {said}"),
+    _Row(lambda f: f.api_failed and f.untouched and _is_outage(f), Exit.RETRYABLE, "api_unavailable", "api",
+         "the API could not be reached, or was overloaded, before the first reply: {said}"),
+    _Row(lambda f: f.api_failed, Exit.TASK_FAILED, "api_error", "api", "the API failed: {said}"),
+    _Row(lambda f: f.terminal_reason.startswith("aborted"), Exit.TASK_FAILED, "interrupted", "killed",
+         "claude was interrupted by a signal that this agent did not send"),
+    _Row(lambda f: f.subtype == "error_during_execution", Exit.TASK_FAILED, "error_during_execution", "task_failed",
+         "claude failed: {said}"),
+    _Row(lambda f: f.result is not None and not f.result.is_error and not f.result.num_turns, Exit.TASK_FAILED,
+         "no_turns", "task_failed",
+         "the model was never asked: {said} (a task that starts with / is taken for a command of the CLI)"),
+    _Row(lambda f: True, Exit.TASK_FAILED, "error", "task_failed", "claude reported a failure{subtype}: {said}"),
+)  # fmt: skip
+
+
+def verdict(
+    status: ExitStatus | None,
+    summary: Summary | None,
+    cause: Cause | None,
+    *,
+    oom: bool = False,
+    stopped_after_result: bool = False,
+    stderr_tail: str = "",
+) -> Outcome:
+    """What the run came to.
+
+    Args:
+        status: How claude ended; None when it never ran, which only a cause can explain.
+        summary: What its output came to; None as above.
+        cause: What stood before claude's exit and so outranks it.
+        oom: The container's kernel killed something for want of memory while claude ran.
+        stopped_after_result: claude was stopped because it outlived a good result by RESULT_GRACE.
+        stderr_tail: The last lines of claude's stderr; they explain a claude that gave no result.
+    """
+    details = stderr_tail.strip()[-_DETAILS:]
+    if cause is not None:
+        return Outcome(cause.exit, cause.reason, cause.code, cause.message, cause.details or details)
+    if status is None:
+        return Outcome(Exit.INTERNAL, "internal", "internal", "the run ended without a reason: a bug of the agent")
+    summary = summary or Summary()
+    facts = _Facts(status, summary, summary.last_result, oom, stopped_after_result, stderr_tail)
+    row = next(row for row in _TABLE if row.holds(facts))
+    subtype = f" ({facts.subtype})" if facts.subtype not in ("", "success") else ""
+    message = row.sentence.format(status=status, said=facts.said, subtype=subtype)
+    return Outcome(row.exit, row.reason, row.code, message, "" if row.code is None else details)
+
+
+def _is_outage(facts: _Facts) -> bool:
+    """No answer at all, or the server's own failure; a 4xx would be the same again."""
+    return facts.http >= 500 if facts.http is not None else facts.category in ("server_error", "overloaded", "unknown")
+
+
+def _last_words(stderr: str) -> str:
+    """The last whole lines of stderr, as one."""
+    words: list[str] = []
+    for line in reversed(stderr.splitlines()[-20:]):
+        words.insert(0, one_line(line, 300))
+        if sum(map(len, words)) > 200:
+            break
+    return one_line(" ".join(words), 400)

@@ -1,0 +1,240 @@
+"""Plays a recorded run to a server or to stdout, and tells whether it came to the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import trio
+
+from agent import signals
+from agent.commands.run import Link
+from agent.config.config import Config
+from agent.delivery.connection import Endpoint
+from agent.delivery.sender import Sender
+from agent.delivery.session import Listener
+from agent.errors import AgentError, Exit
+from agent.journal.journal import Journal
+from agent.protocol import ids
+from agent.protocol.events import Envelope, Event
+from agent.redaction.redactor import Redactor
+from agent.replay.load import Recorded
+from agent.replay.player import Player
+from agent.replay.work import PlayedWork
+from agent.report.complete import result_fields
+from agent.report.console import Console
+from agent.report.reporter import Reporter
+from agent.run.supervisor import Supervisor
+
+#: What is counted of both runs, by the source of the LOG; the agent's own tell of its surroundings.
+_COUNTED = {"lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git"}
+
+
+class Progress:
+    """How far a replay is; drawn on a terminal only."""
+
+    def __init__(self, total: int) -> None:
+        self.done = 0
+        self._total = total
+
+    async def draw(self, interval: float) -> None:
+        """Cancelling: the only way to end it; the bar stays as it is then."""
+        try:
+            while True:
+                self._show("")
+                await trio.sleep(interval)
+        finally:
+            self._show("\n")
+
+    def say_above(self, line: bytes) -> None:
+        """In place of the bar, which comes again below it."""
+        sys.stderr.write(f"\r\x1b[K{line.decode()}")
+        self._show("")
+
+    def _show(self, end: str) -> None:
+        share = self.done / self._total if self._total else 1.0
+        sys.stderr.write(f"\r[{'#' * round(share * 40):<40}] {share:4.0%} {self.done}/{self._total}{end}")
+        sys.stderr.flush()
+
+
+class Replay:
+    """One replay. `speed` is 1.0 for the recorded speed, None for as fast as possible."""
+
+    def __init__(self, recorded: Recorded, config: Config, speed: float | None) -> None:
+        self._recorded = recorded
+        self._config = config
+        self._speed = speed
+        self._redactor = Redactor(config.secrets)
+        self._envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
+        self._journal = Journal.open(
+            None,
+            self._envelope,
+            limits=config.limits,
+            limit=config.journal_limit,
+            message_limit=config.message_limit,
+            redact=self._redactor.json,
+            now=time.time,
+        )
+        self._progress = Progress(len(recorded.steps))
+        self._on_terminal = sys.stderr.isatty()
+        write = self._progress.say_above if self._on_terminal else None
+        self._console = Console("error" if write else "warn", redact=self._redactor.text, write=write)
+        #: The last word, once there is one.
+        self._verdict = ""
+        self._logs = Counter[str]()
+        #: Why stdout takes no more, if that is so; then these end the replay.
+        self._unprinted: OSError | None = None
+        self._interrupt: Callable[[], None] = lambda: None
+        self._give_up: Callable[[str], None] = lambda reason: None
+        self._watch_journal()
+
+    async def run(self) -> int:
+        """The exit status: of the run that is played, or 70 where it differs from the recorded one."""
+        play = self._play_messages if self._recorded.kind == "journal" else self._play_run
+        try:
+            exit = 0
+            async with trio.open_nursery() as nursery:
+                self._give_up = nursery.cancel_scope.cancel
+                if self._on_terminal:
+                    nursery.start_soon(self._progress.draw, self._config.limits.replay_progress)
+                exit = await play()
+                nursery.cancel_scope.cancel("played")
+            if self._unprinted is not None:
+                raise AgentError(f"stdout takes no more: {self._unprinted.strerror}", exit=Exit.UNDELIVERED)
+            return exit
+        finally:
+            self._console.close()
+            if self._verdict:
+                print(f"agent replay: {self._verdict}", file=sys.stderr)
+
+    def _watch_journal(self) -> None:
+        """Count what is journalled, and without a server print it, one message a line, at once."""
+        journal, printing = self._journal, self._config.ws_server is None
+        append = journal.append
+
+        def watched(events: Sequence[Event]) -> None:
+            self._logs.update(event.source for event in events if event.type == "LOG")
+            last = journal.last_seq
+            append(events)
+            if not printing:
+                return
+            while records := journal.read(last, 1 << 30, 1 << 30):
+                self._print(b"".join([record.message + b"\n" for record in records]))
+                last = records[-1].seq
+            journal.confirm(journal.last_seq)
+
+        journal.append = watched  # type: ignore[method-assign]
+
+    def _print(self, text: bytes) -> None:
+        """Where nobody reads any more, or the disk is full, the replay ends."""
+        try:
+            while text and self._unprinted is None:
+                text = text[os.write(1, text) :]
+        except OSError as error:
+            self._unprinted = error
+            self._interrupt()
+            self._give_up("stdout takes no more")
+
+    # --- a recording or a transcript
+
+    async def _play_run(self) -> int:
+        """Through the whole pipeline, with the recording in place of the world."""
+        config, journal = self._config, self._journal
+        work = PlayedWork(config, self._redactor)
+        patience = config.server_wait + config.limits.replay_patience
+        player = Player(self._recorded.steps, work, speed=self._speed, patience=patience, progress=self._advance)
+        self._interrupt = player.interrupt
+        player.room = lambda: journal.size < config.limits.replay_ahead_bytes
+        reporter = Reporter(config, journal, self._envelope, self._console, work.vital_signs, "replay")
+        link = Link(config, self._envelope, journal, reporter)
+        supervisor = Supervisor(
+            config,
+            work,
+            reporter,
+            link.sender,
+            listen=signals.listen,
+            write_health=lambda: None,
+            emergency_exit=lambda number: os._exit(128 + number),
+            observe=player.observe,
+        )
+        link.supervisor = supervisor
+        player.post = supervisor.post
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(player.run)
+            outcome = await supervisor.run()
+            nursery.cancel_scope.cancel("the run is over")
+        exit = reporter.finish(outcome)
+        if player.interrupted:
+            return exit
+        summary, logs = work.claude.summary, self._logs
+        result = None if summary.last_result is None else result_fields(summary.last_result, summary)
+        found = {
+            "exit code": int(outcome.exit),
+            "reason": outcome.reason,
+            **{name: logs[source] for name, source in _COUNTED.items()},
+            "result": msgspec.json.decode(msgspec.json.encode(result)),
+        }
+        return self._compare(found, exit)
+
+    def _advance(self) -> None:
+        self._progress.done += 1
+
+    def _compare(self, found: Mapping[str, Any], exit: int) -> int:
+        recorded = self._recorded
+        expected: dict[str, Any] = {}
+        if recorded.outcome is not None:
+            expected |= {"exit code": recorded.outcome.exit, "reason": recorded.outcome.reason}
+        if recorded.logs is not None:
+            expected |= {name: recorded.logs.get(source, 0) for name, source in _COUNTED.items()}
+        if recorded.complete is not None:
+            expected["result"] = recorded.complete.get("result")
+        different = [
+            f"{name}: {found[name]!r} now, {then!r} then" for name, then in expected.items() if found[name] != then
+        ]
+        if different:
+            self._verdict = f"not as recorded: {'; '.join(different)}"
+            return int(Exit.INTERNAL)
+        compared = f"{', '.join(expected)} as recorded" if expected else "nothing is recorded to compare it with"
+        self._verdict = f"exit {exit}; {compared}"
+        return exit
+
+    # --- a journal
+
+    async def _play_messages(self) -> int:
+        """The same messages, numbered anew, as those of a new run."""
+        config, journal = self._config, self._journal
+        async with trio.open_nursery() as nursery:
+            if config.ws_server is not None:
+                nursery.start_soon(partial(self._sender().run, config.server_wait))
+            began = trio.current_time()
+            for step in self._recorded.steps:
+                if self._speed is not None:
+                    await trio.sleep_until(began + step.t / self._speed)
+                while journal.size > config.limits.replay_ahead_bytes:
+                    await trio.sleep(config.limits.replay_progress)
+                if step.message is not None:
+                    journal.append([step.message])
+                self._advance()
+                await trio.lowlevel.checkpoint()
+            while journal.queued:
+                await trio.sleep(config.limits.replay_progress)
+            nursery.cancel_scope.cancel("everything is delivered")
+        exit = int((self._recorded.complete or {}).get("exitCode", 0))
+        self._verdict = f"exit {exit}; {self._progress.done} messages as recorded"
+        return exit
+
+    def _sender(self) -> Sender:
+        config = self._config
+        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+        endpoint = Endpoint.parse(
+            config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint
+        )
+        listener = Listener(notice=self._console.say)
+        return Sender(self._journal, endpoint, config.limits, listener, rng=random.SystemRandom())

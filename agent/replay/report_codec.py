@@ -1,0 +1,65 @@
+"""A report of the supervisor's inbox as it is recorded, and what it carries once it is read again."""
+
+from __future__ import annotations
+
+from typing import Any, cast, get_args
+
+import msgspec
+
+from agent.claude.watchdog import Bark
+from agent.errors import AgentError, ErrorCode, Exit
+from agent.outcome.verdict import ExitStatus
+from agent.replay.format import Fault, Inbox
+from agent.run.inbox import Failed, Report
+from agent.run.work import Cloned, Swept
+
+_TYPES: dict[str, Any] = {"check": str, "clone": Cloned, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark}
+
+
+def record(report: Report, phase: str) -> Inbox:
+    """`phase` is the one that it met."""
+    return Inbox(
+        type(report).__name__,
+        phase,
+        task=getattr(report, "task", ""),
+        value=_plain(getattr(report, "value", None)),
+        cancelled=getattr(report, "cancelled", False),
+        fault=_fault(report.error) if isinstance(report, Failed) else None,
+        number=getattr(report, "number", None),
+        used=getattr(report, "used", 0),
+        limit=getattr(report, "limit", 0),
+    )
+
+
+def value(inbox: Inbox) -> Any:
+    """Raises ValueError: a task of that name comes to nothing of the kind."""
+    if inbox.cancelled or inbox.report != "Ended" or inbox.task not in _TYPES:
+        return inbox.value
+    return msgspec.convert(inbox.value, _TYPES[inbox.task])
+
+
+def error(inbox: Inbox) -> Exception | None:
+    """Raises ValueError: its exit code or its error code is none of ours."""
+    fault = inbox.fault
+    if fault is None:
+        return None
+    if fault.code not in get_args(ErrorCode):
+        raise ValueError(f"{fault.code!r} is no code of an ERROR")
+    exit = Exit(fault.exit)
+    if exit is Exit.INTERNAL:
+        return RuntimeError(fault.message)
+    return AgentError(fault.message, details=fault.details, exit=exit, code=cast("ErrorCode", fault.code))
+
+
+def _plain(value: Any) -> Any:
+    """A value of ours as JSON; None where it is no data (the claude that `begin` returns)."""
+    try:
+        return msgspec.to_builtins(value)
+    except TypeError:
+        return None
+
+
+def _fault(error: Exception) -> Fault:
+    if isinstance(error, AgentError):
+        return Fault(type(error).__name__, str(error), int(error.exit), error.code, error.details)
+    return Fault(type(error).__name__, str(error))

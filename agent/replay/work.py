@@ -1,0 +1,136 @@
+"""The world as a recording has it (work.Work): each step waits until it is told what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from agent.claude.output import ClaudeOutput
+from agent.claude.watchdog import Bark
+from agent.config.config import Config
+from agent.outcome.verdict import ExitStatus
+from agent.process.run import Patience
+from agent.redaction.redactor import Redactor
+from agent.run.work import Cloned, Publish, Swept
+
+#: Chunks on their way to a reader: a replay at full speed must not run ahead of the journal.
+_AHEAD = 16
+
+
+class Result:
+    """What a recorded task came to, once the player says so."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self._event.is_set()
+
+    def settle(self, value: Any, error: Exception | None = None) -> None:
+        if not self._event.is_set():
+            self._value, self._error = value, error
+            self._event.set()
+
+    async def get(self) -> Any:
+        """Cancelling: safe."""
+        await self._event.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class _Pipe(trio.abc.ReceiveStream):
+    """claude's end of a pipe, played; `write` waits while the reader is behind."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[bytes](_AHEAD)
+
+    async def write(self, data: bytes) -> None:
+        await self._send.send(data)
+
+    def hang_up(self) -> None:
+        self._send.close()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            return b""
+
+    async def aclose(self) -> None:
+        self._receive.close()
+
+
+class PlayedClaude(ClaudeOutput):
+    """work.ClaudeRun."""
+
+    def __init__(self, config: Config, redactor: Redactor, status: Result) -> None:
+        self.stdout = _Pipe()
+        self.stderr = _Pipe()
+        self._status = status
+        super().__init__(self.stdout, self.stderr, redactor, config.limits)
+
+    async def run(self, patience: Patience) -> ExitStatus:
+        """Cancelling: claude is told to stop, and ends when it did then."""
+        with trio.CancelScope(shield=True):
+            status: ExitStatus = await self._status.get()
+        return status
+
+    async def feed(self) -> None:
+        """There is nobody to read a prompt."""
+
+    async def watch(self) -> Bark:
+        """What the watchdog saw then comes from the recording."""
+        await trio.sleep_forever()
+        raise AssertionError("sleep_forever ends by cancellation only")
+
+
+class PlayedWork:
+    """work.Work: every step waits until the player says what it came to."""
+
+    def __init__(self, config: Config, redactor: Redactor) -> None:
+        self.results = {name: Result() for name in ("check", "clone", "claude", "sweep", "harvest")}
+        self.cloning = trio.Event()
+        self.began = trio.Event()
+        self.publish: Publish = lambda batch: None
+        self.claude = PlayedClaude(config, redactor, self.results["claude"])
+
+    async def check(self) -> str:
+        return str(await self.results["check"].get())
+
+    async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        self.publish = publish
+        self.cloning.set()
+        cloned: Cloned = await self.results["clone"].get()
+        return cloned
+
+    def begin(self, cloned: Cloned, publish: Publish) -> PlayedClaude:
+        self.began.set()
+        return self.claude
+
+    async def sweep(self) -> Swept:
+        swept: Swept = await self.results["sweep"].get()
+        return swept
+
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+        changes: Mapping[str, Any] | None = await self.results["harvest"].get()
+        return changes
+
+    def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
+        """There is no directory for results."""
+
+    def vitals(
+        self, publish: Publish, exceeded: Callable[[int, int], None]
+    ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:
+        return ()
+
+    def vital_signs(self) -> dict[str, Any]:
+        return {}
+
+    def emergency_sweep(self) -> None:
+        """No process of the recording is alive."""

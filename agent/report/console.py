@@ -1,0 +1,126 @@
+"""stderr: the run as a person follows it in `docker logs`, or as JSON for a log collector.
+
+A log driver that blocks must not block the run, so a thread of its own writes what a bounded queue holds; what does
+not fit is counted and said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from agent.limits import Limits
+from agent.protocol.events import Event, Level, encode_json, timestamp
+
+#: Terminal sequences and marks that turn text around: what is shown was said by repositories, servers and programs.
+_UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+
+_RANK: dict[str, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
+
+
+class Console:
+    """Shows events from `level` up. `show` never waits."""
+
+    def __init__(
+        self,
+        level: Level = "info",
+        *,
+        as_json: bool = False,
+        redact: Callable[[str], str] = lambda text: text,
+        now: Callable[[], float] = time.time,
+        write: Callable[[bytes], object] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """`write` replaces the thread and the descriptor 2, for tests and simulations."""
+        self.level = level
+        self._as_json = as_json
+        self.redact = redact
+        self._now = now
+        limits = limits or Limits()
+        self._capacity = limits.console_lines
+        # One thread puts, one takes, both without waiting for the other: a deque needs no lock for that.
+        self._lines: deque[bytes] = deque()
+        self._dropped = 0
+        self._pause = limits.console_pause
+        self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._write = write
+        self._thread: threading.Thread | None = None
+
+    def show(self, events: Sequence[Event]) -> None:
+        """Show what of these a person should see; messages are redacted here once more."""
+        lowest = _RANK[self.level]
+        shown = [event for event in events if _RANK[event.level] >= lowest]
+        if shown:
+            together = "\n".join([event.message for event in shown])
+            redact = self._as_it_is if self.redact(together) == together else self.redact
+            time = timestamp(self._now())
+            self._put([self._format(time, event.level, event.source, redact(event.message)) for event in shown])
+
+    def say(self, level: Level, message: str) -> None:
+        """A line of the agent that is not an event: for the time before the journal and after COMPLETE."""
+        if _RANK[level] >= _RANK[self.level]:
+            self._put([self._format(timestamp(self._now()), level, "agent", self.redact(message))])
+
+    def close(self, *, within: float = 1.0) -> None:
+        """Write what is queued, for at most so many seconds; a reader that is stuck gets no more."""
+        self._closing.set()
+        self._ready.set()
+        if self._thread is not None:
+            self._thread.join(within)
+        elif self._lines:
+            self._drain()
+
+    @staticmethod
+    def _as_it_is(message: str) -> str:
+        return message
+
+    def _format(self, time: str, level: Level, source: str, message: str) -> bytes:
+        if self._as_json:
+            return encode_json({"time": time, "level": level, "source": source, "message": message}) + b"\n"
+        text = message
+        if not message.isprintable():
+            text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", "\n" + " " * 25)
+        return f"{time[11:23]} {level:<5} {source:<6} {text}\n".encode(errors="replace")
+
+    def _put(self, lines: list[bytes]) -> None:
+        if self._write is not None:
+            for line in lines:
+                self._write(line)
+            return
+        room = max(0, self._capacity - len(self._lines))
+        self._lines.extend(lines[:room])
+        self._dropped += len(lines) - min(room, len(lines))
+        if self._thread is None:
+            thread = threading.Thread(target=self._drain, name="console", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # as many processes as there may be: the next line may find room for it
+                return
+            self._thread = thread
+        if not self._ready.is_set():  # it is during the pause, and then the thread looks again
+            self._ready.set()
+
+    def _drain(self) -> None:
+        said = 0
+        while self._ready.wait():
+            self._ready.clear()
+            closing = self._closing.is_set()  # after the clear, which must not swallow what close() has set
+            batch = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
+            if dropped := self._dropped - said:
+                said += dropped
+                words = f"{dropped} lines were not shown here: stderr was too slow"
+                batch += self._format(timestamp(self._now()), "warn", "agent", words)
+            try:
+                while batch:
+                    batch = batch[os.write(2, batch) :]
+            except OSError:
+                return  # nobody reads stderr any more; the journal has everything
+            if closing:
+                return
+            # Each wake-up takes the interpreter away from the run for a moment: in a burst, a few are enough.
+            self._closing.wait(self._pause)

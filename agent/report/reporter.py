@@ -1,0 +1,257 @@
+"""The voice of a run: publishes to journal and console; says what HEARTBEAT, health file and the end have to say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import trio
+
+from agent import __version__
+from agent.config.config import Config
+from agent.errors import Exit
+from agent.journal.journal import Journal
+from agent.outcome.verdict import Cause, Outcome
+from agent.protocol import events
+from agent.protocol.events import Envelope, Event
+from agent.report.complete import complete_fields, termination_message, write_termination_message
+from agent.report.console import Console
+from agent.run.machine import Phase
+from agent.run.work import ClaudeRun
+
+#: STATUS.status, the plain protocol's word, for each phase that is entered.
+_PLAIN_STATUS = {Phase.PENDING: "starting", Phase.CONNECTING: "starting"}
+
+_WORDS = {
+    Phase.PENDING: "starting",
+    Phase.CONNECTING: "connecting to the server",
+    Phase.CLONING: "cloning the repository",
+    Phase.RUNNING: "claude is at work",
+    Phase.STOPPING: "claude has ended; cleaning up",
+    Phase.DRAINING: "collecting what is left of the output",
+}
+
+
+class Reporter:
+    """Publishes. Holds what its messages need: the run's clock, the phase, and the claude that runs."""
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        envelope: Envelope,
+        console: Console,
+        vital_signs: Callable[[], dict[str, Any]],
+        session_id: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.phase = Phase.PENDING
+        self.run: ClaudeRun | None = None
+        self.connected: bool | None = None
+        #: Troubles and tracebacks that a person has been told.
+        self._said: set[str] = set()
+        #: What COMPLETE says, once it is appended; it stands, whatever follows.
+        self.outcome: Outcome | None = None
+        self._config = config
+        self._journal = journal
+        self._envelope = envelope
+        self._console = console
+        self._session_id = session_id
+        self._now = now
+        self._vital_signs = vital_signs
+        self._began = trio.current_time()
+
+    @property
+    def uptime(self) -> float:
+        return trio.current_time() - self._began
+
+    def publish(self, batch: Sequence[Event]) -> None:
+        """The one way to the server and to stderr. Without a server there is nobody to wait for.
+
+        Nothing follows COMPLETE on the wire: what is said while it is delivered is for stderr alone.
+        """
+        if self.outcome is None:
+            self._record(batch)
+        self._console.show(batch)
+
+    def _record(self, batch: Sequence[Event]) -> None:
+        """For the server alone."""
+        self._journal.append(batch)
+        if self._config.ws_server is None:
+            self._journal.confirm(self._journal.last_seq)
+
+    def notice(self, level: events.Level, message: str) -> None:
+        """What the link has to say."""
+        self.log(level, message, kind="link")
+
+    def fault(self, cause: Cause) -> None:
+        """A bug that the run survives: an ERROR with the whole traceback."""
+        self.publish([events.error(cause.message, code=cause.code, details=cause.details)])
+        self._show_traceback(cause.details)
+
+    def _show_traceback(self, details: str) -> None:
+        if details not in self._said:
+            self._said.add(details)
+            self._console.say("error", details)
+
+    def log(self, level: events.Level, message: str, **metadata: Any) -> None:
+        """A LOG of the agent's own; below LOG_LEVEL it is not even sent."""
+        if level != "debug" or self._console.level == "debug":
+            self.publish([events.log(level, message, **metadata)])
+
+    def entered(self, phase: Phase, cause: Cause | None) -> None:
+        self.phase = phase
+        if phase not in _WORDS:
+            return
+        message = shown = _WORDS[phase]
+        if phase is Phase.STOPPING and cause is not None:
+            # A person reads the whole sentence once, in the last line.
+            message, shown = f"stopping: {cause.message}", f"stopping: {cause.reason}"
+        extra = self._introduction() if phase is Phase.PENDING else {}
+        status = events.status(_PLAIN_STATUS.get(phase, "running"), message, phase=phase.value, **extra)
+        self.publish([msgspec.structs.replace(status, message=shown)])
+
+    def _introduction(self) -> dict[str, Any]:
+        config = self._config
+        # Redacted before it is cut: half a secret is not recognised any more.
+        title = self._console.redact(config.task.strip().split("\n", 1)[0])[:120]
+        return {
+            "repo": config.repo_url,
+            "ref": config.repo_ref,
+            "title": title,
+            "labels": dict(config.labels),
+            "sessionID": self._session_id,
+            "versions": {"agent": __version__},
+        }
+
+    def ready(self, claude_version: str) -> None:
+        self.publish([events.status("starting", f"claude {claude_version}", versions={"claude": claude_version})])
+
+    def cloned(self, head: str | None, branch: str | None) -> None:
+        words = f"cloned: {branch or 'detached head'} at {head[:12]}" if head else "cloned an empty repository"
+        # git's own LOG tells a person.
+        self._record([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
+
+    def complete(
+        self,
+        outcome: Outcome,
+        *,
+        signal: str | None,
+        changes: Mapping[str, Any] | None,
+        survivors: Sequence[Mapping[str, Any]],
+    ) -> Mapping[str, Any]:
+        """ERROR unless all went well, the last STATUS, COMPLETE; returns what COMPLETE says, without its `stream`."""
+        failed = outcome.exit != 0
+        batch: list[Event] = []
+        if failed:
+            batch.append(
+                events.error(outcome.message, code=outcome.code or "internal", details=outcome.details or None)
+            )
+        word = "failed" if failed else "completed"
+        level: events.Level = "error" if failed else "info"
+        batch.append(
+            events.status(word, outcome.message, level=level, phase=Phase.REPORTING.value, reason=outcome.reason)
+        )
+        self._record(batch)
+        summary = self.run.summary if self.run else None
+        fields = complete_fields(
+            outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
+        )
+        self._record([events.complete(fields, outcome.message, failed=failed)])
+        self.outcome = outcome
+        self._console.say("info", f"{word}: {outcome.reason}")
+        if outcome.code == "internal" and outcome.details:
+            self._show_traceback(outcome.details)
+        return fields
+
+    def heartbeat(self) -> bytes:
+        """A HEARTBEAT of this moment, ready to send."""
+        journal = self._journal
+        now = events.timestamp(self._now())
+        data: dict[str, Any] = {
+            "timestamp": now,
+            "uptime": round(self.uptime, 1),
+            "phase": self.phase.value,
+            "lastSeq": journal.last_seq,
+            "confirmedSeq": journal.confirmed_seq,
+            "queued": journal.queued,
+            "journalBytes": journal.size,
+            "dropped": journal.dropped,
+        }
+        if self.run is not None:
+            summary = self.run.summary
+            data |= {
+                "idle": round(self.run.activity.idle, 1),
+                "turns": summary.turns,
+                # Once more: a secret cut up by terminal sequences is whole again in a line for a person.
+                "lastTool": summary.last_tool and self._console.redact(summary.last_tool),
+            }
+        return self._envelope.heartbeat(data | self._vital_signs(), now)
+
+    def warn_of_journal(self) -> None:
+        """Say what the journal has met with: damage, and a disk that refuses; each once."""
+        journal = self._journal
+        troubles = [f"the journal: {problem}" for problem in journal.problems]
+        if journal.refused is not None:
+            words = f"JOURNAL_DIR: {journal.path} takes nothing ({journal.refused.strerror}): what is not delivered"
+            troubles.append(f"{words} is held in memory, and lost if the agent is killed")
+        for trouble in troubles:
+            if trouble not in self._said:
+                self._said.add(trouble)
+                self.log("warn", trouble, kind="journal")
+
+    def health(self) -> dict[str, object]:
+        """What the health file says; healthcheck.sh knows these keys. Times are Unix times: what passes by itself would
+        have the file written anew each second.
+        """
+        signs = self._vital_signs()
+        now = self._now()
+        server = {None: "none" if self._config.ws_server is None else "waiting", True: "up", False: "down"}
+        return {
+            "phase": self.phase.value,
+            "server": server[self.connected],
+            "started": round(now - self.uptime),
+            "heard": round(now - self.run.activity.idle) if self.run else 0,
+            "queued": self._journal.queued,
+            "memory": signs.get("memory") or 0,
+            "limit": signs.get("memoryLimit") or 0,
+            "pids": signs.get("pids") or 0,
+        }
+
+    def _whereabouts(self) -> str:
+        """Of what is not delivered."""
+        journal = self._journal
+        if journal.path is None:
+            return "lost: there is no journal on a disk"
+        journal.save()
+        but = f" but for what the disk refuses ({journal.refused.strerror})" if journal.refused is not None else ""
+        return f"kept in {journal.path}{but}, deliver it with `agent flush`"
+
+    def finish(self, outcome: Outcome) -> int:
+        """The exit status; the termination message and the last line on stderr say the same."""
+        journal = self._journal
+        self.warn_of_journal()
+        undelivered = 0 if self._config.ws_server is None else journal.queued
+        exit, message = outcome.exit, self._console.redact(outcome.message)
+        if exit == 0 and undelivered and self._config.strict_delivery:
+            exit = int(Exit.UNDELIVERED)
+            message += "; the server has not confirmed all of it (STRICT_DELIVERY=1)"
+        line = termination_message(
+            exit,
+            outcome.reason,
+            message,
+            last_seq=journal.last_seq,
+            confirmed_seq=journal.confirmed_seq,
+            undelivered=undelivered,
+            journal=journal.path,
+        )
+        trouble = write_termination_message(self._config.termination_log, line)
+        if trouble:
+            self._console.say("warn", trouble)
+        words = f"exit {exit} ({outcome.reason}): {message}"
+        if undelivered:
+            words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}; {self._whereabouts()}]"
+        self._console.say("error" if exit else "info", words)
+        return exit

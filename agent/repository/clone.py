@@ -1,0 +1,274 @@
+"""git clone: the repository at REPO_REF into the workspace, with progress, retries on network failures, no leftovers.
+
+One attempt asks the server for its refs first (a wrong token, a missing repository and a missing ref are known before
+anything is written), clones without a checkout into a directory of its own inside the workspace, moves the git
+directory up (the workspace may hold a volume's lost+found, which git would refuse) and checks out there.
+
+Submodules and LFS objects are not fetched: the repository chooses their addresses, not the operator.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from agent.config.config import Config
+from agent.errors import CloneError, ConfigError, Exit
+from agent.limits import KIB
+from agent.outcome.verdict import ExitStatus
+from agent.process.run import Patience
+from agent.protocol import events
+from agent.repository.git import Git, run_git
+from agent.repository.git_errors import clone_error, stalled
+from agent.repository.git_stderr import StderrFollower
+from agent.repository.workspace import Workspace
+from agent.run.work import Cloned, Publish
+
+_COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
+_FULL_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
+
+
+async def clone(config: Config, git: Git, publish: Publish, patience: Patience) -> Cloned:
+    """Clone REPO_URL at REPO_REF into WORKSPACE_DIR.
+
+    Raises:
+        CloneError: with RETRYABLE after `Limits.clone_attempts` failures of the network, AUTH or CLONE_FAILED at once.
+            What was made is removed.
+        ConfigError: PUSH_BRANCH is the default branch, and may not be.
+
+    Cancelling: safe. No git is left, and the partial clone is removed within `Limits.git_cleanup`.
+    """
+    needed = [Path(git.environment.get("HOME") or "/"), Path(git.environment["GIT_CONFIG_GLOBAL"]), Path(__file__)]
+    place, limits = Workspace(config.workspace_dir, needed), config.limits
+    check = partial(place.check, replace=config.replace_workspace)
+    if await trio.to_thread.run_sync(check, abandon_on_cancel=True):
+        publish([events.log("warn", f"REPLACE_WORKSPACE=1: what was in {config.workspace_dir} is deleted")])
+    attempt = 1
+    while True:
+        try:
+            return await _Attempt(config, git, publish, patience, place).run(config.repo_ref)
+        except CloneError as e:
+            if e.exit is not Exit.RETRYABLE or attempt >= limits.clone_attempts:
+                raise
+            delay = limits.clone_retry_delay * attempt
+            attempt += 1
+            again = f"trying again in {delay:g} s (attempt {attempt} of {limits.clone_attempts})"
+            publish([events.log("warn", f"{e}; {again}", source="git", details=e.details)])
+        await trio.sleep(delay)
+
+
+async def look_up(config: Config, git: Git) -> str:
+    """Ask the server for REPO_REF with the run's credentials, and clone nothing; what it is, in words.
+
+    Raises:
+        CloneError, ConfigError: as clone() does, after one attempt.
+
+    Cancelling: safe.
+    """
+    nowhere = Workspace(Path("/"), ())
+    attempt = _Attempt(config, git, lambda batch: None, Patience(), nowhere)
+    _, default_branch = await attempt.resolve(config.repo_ref)
+    attempt.check_push(default_branch)
+    return f"at {config.repo_ref}" if config.repo_ref else f"default branch {default_branch or 'unknown'}"
+
+
+class _Target(NamedTuple):
+    """What to clone and to check out; at most one of the two is set, none for the default branch."""
+
+    #: A branch or tag that the server has.
+    name: str | None = None
+    #: A commit, or a full name of a ref that is neither a branch nor a tag.
+    commit: str | None = None
+
+
+class _Attempt:
+    def __init__(self, config: Config, git: Git, publish: Publish, patience: Patience, place: Workspace) -> None:
+        self._git = git
+        self._publish = publish
+        self._patience = patience
+        self._place = place
+        self._depth = config.clone_depth
+        self._push_branch = None if config.push_default_branch else config.push_branch
+        self._limits = config.limits
+
+    async def run(self, ref: str | None) -> Cloned:
+        """Cancelling: safe, as clone()."""
+        directory = self._place.create()
+        try:
+            target, default_branch = await self.resolve(ref)
+            self.check_push(default_branch)
+            if target.commit is not None and self._depth is not None and _by_itself(target.commit):
+                await self._fetch_commit(directory, target.commit)
+            else:
+                await self._clone(directory, target)
+            self._place.adopt(directory)
+            await self._check_out(target)
+            return await self._describe(default_branch)
+        except BaseException as e:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.git_cleanup):
+                await trio.to_thread.run_sync(self._place.restore, abandon_on_cancel=True)
+            if isinstance(e, FileNotFoundError) and e.filename == "git":
+                raise CloneError("git was not found on PATH: install it") from e
+            if isinstance(e, OSError):
+                raise CloneError(f"git could not clone {self._git.url}: {e}") from e
+            raise
+
+    async def resolve(self, ref: str | None) -> tuple[_Target, str | None]:
+        """Ask the server what `ref` is; the target and the default branch.
+
+        Cancelling: safe.
+        """
+        wanted = [] if ref is None else [f"refs/heads/{ref}", f"refs/tags/{ref}", ref]
+        listed = await self._transfer("ls-remote", "--symref", "--", self._git.url, "HEAD", *wanted)
+        default_branch, refs = None, set()
+        for line in listed.decode(errors="surrogateescape").splitlines():
+            value, _, name = line.partition("\t")
+            refs.add(name)
+            if name == "HEAD" and value.startswith("ref: refs/heads/"):
+                default_branch = value.removeprefix("ref: refs/heads/")
+        if ref is None:
+            return _Target(), default_branch
+        for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", ref):
+            if name in refs and name.startswith(("refs/heads/", "refs/tags/")):
+                return _Target(name=name.split("/", 2)[2]), default_branch
+        if (ref in refs and ref.startswith("refs/")) or _COMMIT.fullmatch(ref):
+            return _Target(commit=ref), default_branch
+        raise self._no_such_ref(ref)
+
+    def check_push(self, default_branch: str | None) -> None:
+        """Before anything is spent; push() has the last word. Raises ConfigError."""
+        if self._push_branch is not None and self._push_branch == default_branch:
+            problem = f"PUSH_BRANCH: {default_branch} is the default branch of {self._git.url}"
+            raise ConfigError([f"{problem}; name another, such as claude/{{run}}, or set PUSH_DEFAULT_BRANCH=1"])
+
+    async def _clone(self, directory: Path, target: _Target) -> None:
+        options = ["--progress", "--no-checkout", "--template=", "--no-local", "--origin=origin"]
+        if target.name is not None:
+            options.append(f"--branch={target.name}")
+        if target.commit is None and self._depth is not None:
+            options.append(f"--depth={self._depth}")
+        await self._transfer("clone", *options, "--", self._git.url, str(directory))
+
+    async def _fetch_commit(self, directory: Path, commit: str) -> None:
+        """The short history of one commit, or all of it where the server does not give a commit by itself.
+
+        Cancelling: safe.
+        """
+        await self._local("init", "--quiet", "--template=", cwd=directory)
+        await self._local("remote", "add", "origin", self._git.url, cwd=directory)
+        try:
+            await self._transfer("fetch", "--progress", f"--depth={self._depth}", "origin", commit, cwd=directory)
+        except CloneError as e:
+            if e.exit is not Exit.CLONE_FAILED:
+                raise
+            self._say("info", f"the server does not give {commit} by itself: cloning the whole history")
+            await self._transfer("fetch", "--progress", "origin", cwd=directory)
+
+    async def _check_out(self, target: _Target) -> None:
+        arguments = ["checkout", "--force", "--progress"]
+        if target.commit is not None:
+            arguments += ["--detach", await self._find(target.commit)]
+        elif not await self._commit("HEAD"):
+            if await self._local("for-each-ref", "--count=1", "refs/remotes"):
+                raise CloneError(f"{self._git.url} has no default branch: set REPO_REF to one of its branches")
+            self._say("warn", f"the repository {self._git.url} is empty")
+            return
+        await self._local(*arguments)
+
+    async def _find(self, commit: str) -> str:
+        """The full name of a commit that the clone has, or that the server gives when asked for it.
+
+        Cancelling: safe.
+        """
+        if found := await self._commit(commit):
+            return found
+        if _by_itself(commit):
+            try:
+                await self._transfer("fetch", "--progress", "origin", commit)
+            except CloneError as e:
+                if e.exit is not Exit.CLONE_FAILED:
+                    raise
+                raise self._no_such_ref(commit, e.details) from e
+            if found := await self._commit("FETCH_HEAD"):
+                return found
+        raise self._no_such_ref(commit)
+
+    async def _describe(self, default_branch: str | None) -> Cloned:
+        head = await self._commit("HEAD")
+        branch = (await self._local("symbolic-ref", "--quiet", "--short", "HEAD", fails=True)).decode().strip()
+        shallow = (await self._local("rev-parse", "--is-shallow-repository")) == b"true\n"
+        for missing in _not_fetched(self._place.path):
+            self._say("warn", missing)
+        self._say("info", f"cloned {self._git.url}: {branch or 'detached'} at {head or 'no commit'}")
+        return Cloned(head=head, branch=branch or None, default_branch=default_branch, shallow=shallow)
+
+    async def _commit(self, name: str) -> str | None:
+        found = await self._local("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fails=True)
+        return found.decode().strip() or None
+
+    async def _transfer(self, *arguments: str, cwd: Path | None = None) -> bytes:
+        """A git that talks to the server: a silence of `Limits.git_stall` ends it.
+
+        Cancelling: safe.
+        """
+        with trio.CancelScope(deadline=trio.current_time() + self._limits.git_stall) as scope:
+            follower = StderrFollower(self._publish, self._limits, scope)
+            return await self._run(arguments, cwd or self._place.path, follower)
+        raise stalled(self._git.url, self._limits.git_stall, follower.tail)
+
+    async def _local(self, *arguments: str, cwd: Path | None = None, fails: bool = False) -> bytes:
+        """A git that works on the disk, without a deadline of its own; `fails` tells that it may.
+
+        Cancelling: safe.
+        """
+        follower = StderrFollower(self._publish, self._limits, trio.CancelScope())
+        return await self._run(arguments, cwd or self._place.path, follower, fails=fails)
+
+    async def _run(
+        self, arguments: tuple[str, ...], cwd: Path, follower: StderrFollower, *, fails: bool = False
+    ) -> bytes:
+        status, stdout = await run_git(
+            arguments,
+            environment=self._git.environment,
+            cwd=cwd,
+            patience=self._patience,
+            limits=self._limits,
+            on_stderr=follower.feed,
+        )
+        follower.end()
+        if status != ExitStatus(code=0) and not fails:
+            if status.signal is not None:
+                follower.tail.append(f"fatal: git died of signal {status.signal}")
+            raise clone_error(follower.tail, self._git.url)
+        return stdout
+
+    def _say(self, level: events.Level, message: str) -> None:
+        self._publish([events.log(level, message, source="git")])
+
+    def _no_such_ref(self, ref: str, details: str = "") -> CloneError:
+        message = f"{self._git.url} has no branch, tag or commit {ref}: check REPO_REF"
+        return CloneError(message, details=details)
+
+
+def _by_itself(commit: str) -> bool:
+    """Whether a server can be asked for it: the first digits of a commit mean nothing there."""
+    return commit.startswith("refs/") or _FULL_COMMIT.fullmatch(commit) is not None
+
+
+def _not_fetched(workspace: Path) -> list[str]:
+    """What belongs to the repository and is not in the clone. A link is not followed out of the workspace."""
+    found = []
+    if (workspace / ".gitmodules").is_file():
+        found.append("the repository has submodules: they are not fetched (git submodule update --init)")
+    with suppress(OSError):
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(workspace / ".gitattributes", flags), "rb") as attributes:
+            if b"filter=lfs" in attributes.read(64 * KIB):
+                found.append("the repository keeps files in Git LFS: they are not fetched (git lfs pull)")
+    return found

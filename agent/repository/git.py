@@ -1,0 +1,216 @@
+"""How every git of ours is run: its environment, its configuration and its credentials.
+
+Three environments, since three parties run git: the agent before claude (`environment`: the operator's configuration
+counts, nothing is asked, no hook runs), claude itself (`child_environment`), and the agent after claude
+(`untrusted_environment`: no file that claude could have written is read as configuration).
+
+The token is in one private file and nowhere else: not in a URL, an argument list, an environment or `.git/config`. A
+credential helper that is limited to the repository's scheme, host and port prints that file to whoever runs git as
+this user; so claude can push, and its `git push` to any other host gets nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import trio
+
+from agent.config.config import Config
+from agent.errors import AgentError, ConfigError
+from agent.files.private_directory import PrivateDirectory
+from agent.limits import Limits
+from agent.outcome.verdict import ExitStatus
+from agent.process import run as process
+from agent.repository.git_settings import (
+    Settings,
+    as_environment,
+    as_file,
+    certificates,
+    operators_files,
+    protocols,
+    safe_source,
+    ssh_command,
+)
+
+#: Needed to find programs, keys and the network. Not GIT_TRACE and its like: they print credentials.
+_PASSED = (
+    "PATH", "HOME", "TMPDIR", "TZ", "SSH_AUTH_SOCK",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE",
+)  # fmt: skip
+#: Works as the user name of a token at GitHub (where app tokens demand it), GitLab, Gitea and Azure DevOps.
+#: Bitbucket wants x-token-auth: a user name in REPO_URL takes precedence.
+_TOKEN_USER = "x-access-token"
+
+
+@dataclass(frozen=True)
+class Git:
+    """How to run git in this run; made by `prepare`. `url` is the repository's address, without a secret in it."""
+
+    url: str
+    environment: Mapping[str, str] = field(repr=False)
+    #: What claude's environment gets, so that its own git works as ours does, push included.
+    child_environment: Mapping[str, str] = field(repr=False)
+    #: For use with a git directory of one's own (GIT_DIR, GIT_WORK_TREE): the workspace's `.git/config` is read
+    #: otherwise, and its filters, textconv programs and aliases would run.
+    untrusted_environment: Mapping[str, str] = field(repr=False)
+
+
+def prepare(config: Config, private: PrivateDirectory) -> Git:
+    """Write git's private files and settle its environments.
+
+    Raises:
+        ConfigError: the credential holds a line break, which git's credential protocol cannot carry; or the disk
+            refuses.
+    """
+    url, environ, limits = config.repo_url, config.environ, config.limits
+    credential = _credential(url, config.github_token, private)
+    safe = [("safe.directory", str(config.workspace_dir)), *safe_source(url)]
+    guards = [
+        ("core.hooksPath", os.devnull),
+        ("core.fsmonitor", "false"),
+        ("core.protectHFS", "true"),  # names that macOS and Windows would take for .git: the workspace may be a volume
+        ("core.protectNTFS", "true"),
+        ("submodule.recurse", "false"),
+        ("fetch.recurseSubmodules", "false"),
+        ("gc.auto", "0"),  # a collection in the background would outlive the clone
+        ("maintenance.auto", "false"),
+        ("advice.detachedHead", "false"),
+        ("http.lowSpeedLimit", str(limits.git_bytes_per_second)),
+        ("http.lowSpeedTime", str(math.ceil(limits.git_stall))),
+    ]
+    author = [
+        ("GIT_USER_NAME", "user.name", config.git_user_name),
+        ("GIT_USER_EMAIL", "user.email", config.git_user_email),
+    ]
+    given = [(key, value) for name, key, value in author if config.is_set(name)]
+    defaults = [(key, value) for name, key, value in author if not config.is_set(name)]
+    included = [("include.path", str(path)) for path in operators_files(environ)]
+    file = private.write("gitconfig", as_file([*defaults, *included, *given, *safe, *credential]))
+
+    quiet = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "",  # empty, not unset: no program asks, core.askPass included
+        "GIT_SSH_COMMAND": ssh_command(environ, private.path / "known_hosts", limits),
+        **certificates(environ),
+    }
+    ours = {
+        **{name: environ[name] for name in _PASSED if name in environ},
+        **quiet,
+        "LC_ALL": "C",  # progress and errors are read by a program
+        "GIT_ALLOW_PROTOCOL": protocols(url),
+        # Nothing above the workspace is its repository, whatever directory it lies in.
+        "GIT_CEILING_DIRECTORIES": str(config.workspace_dir.parent),
+        # A repository names the LFS server itself; claude may run `git lfs pull`, where LFS is installed.
+        "GIT_LFS_SKIP_SMUDGE": environ.get("GIT_LFS_SKIP_SMUDGE", "1"),
+    }
+    no_files = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    agent = "SSH_AUTH_SOCK"
+    return Git(
+        url=url,
+        environment={**ours, "GIT_CONFIG_GLOBAL": str(file), **as_environment(guards)},
+        child_environment={
+            **quiet,
+            **({agent: environ[agent]} if agent in environ else {}),
+            "GIT_CONFIG_GLOBAL": str(file),
+        },
+        untrusted_environment={
+            **ours,
+            **no_files,
+            "GIT_OPTIONAL_LOCKS": "0",
+            **as_environment([*defaults, *given, *safe, *credential, *guards]),
+        },
+    )
+
+
+async def run_git(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    cwd: Path,
+    patience: process.Patience,
+    limits: Limits,
+    on_stderr: Callable[[bytes], None],
+    on_stdout: Callable[[bytes], object] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    launch: process.Launch | None = None,
+) -> tuple[ExitStatus, bytes]:
+    """Run one git command to its end; its exit status and its stdout, which should be small or go to `on_stdout`.
+
+    `stdin` is closed here, as process.run() does.
+
+    Raises:
+        OSError: git cannot be run, or `on_stdout` raised it; git is gone then.
+
+    Cancelling: safe. git is stopped, and gone when Cancelled is raised.
+    """
+    stdout = bytearray()
+    failure: Exception | None = None
+    status = ExitStatus(code=0)
+    out, out_write = os.pipe2(os.O_CLOEXEC)
+    err, err_write = os.pipe2(os.O_CLOEXEC)
+    try:
+        async with trio.open_nursery() as readers:
+
+            def deliver(chunk: bytes) -> None:
+                nonlocal failure
+                try:
+                    (on_stdout or stdout.extend)(chunk)
+                except OSError as e:  # plainly, not in the nursery's group
+                    failure = failure or e
+                    readers.cancel_scope.cancel("the output cannot be taken")
+
+            readers.start_soon(_read, out, deliver, limits.read_bytes)
+            readers.start_soon(_read, err, on_stderr, limits.read_bytes)
+            try:
+                status = await process.run(
+                    ["git", *arguments],
+                    env=environment,
+                    cwd=cwd,
+                    stdin=stdin,
+                    stdout=out_write,
+                    stderr=err_write,
+                    stop=[(signal.SIGTERM, limits.git_grace)],
+                    patience=patience,
+                    launch=launch,
+                )
+            except (OSError, AgentError) as e:
+                failure = e
+            # A descendant that outlives git (ssh, a helper) may hold the pipes.
+            readers.cancel_scope.deadline = trio.current_time() + limits.drain
+    except* trio.Cancelled:
+        pass  # is raised below, plainly
+    if failure is not None:
+        raise failure
+    await trio.lowlevel.checkpoint_if_cancelled()
+    return status, bytes(stdout)
+
+
+async def _read(fd: int, deliver: Callable[[bytes], object], max_bytes: int) -> None:
+    async with trio.lowlevel.FdStream(fd) as stream:
+        while chunk := await stream.receive_some(max_bytes):
+            deliver(chunk)
+
+
+def _credential(url: str, token: str | None, private: PrivateDirectory) -> Settings:
+    """Write the credential file and give the settings that make git read it, for this host alone."""
+    parts = urlsplit(url) if url.startswith(("https://", "http://")) else None
+    if token is None or parts is None:
+        return ()
+    user = unquote(parts.username or _TOKEN_USER)
+    if "\n" in user + token or "\0" in user + token:
+        raise ConfigError(["GITHUB_TOKEN: holds a line break or a NUL; is it one token, without quotes?"])
+    file = private.write("credential", f"username={user}\npassword={token}\n")
+    section = f"credential.{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    # A shell function, since a file cannot be executed on a /tmp that is mounted noexec. It answers `get` only: on
+    # `erase` (the server refused) the file stays. The empty helper forgets those of the operator's configuration.
+    helper = f'!f() {{ test "$1" != get || cat {shlex.quote(str(file))}; }}; f'
+    return ((f"{section}.helper", ""), (f"{section}.helper", helper))

@@ -1,0 +1,271 @@
+"""The real work: git and claude as child processes, /proc and cgroups, a private directory for what must be a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import trio
+
+from agent.artifacts import session_log as cli_session
+from agent.artifacts.changes import Snapshot
+from agent.artifacts.harvest import Harvest
+from agent.artifacts.output_directory import Output
+from agent.artifacts.push import branch_name
+from agent.claude import command as claude
+from agent.claude import instructions as trust
+from agent.claude import prompt, reader, watchdog
+from agent.claude.output import ClaudeOutput
+from agent.claude.watchdog import Bark
+from agent.config.config import Config
+from agent.errors import ConfigError
+from agent.files.private_directory import PrivateDirectory, private_directory, remove_stale
+from agent.outcome.verdict import ExitStatus
+from agent.process import descendants
+from agent.process import run as process
+from agent.process.run import Launch, Patience
+from agent.protocol.events import log
+from agent.redaction.redactor import Redactor
+from agent.replay.recorder import Recording
+from agent.repository import clone, git
+from agent.run.work import Cloned, Publish, Swept
+from agent.vitals.sampler import MemoryGuard, Sample, Sampler, sample_forever
+
+
+class LocalClaude(ClaudeOutput):
+    """One claude with its pipes (work.ClaudeRun)."""
+
+    def __init__(
+        self,
+        config: Config,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        private: Path,
+        redactor: Redactor,
+        launch: Launch,
+        transcribe: Callable[[bytes], None] | None = None,
+        recording: Recording | None = None,
+    ) -> None:
+        limits = config.limits
+        self._config = config
+        self._argv = argv
+        self._environment = environment
+        self._launch = launch
+        self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
+        stdout, self._stdout_end = reader.open_output_pipe(limits.pipe_bytes)
+        stderr, self._stderr_end = reader.open_output_pipe(limits.pipe_bytes)
+        super().__init__(
+            stdout if recording is None else recording.tap(stdout, "stdout"),
+            stderr if recording is None else recording.tap(stderr, "stderr"),
+            redactor,
+            limits,
+            transcribe,
+        )
+
+    async def run(self, patience: Patience) -> ExitStatus:
+        grace = self._config.kill_grace
+        polite = min(self._limits.interrupt_grace, grace)
+        try:
+            return await process.run(
+                self._argv,
+                env=self._environment,
+                cwd=self._config.workspace_dir,
+                stdin=self._prompt.read_end,
+                stdout=self._stdout_end,
+                stderr=self._stderr_end,
+                # SIGINT first: the CLI answers it with a result that carries cost and usage.
+                stop=[(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)],
+                patience=patience,
+                launch=self._launch,
+            )
+        except OSError as error:
+            raise claude.cannot_run(self._argv[0], error) from error
+
+    async def feed(self) -> None:
+        await prompt.write_prompt(self._prompt)
+
+    async def watch(self) -> Bark:
+        return await watchdog.watch(
+            self.activity,
+            lambda: self.summary,
+            idle_timeout=self._config.idle_timeout,
+            result_grace=self._config.result_grace,
+            limits=self._limits,
+        )
+
+
+class LocalWork:
+    """Real git, real claude (work.Work)."""
+
+    #: From check() on.
+    _private: PrivateDirectory
+    _git: git.Git
+    _environment: Mapping[str, str]
+    _session_logs: Path
+
+    def __init__(self, config: Config, redactor: Redactor, run_id: str, recording: Recording | None = None) -> None:
+        """Makes nothing yet: what cannot be made is a fault of the run, and there must be somebody to say so."""
+        if config.resume_session == cli_session.AUTO:
+            # No log is in a private directory, which does not outlive its run.
+            environment = claude.environment(config, Path(os.devnull), {})
+            logs = cli_session.log_directory(environment, config.workspace_dir)
+            config = msgspec.structs.replace(config, resume_session=cli_session.newest(logs, config.output_dir))
+        if config.push_branch is not None:
+            branch = branch_name(config.push_branch, run_id, time.time())
+            config = msgspec.structs.replace(config, push_branch=branch)
+        self.session_id = config.resume_session or str(uuid4())
+        self._run_id = run_id
+        self._recording = recording
+        self._output: Output | None = None
+        self._config = config
+        self._limits = config.limits
+        self._redactor = redactor
+        self._resources = ExitStack()
+        self._sampler = Sampler(config.workspace_dir)
+        self._sample: Sample | None = None
+        self._oom_kills = 0
+        self._program = ""
+        self._patience = Patience()
+        self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
+
+    async def check(self) -> str:
+        config = self._config
+        if config.output_dir is not None:
+            try:
+                self._output = Output(config.output_dir)
+            except OSError as error:
+                uid = os.geteuid()
+                trouble = f"OUTPUT_DIR: {config.output_dir} cannot be written ({error.strerror})"
+                raise ConfigError(
+                    [f"{trouble}; mount a directory that uid {uid} may write (mkdir -m 0777 out)"]
+                ) from None
+        await remove_stale(self._limits.stale_removal)
+        self._private = self._resources.enter_context(private_directory())
+        self._git = git.prepare(config, self._private)
+        self._environment = claude.environment(config, self._private.path, self._git.child_environment)
+        self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
+        version = await claude.check_cli(self._config)
+        self._program = claude.find_cli(self._config)
+        return version
+
+    async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        self._patience = patience
+        told = publish if self._recording is None else self._recording.tee(publish)
+        return await clone.clone(self._config, self._git, told, patience)
+
+    def begin(self, cloned: Cloned, publish: Publish) -> LocalClaude:
+        config, private = self._config, self._private
+        instructions = ""
+        if not config.trust_repo:
+            survey = trust.survey(config.workspace_dir, self._limits.instructions_bytes)
+            instructions = survey.instructions
+            warning = survey.warning()
+            if warning is not None:
+                publish([warning])
+        files = claude.write_files(config, private, instructions)
+        argv = [self._program, *claude.arguments(config, files, self.session_id)]
+        launch = Launch(report=lambda text: publish([log("warn", text, kind="isolation")]), hidden=self._hidden)
+        if config.resume_session is not None:
+            self._restore_session(config.resume_session, publish)
+        self._oom_kills = self._sampler.sample().oom_kills or 0
+        transcribe = self._transcriber(self._output, publish) if self._output else None
+        return LocalClaude(
+            config, argv, self._environment, private.path, self._redactor, launch, transcribe, self._recording
+        )
+
+    async def sweep(self) -> Swept:
+        swept = await descendants.sweep(self._limits.sweep)
+        oom = (self._sampler.sample().oom_kills or 0) > self._oom_kills
+        return Swept(swept.survivors, swept.left, oom)
+
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+        """Cancelling: the end of its time; returns what is known by then instead of raising Cancelled."""
+        config = self._config
+        place = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._private.path))
+        # What is not in force was said when claude began.
+        launch = Launch(report=lambda text: None, hidden=self._hidden)
+        snapshot = Snapshot(self._git, config.workspace_dir, place, self._patience, self._limits, launch)
+        harvest = Harvest(
+            config, self._git, self._redactor, publish,
+            output=self._output, session_logs=self._session_logs if run is not None else None,
+            run_id=self._run_id, session_id=self.session_id,
+        )  # fmt: skip
+        with suppress(trio.Cancelled):
+            await harvest.gather(snapshot, cloned)
+        return harvest.fields
+
+    def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
+        if self._config.output_dir is None:
+            return
+        result = {"runID": self._run_id, "sessionID": self.session_id, **fields}
+        try:
+            # A run that fails before its check hands over its result as well.
+            output = self._output or Output(self._config.output_dir)
+            with closing(output):
+                output.write_result(self._redactor.json(msgspec.json.encode(result)))
+        except OSError as error:
+            publish([log("warn", f"OUTPUT_DIR: the result: {error.strerror}", kind="harvest")])
+
+    def _transcriber(self, output: Output, publish: Publish) -> Callable[[bytes], None]:
+        failed = False
+
+        def transcribe(lines: bytes) -> None:
+            nonlocal failed
+            if not failed:
+                try:
+                    output.transcribe(lines)
+                except OSError as error:
+                    failed = True
+                    publish([log("warn", f"OUTPUT_DIR: the transcript ends here: {error.strerror}", kind="harvest")])
+
+        return transcribe
+
+    def _restore_session(self, session_id: str, publish: Publish) -> None:
+        trouble = "it is neither in OUTPUT_DIR nor in the CLI's own directory"
+        try:
+            if cli_session.restore(self._session_logs, self._config.output_dir, session_id):
+                return
+        except OSError as error:
+            trouble = error.strerror or str(error)
+        publish([log("warn", f"RESUME_SESSION: the session {session_id} cannot be found: {trouble}", kind="session")])
+
+    def vitals(
+        self, publish: Publish, exceeded: Callable[[int, int], None]
+    ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:
+        guard = MemoryGuard(self._limits)
+        disk_low = False
+
+        def deliver(sample: Sample) -> None:
+            nonlocal disk_low
+            self._sample = sample
+            if guard.exceeded(sample):
+                exceeded(sample.memory or 0, sample.memory_limit or 0)
+            low = sample.disk_free is not None and sample.disk_free < self._limits.disk_warn_bytes
+            if low and not disk_low:
+                free = (sample.disk_free or 0) >> 20
+                publish([log("warn", f"the workspace's disk is nearly full: {free} MiB are free", kind="disk")])
+            disk_low = low
+
+        return (
+            ("sampler", partial(sample_forever, self._sampler, self._limits, deliver)),
+            ("reaper", partial(descendants.reap, self._limits.reap_interval)),
+        )
+
+    def vital_signs(self) -> dict[str, Any]:
+        return {} if self._sample is None else self._sample.fields()
+
+    def emergency_sweep(self) -> None:
+        descendants.sweep_now(1.0)
+
+    def close(self) -> None:
+        """Remove what was private; nothing of the run is alive any more."""
+        self._resources.close()

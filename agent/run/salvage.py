@@ -1,0 +1,88 @@
+"""Delivers what dead runs left in JOURNAL_DIR: beside a new run (`salvage`), or for `agent flush`."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import trio
+
+from agent.config.config import Config
+from agent.delivery.connection import Endpoint
+from agent.delivery.sender import Sender
+from agent.delivery.session import Listener
+from agent.journal import orphans
+from agent.journal.journal import Journal
+from agent.journal.run_directory import is_run
+from agent.limits import Limits
+from agent.protocol.events import Level
+from agent.report.reporter import Reporter
+
+
+async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener: Listener, gate: float | None) -> None:
+    """Send all of a dead run and remove its directory once the server has it.
+
+    All is marked as a copy but a COMPLETE that was added just now: nobody can have sent that before.
+
+    Cancelling: safe; what is not confirmed stays, and the lock is released.
+    Raises ServerUnreachable, ServerRefused: only with a gate.
+    """
+    sender = Sender(journal, endpoint, limits, listener, sent_before=journal.sent_seq, rng=random.SystemRandom())
+    try:
+        await sender.run(gate)
+    finally:
+        if journal.queued:
+            journal.close()
+        else:
+            journal.remove()
+
+
+def troubles(journal: Journal) -> str:
+    """What a person should know beside that a dead run was delivered: damage, and what will be delivered again."""
+    said = list(journal.problems)
+    if not journal.queued and journal.path is not None and is_run(journal.path):
+        said.append(f"{journal.path} cannot be removed and would be delivered again")
+    return "".join(f"; {trouble}" for trouble in said)
+
+
+async def open_orphan(path: Path, limits: Limits) -> Journal:
+    """Recover in a thread, since all of it is read.
+
+    Cancelling: takes effect once it is read; the lock is released then.
+    """
+    journal = await trio.to_thread.run_sync(lambda: orphans.recover(path, limits=limits, now=time.time))
+    try:
+        await trio.lowlevel.checkpoint_if_cancelled()
+    except trio.Cancelled:
+        journal.close()
+        raise
+    return journal
+
+
+async def salvage(config: Config, endpoint: Endpoint, reporter: Reporter) -> None:
+    """One dead run after the other, each over a connection of its own. Whether its task runs again is not ours to say.
+
+    Cancelling: safe; what is left waits for the next agent or for `agent flush`.
+    """
+    paths = orphans.find(config.journal_dir)
+    for done, path in enumerate(paths):
+        try:
+            journal = await open_orphan(path, config.limits)
+        except BlockingIOError:
+            continue  # another agent delivers it
+        except (OSError, ValueError) as error:
+            reporter.log("warn", f"{path} holds a dead run that cannot be read: {error}")
+            continue
+        count = journal.queued
+        try:
+            await deliver(journal, endpoint, config.limits, Listener(), None)
+        finally:
+            if journal.queued:
+                more = len(paths) - done - 1
+                others = f", and {more} more dead runs" if more else ""
+                words = f"{journal.queued} of {count} messages of a dead run are not delivered: they stay in {path}"
+                reporter.log("warn", words + others, kind="salvage")
+        trouble = troubles(journal)
+        level: Level = "warn" if trouble else "info"
+        reporter.log(level, f"delivered {count} messages of the dead run {path.name}{trouble}", kind="salvage")

@@ -1,0 +1,372 @@
+"""The run: one loop that feeds the machine and starts and stops lifetimes.
+
+    inbox --Report--> RunMachine --new phase--> what that phase starts and stops
+
+It owns the run's only task nursery and awaits nothing but its inbox, so that no stuck network or disk can delay a
+SIGTERM. Tasks report through one barrier. Lifetimes end in a fixed order: work, sweep, output and harvest, link,
+vitals, watch. docs/state-diagram.md shows what lives when.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import trio
+
+from agent.claude.watchdog import Bark
+from agent.config.config import Config
+from agent.delivery.sender import Sender
+from agent.outcome import causes
+from agent.outcome.verdict import Cause, CauseKind, ExitStatus, Outcome, verdict
+from agent.process.run import Patience
+from agent.report.reporter import Reporter
+from agent.run.inbox import CancelRequested, Connected, Ended, Failed, MemoryExceeded, Report, Signalled
+from agent.run.lifetime import Lifetime
+from agent.run.machine import Phase, RunMachine
+from agent.run.work import ClaudeRun, Cloned, Swept, Work
+from agent.vitals.heartbeat import beat_forever
+
+Task = Callable[[], Awaitable[Any]]
+
+#: Tasks of the vitals and of the end: without them the run goes on, a WARN the poorer.
+_DISPENSABLE = ("vitals", "harvest", "sweep")
+
+#: Phases of a run that may still wait for its server, at most SERVER_WAIT.
+_GATED = (Phase.PENDING, Phase.CONNECTING)
+
+
+class Supervisor:
+    """Drives one run from its first signal to its last message. `run()` may be called once."""
+
+    def __init__(
+        self,
+        config: Config,
+        work: Work,
+        reporter: Reporter,
+        sender: Sender | None,
+        *,
+        listen: Callable[[Callable[[int], None]], Awaitable[None]],
+        write_health: Callable[[], None],
+        emergency_exit: Callable[[int], None],
+        fault: Cause | None = None,
+        salvage: Task | None = None,
+        observe: Callable[[Report, Phase], None] | None = None,
+    ) -> None:
+        """Args:
+        sender: None without a server.
+        listen: delivers stop signals until cancelled.
+        emergency_exit: ends the process at once, after a third signal.
+        fault: what stands against the run before it begins (a bad configuration).
+        salvage: delivers what dead runs left, beside this one.
+        observe: is shown each report and the phase that it met, before it is handled.
+        """
+        self._config = config
+        self._limits = config.limits
+        self._work = work
+        self._reporter = reporter
+        self._sender = sender
+        self._listen = listen
+        self._write_health = write_health
+        self._emergency_exit = emergency_exit
+        self._fault = fault
+        self._salvage = salvage
+        self._observe = observe
+        self._machine = RunMachine()
+        self._patience = Patience()
+        # Unbounded: a run makes some dozens of reports, and a producer must never wait for the supervisor. A task is
+        # alive until its report is handled: what it came to must be known before the phase that waits for it ends.
+        self._inbox_sender, self._inbox = trio.open_memory_channel[tuple[Report, Callable[[], None]]](math.inf)
+        self._watch, self._vitals, self._link, self._working, self._sweep, self._output, self._harvest = map(
+            Lifetime, ("watch", "vitals", "link", "work", "sweep", "output", "harvest")
+        )
+        self._signals = 0
+        self._link_began: float | None = None
+        #: Whether a server has ever answered.
+        self._met = False
+        self._sender_restarts = 0
+        self._cloned: Cloned | None = None
+        self._status: ExitStatus | None = None
+        self._lingered = False
+        self._swept: Swept | None = None
+        self._changes: Mapping[str, Any] | None = None
+
+    async def run(self) -> Outcome:
+        """Return the outcome once the final state is reached and every task has ended.
+
+        Cancelling: not part of the design; it would leave claude to the parent-death signal. Signals come by `listen`.
+        """
+        async with trio.open_nursery() as self._nursery:
+            self._enter()
+            async for report, leave in self._inbox:
+                leave()
+                if self._observe is not None:
+                    self._observe(report, self._machine.phase)
+                self._handle(report)
+                self._advance()
+                if self._machine.is_terminated:
+                    break
+        return self._outcome
+
+    @property
+    def _outcome(self) -> Outcome:
+        if self._machine.outcome is None:
+            raise AssertionError("a final state has an outcome")
+        return self._machine.outcome
+
+    # --- tasks
+
+    def post(self, report: Report, leave: Callable[[], None] = lambda: None) -> None:
+        """Tell the supervisor; `leave` is called right before it handles the report."""
+        self._inbox_sender.send_nowait((report, leave))
+
+    def _start(self, lifetime: Lifetime, name: str, task: Task) -> None:
+        self._nursery.start_soon(self._barrier, lifetime, lifetime.join(), name, task, name=name)
+
+    async def _barrier(self, lifetime: Lifetime, scope: trio.CancelScope, name: str, task: Task) -> None:
+        """The one place where the outcome of a task becomes a report, and the only `except Exception` around a task."""
+        report: Report = Ended(name, cancelled=True)
+        try:
+            with scope:
+                report = Ended(name, await task())
+        except Exception as error:
+            report = Failed(name, error)
+        self.post(report, partial(lifetime.leave, scope))
+
+    # --- reports
+
+    def _handle(self, report: Report) -> None:
+        machine = self._machine
+        match report:
+            case Ended(cancelled=True):
+                pass
+            case Ended("check", version):
+                self._reporter.ready(version)
+                self._fire(machine.start)
+            case Ended("clone", Cloned() as cloned):
+                self._cloned = cloned
+                self._reporter.cloned(cloned.head, cloned.branch)
+                self._fire(machine.cloned)
+            case Ended("begin", run):
+                # Once begun, even if it is to end at once: run() owns the pipes' other ends and closes them.
+                self._start_claude(run)
+            case Ended("claude", ExitStatus() as status):
+                self._status = status
+                self._fire(machine.exited)
+            case Ended("watchdog", Bark() as bark):
+                self._bark(bark)
+            case Ended("deadline"):
+                self._interrupt(causes.by_deadline(self._config.timeout))
+            case Ended("sweep", Swept() as swept):
+                self._swept = swept
+            case Ended("harvest", changes):
+                self._changes = changes
+            case Failed(task, error):
+                self._failed(task, error)
+            case Connected():
+                self._connected()
+            case Signalled(number):
+                self._signalled(number)
+            case CancelRequested():
+                self._interrupt(causes.by_server())
+            case MemoryExceeded(used, limit):
+                self._interrupt(causes.by_memory(used, limit))
+
+    def _connected(self) -> None:
+        self._fire(self._machine.connected)
+        first, self._met = not self._met, True
+        if first and self._machine.phase is Phase.REPORTING and not self._is_stopped:
+            # Until now the delivery had the patience for a server that might not be there.
+            self._link.extend(self._flush_limit())
+
+    def _bark(self, bark: Bark) -> None:
+        if bark is Bark.LINGERS:
+            self._lingered = True
+            self._reporter.log("warn", "claude has its result but does not exit; ending it")
+            self._fire(self._machine.exited)
+        elif bark is Bark.IDLE:
+            self._interrupt(causes.by_silence(self._config.idle_timeout or 0))
+        else:
+            self._interrupt(causes.by_refused_credentials())
+
+    def _failed(self, task: str, error: Exception) -> None:
+        cause = causes.by_fault(task, error)
+        if task.split(":")[0] in _DISPENSABLE:
+            self._reporter.log("warn", cause.message, details=cause.details)
+            if task == "sweep":
+                self._swept = Swept()
+            return
+        if task == "sender" and cause.code == "internal":
+            self._reporter.fault(cause)
+            if self._sender_restarts == 0:
+                self._sender_restarts += 1
+                self._start_link(gate=self._gate if self._machine.phase in _GATED else None)
+            elif self._gate is not None and self._machine.phase in _GATED:
+                self._interrupt(cause)
+            return
+        run = self._reporter.run
+        if run is not None and task == "stdout":
+            self._start(self._output, "drain:stdout", lambda: run.drain_stdout(self._reporter.publish))
+        elif run is not None and task == "stderr":
+            self._start(self._output, "drain:stderr", lambda: run.drain_stderr(self._reporter.publish))
+        self._interrupt(cause)
+
+    def _signalled(self, number: int) -> None:
+        """First: stop. Second: the present wait is over. Third: out."""
+        self._signals += 1
+        if self._signals > 2:
+            self._emergency_exit(number)
+            return
+        if self._signals == 2:
+            self._patience.hurry()
+            self._harvest.cancel("second signal")
+        if self._machine.phase is Phase.REPORTING:
+            self._link.expire_in(self._limits.flush_after_signal)
+        self._harvest.expire_in(self._limits.harvest_after_signal)
+        self._interrupt(causes.by_signal(number))
+
+    def _interrupt(self, cause: Cause) -> None:
+        self._fire(self._machine.interrupt, cause=cause)
+
+    # --- phases
+
+    def _fire(self, event: Callable[..., Any], **arguments: Any) -> None:
+        before = self._machine.phase
+        event(**arguments)
+        if self._machine.phase is not before:
+            self._enter()
+
+    def _advance(self) -> None:
+        """Leave the phases that end when nothing of theirs is left alive."""
+        if self._machine.phase is Phase.STOPPING and self._working.empty and self._sweep.empty:
+            if self._swept is None:
+                self._start(self._sweep, "sweep", self._work.sweep)
+            else:
+                self._fire(self._machine.stopped)
+        if self._machine.phase is Phase.DRAINING and self._output.empty and self._harvest.empty:
+            self._fire(self._machine.drained)
+        if self._machine.phase is Phase.REPORTING and self._link.empty:
+            self._fire(self._machine.reported)
+
+    def _enter(self) -> None:
+        machine, work, reporter = self._machine, self._work, self._reporter
+        reporter.entered(machine.phase, machine.cause)
+        match machine.phase:
+            case Phase.PENDING:
+                self._start(self._watch, "signals", lambda: self._listen(lambda number: self.post(Signalled(number))))
+                if self._fault is not None:
+                    self._interrupt(self._fault)
+                    self._advance()
+                else:
+                    self._start(self._working, "check", work.check)
+                    # Beside the check: both take their time, and a check that fails has somebody to tell.
+                    self._start_link(gate=self._gate)
+            case Phase.CONNECTING:
+                self._start_vitals()
+                if self._met or self._sender is None or not self._config.server_required:
+                    self._fire(machine.connected)
+            case Phase.CLONING:
+                self._start(self._working, "deadline", partial(trio.sleep, self._config.timeout))
+                self._start(self._working, "clone", lambda: work.clone(reporter.publish, self._patience))
+            case Phase.RUNNING:
+                # A task, so that a full disk is a fault of the run and not of the supervisor.
+                self._start(self._working, "begin", self._begin)
+            case Phase.STOPPING:
+                self._working.cancel(machine.cause.reason if machine.cause else "exited")
+            case Phase.DRAINING:
+                self._output.expire_in(self._limits.drain)
+                cloned = self._cloned
+                if cloned is not None:
+                    self._harvest.expire_in(self._harvest_limit())
+                    self._start(self._harvest, "harvest", lambda: work.harvest(cloned, reporter.run, reporter.publish))
+            case Phase.REPORTING:
+                self._report()
+            case _:
+                self._vitals.cancel("the run is over")
+                self._watch.cancel("the run is over")
+
+    def _start_vitals(self) -> None:
+        reporter = self._reporter
+        beat = self._sender.beat if self._sender else lambda: None
+        self._start(self._vitals, "vitals:heartbeat", lambda: beat_forever(beat, self._write_health, self._limits))
+        exceeded = lambda used, limit: self.post(MemoryExceeded(used, limit))  # noqa: E731
+        if self._salvage is not None:
+            self._start(self._vitals, "vitals:salvage", self._salvage)
+        for name, task in self._work.vitals(reporter.publish, exceeded):
+            self._start(self._vitals, f"vitals:{name}", task)
+
+    @property
+    def _gate(self) -> float | None:
+        return self._config.server_wait if self._config.server_required else None
+
+    def _start_link(self, *, gate: float | None) -> None:
+        sender = self._sender
+        if sender is not None:
+            if self._link_began is None:
+                self._link_began = trio.current_time()
+            self._start(self._link, "sender", lambda: sender.run(gate))
+
+    async def _begin(self) -> ClaudeRun:
+        if self._cloned is None:
+            raise AssertionError("RUNNING follows a clone")
+        return self._work.begin(self._cloned, self._reporter.publish)
+
+    def _start_claude(self, run: ClaudeRun) -> None:
+        publish = self._reporter.publish
+        self._reporter.run = run
+        self._start(self._output, "stdout", lambda: run.read_stdout(publish))
+        self._start(self._output, "stderr", lambda: run.read_stderr(publish))
+        self._start(self._working, "claude", lambda: run.run(self._patience))
+        self._start(self._working, "prompt", run.feed)
+        self._start(self._working, "watchdog", run.watch)
+
+    def _report(self) -> None:
+        """Settle the outcome, say it, and give the delivery its limit."""
+        machine, run = self._machine, self._reporter.run
+        swept = self._swept or Swept()
+        machine.outcome = verdict(
+            self._status,
+            run.summary if run else None,
+            machine.cause,
+            oom=swept.oom,
+            stopped_after_result=self._lingered,
+            stderr_tail=run.stderr_tail if run else "",
+        )
+        number = machine.cause.signal if machine.cause else None
+        fields = self._reporter.complete(
+            machine.outcome,
+            signal=signal.Signals(number).name if number else None,
+            changes=self._changes,
+            survivors=swept.fields(),
+        )
+        self._work.conclude(fields, self._reporter.publish)
+        self._link.expire_in(self._flush_limit())
+        if self._link_began is None:
+            self._start_link(gate=None)
+
+    def _harvest_limit(self) -> float:
+        limits = self._limits
+        if self._is_stopped:
+            return limits.harvest_after_signal
+        return limits.harvest if self._config.push_branch is None else limits.push
+
+    def _flush_limit(self) -> float:
+        """docs/protocol.md tells users of it."""
+        limits = self._limits
+        if self._is_stopped:
+            return limits.flush_after_signal
+        if self._sender is not None and not self._met:
+            # A run that fails at once must not be over before the first handshake is.
+            tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
+            return max(0.0, limits.first_answer - tried)
+        return limits.flush_after_fault if self._machine.cause else limits.flush
+
+    @property
+    def _is_stopped(self) -> bool:
+        return bool(self._signals) or self._cause_is(CauseKind.REQUEST)
+
+    def _cause_is(self, kind: CauseKind) -> bool:
+        return self._machine.cause is not None and self._machine.cause.kind is kind

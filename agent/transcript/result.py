@@ -1,0 +1,70 @@
+"""The `result` message: the CLI's own account of what a turn of the conversation came to."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from agent.limits import Limits
+from agent.transcript.describe import Note, count, money, one_line, tool_call
+from agent.transcript.stream_json import NONE, Line, integer, items, number, text, value
+from agent.transcript.summary import Denial, Result
+
+
+class _Denial(msgspec.Struct):
+    tool_name: str = ""
+    tool_use_id: str = ""
+    tool_input: Raw = NONE
+
+
+_denials = msgspec.json.Decoder(list[_Denial])
+
+
+def read_result(line: Line, cwd: str, limits: Limits) -> Result:
+    """Every field as it stands, or as if absent where it is of another type or too long."""
+    usage, model_usage = value(line.usage, limits.result_bytes), value(line.model_usage, limits.result_bytes)
+    return Result(
+        subtype=one_line(line.subtype, 80),
+        is_error=value(line.is_error) is not False,
+        num_turns=integer(line.num_turns),
+        total_cost_usd=number(line.total_cost_usd),
+        duration_ms=integer(line.duration_ms),
+        session_id=one_line(text(line.session_id)) or None,
+        terminal_reason=one_line(text(line.terminal_reason), 80) or None,
+        api_error=one_line(text(line.api_error), 80) or None,
+        api_error_status=integer(line.api_error_status),
+        errors=tuple(items(line.errors, str)),
+        text=text(line.result, limits.result_bytes),
+        usage=usage if isinstance(usage, dict) else None,
+        model_usage=model_usage if isinstance(model_usage, dict) else None,
+        permission_denials=_read_denials(line.permission_denials, cwd, limits),
+        structured_output=value(line.structured_output, limits.result_bytes),
+    )
+
+
+def _read_denials(raw: Raw, cwd: str, limits: Limits) -> tuple[Denial, ...]:
+    try:
+        denials = _denials.decode(raw)
+    except msgspec.DecodeError:  # absent, or of another shape
+        return ()
+    return tuple(
+        Denial(
+            one_line(denial.tool_name, 80),
+            one_line(denial.tool_use_id, 80),
+            tool_call(denial.tool_name, denial.tool_input, cwd)[0],
+        )
+        for denial in denials[: limits.remembered]
+    )
+
+
+def describe_result(result: Result) -> Note:
+    """For example "result: success, 12 turns, $0.41"."""
+    named = result.terminal_reason or (result.subtype if result.subtype != "success" else "")
+    word = "success" if result.good else named or "failed"
+    parts = [f"result: {word}", count(result.num_turns or 0, "turn")]
+    if result.total_cost_usd is not None:
+        parts.append(money(result.total_cost_usd))
+    message = ", ".join(parts)
+    if result.good:
+        return Note("info", "result", message)
+    return Note("error", "result", one_line(f"{message}: {result.said}".rstrip(": ")))

@@ -1,0 +1,271 @@
+"""claude's stdout, line by line, to what the server sees of it; and what the run has come to so far.
+
+Each line gives exactly one LOG that carries the whole message, byte for byte as it came, and where it tells of
+progress (an API retry, the to-do list) a STATUS beside it. Nothing that a line holds can raise.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from agent.limits import Limits
+from agent.lines import Oversize
+from agent.protocol.events import Event, Level, claude_log, encode_json, status
+from agent.transcript import stream_json
+from agent.transcript.background_tasks import open_after
+from agent.transcript.describe import WRITERS, Note, count, describe, one_line, tool_call
+from agent.transcript.result import describe_result, read_result
+from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
+from agent.transcript.summary import ApiError, Summary
+from agent.transcript.todo import TODO_TOOLS, TodoList
+
+_LIMITS = Limits()
+
+#: The model's name on messages that the CLI writes itself: errors of the API, answers of slash commands.
+_SYNTHETIC = "<synthetic>"
+
+_SEVERITY: dict[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
+
+_TYPE = re.compile(rb'^\{"type":"(\w{1,40})"')
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """A tool call whose result has not come yet."""
+
+    name: str
+    message: str
+    path: str
+
+
+class Transcript:
+    """Feed it every line in order; `summary` is the run up to then."""
+
+    def __init__(self, limits: Limits = _LIMITS) -> None:
+        self._limits = limits
+        # What most lines change is counted here: a new summary for each of them would cost as much as their decoding.
+        self._lines = self._size = self._bad_lines = self._turns = self._tool_calls = 0
+        self._last_tool: str | None = None
+        self._summary = Summary()
+        self._cwd = ""
+        self._turn_id: str | None = None
+        self._calls: dict[str, _Call] = {}
+        self._todo = TodoList(limits.remembered)
+
+    @property
+    def summary(self) -> Summary:
+        return msgspec.structs.replace(
+            self._summary,
+            lines=self._lines,
+            size=self._size,
+            bad_lines=self._bad_lines,
+            turns=self._turns,
+            tool_calls=self._tool_calls,
+            last_tool=self._last_tool,
+        )
+
+    def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
+        """The events of one line, which is redacted already and has no newline at its end.
+
+        `utf8`: it is known to be UTF-8.
+        """
+        self._lines += 1
+        self._size += len(line)
+        message, raw = stream_json.parse(line, utf8=utf8)
+        if raw is not line or message is None:
+            self._bad_lines += 1
+        if message is None:
+            said = raw.decode()
+            return [claude_log("info", one_line(said), "raw", encode_json(said))]
+        note = self._note(message)
+        events = [claude_log(note.level, note.message, note.kind, raw)]
+        if note.status is not None:
+            events.append(status("running", note.message, keep=False, level="debug", **note.status))
+        return events
+
+    def oversize(self, line: Oversize) -> list[Event]:
+        """The event of a line that was skipped. Its text stays out: a secret cut in two is not recognised."""
+        self._lines += 1
+        self._size += line.length
+        self._bad_lines += 1
+        found = _TYPE.match(line.head)
+        type = found[1].decode() if found else None
+        message = f"a line of {line.length:,} bytes is too long and was skipped" + (f" ({type})" if type else "")
+        return [claude_log("warn", message, "oversize", encode_json({"length": line.length, "type": type}))]
+
+    def _note(self, line: Line) -> Note:
+        match line.type, line.subtype:
+            case "assistant", _:
+                return self._assistant(line)
+            case "user", _:
+                return self._user(line)
+            case "result", _:
+                return self._result(line)
+            case "system", "init":
+                return self._init(line)
+            case "system", "api_retry":
+                return self._api_retry(line)
+            case "system", "task_started" | "task_updated" | "task_notification" | "background_tasks_changed":
+                open_tasks = open_after(self._summary.open_tasks, line)
+                self._learn(open_tasks=open_tasks[-self._limits.remembered :])
+        return describe(line)
+
+    def _learn(self, **changes: Any) -> None:
+        self._summary = msgspec.structs.replace(self._summary, **changes)
+
+    # --- the conversation
+
+    def _assistant(self, line: Line) -> Note:
+        message = line.message
+        if not isinstance(message, stream_json.Message):
+            return describe(line)
+        if message.model != _SYNTHETIC and line.parent_tool_use_id is None and message.id != self._turn_id:
+            self._turn_id = message.id
+            self._turns += 1
+        category = text(line.error)
+        if category or value(line.is_api_error_message) is True:
+            said = one_line(_words(message)) or one_line(category)
+            error = ApiError(integer(line.api_error_status), one_line(category), said)
+            self._learn(last_api_error=error)
+            return Note("error", "api_error", said or "API error")
+        if isinstance(message.content, str):
+            return _within(line, [Note("info", "text", one_line(message.content))])
+        return _within(line, [self._said(block) for block in message.content])
+
+    def _said(self, block: Block) -> Note:
+        if block.type == "text":
+            return Note("info", "text", one_line(text(block.text)))
+        if block.type in ("tool_use", "server_tool_use", "mcp_tool_use"):
+            message, path = tool_call(block.name, block.input, self._cwd)
+            self._calls[block.id] = _Call(block.name, message, path)
+            if len(self._calls) > self._limits.remembered:
+                del self._calls[next(iter(self._calls))]
+            self._tool_calls += 1
+            self._last_tool = one_line(block.name)
+            return Note("info", "tool_use", message)
+        if block.type == "thinking":
+            return Note("debug", "thinking", one_line(f"thinking: {text(block.thinking)}".rstrip(": ")))
+        return Note("debug", "other", one_line(block.type))
+
+    def _user(self, line: Line) -> Note:
+        message = line.message
+        if not isinstance(message, stream_json.Message):
+            return describe(line)
+        if isinstance(message.content, str):
+            return _within(line, [Note("debug", "user", one_line(f"user: {message.content}"))])
+        return _within(line, [self._answered(block, line) for block in message.content])
+
+    def _answered(self, block: Block, line: Line) -> Note:
+        if block.type == "text":
+            return Note("debug", "user", one_line(f"user: {text(block.text)}"))
+        if block.type != "tool_result":
+            return Note("debug", "other", one_line(block.type))
+        call = self._calls.pop(block.tool_use_id, _Call("tool", "tool", ""))
+        if block.is_error:
+            said = _output(block).replace("<tool_use_error>", "").replace("</tool_use_error>", "")
+            return Note("warn", "tool_error", one_line(f"{one_line(call.message, 80)} failed: {said}"))
+        if call.name in WRITERS and call.path:
+            return self._file_changed(call)
+        if call.name in TODO_TOOLS and line.parent_tool_use_id is None:
+            return self._todo_changed(call, line)
+        return Note("debug", "tool_result", one_line(f"{call.name} -> {_output(block)}"))
+
+    def _file_changed(self, call: _Call) -> Note:
+        files = self._summary.files
+        if call.path not in files and len(files) < self._limits.remembered:
+            self._learn(files=(*files, one_line(call.path)))
+        return Note("debug", "file_change", one_line(f"changed {call.path}"))
+
+    def _todo_changed(self, call: _Call, line: Line) -> Note:
+        todo = self._todo.apply(call.name, mapping(line.tool_use_result))
+        if todo is None or todo == self._summary.todo:
+            return Note("debug", "tool_result", one_line(call.message))
+        self._learn(todo=todo)
+        progress = {"stage": "todo", "done": todo.done, "total": todo.total, "percent": todo.percent}
+        at = f": {todo.active}" if todo.active else ""
+        return Note("info", "todo", one_line(f"to-do {todo.done}/{todo.total}{at}"), {"progress": progress})
+
+    # --- the run
+
+    def _init(self, line: Line) -> Note:
+        self._cwd = text(line.cwd)
+        version, model = one_line(text(line.claude_code_version)), one_line(text(line.model))
+        servers = [(str(s.get("name")), str(s.get("status"))) for s in items(line.mcp_servers, dict)]
+        failed = [one_line(f"{name} ({state})", 80) for name, state in servers if state not in _MCP_FINE]
+        self._learn(
+            inits=self._summary.inits + 1,
+            session_id=one_line(text(line.session_id)) or self._summary.session_id,
+            model=model or self._summary.model,
+            cli_version=version or self._summary.cli_version,
+            mcp_failed=tuple(failed[: self._limits.remembered]),
+        )
+        if failed:
+            return Note("warn", "init", one_line(f"MCP servers that are not available: {', '.join(failed)}"))
+        if self._summary.inits > 1:
+            return Note("debug", "init", "claude goes on")
+        mode, tools = text(line.permission_mode), items(line.tools, str)
+        return Note(
+            "info", "init", one_line(f"claude {version}, {model}, permissions: {mode}, {count(len(tools), 'tool')}")
+        )
+
+    def _api_retry(self, line: Line) -> Note:
+        self._learn(api_retries=self._summary.api_retries + 1)
+        attempt, most = integer(line.attempt), integer(line.max_retries)
+        delay, answer = integer(line.retry_delay_ms) or 0, integer(line.error_status)
+        reason = one_line(text(line.error), 80) or "unknown"
+        shown = f"{reason}, HTTP {answer}" if answer is not None else reason
+        retry = {"attempt": attempt, "of": most, "delay": delay, "reason": reason, "status": answer}
+        return Note(
+            "warn", "api_retry", f"API retry {attempt} of {most} in {delay / 1000:.1f} s ({shown})", {"retry": retry}
+        )
+
+    def _result(self, line: Line) -> Note:
+        result = read_result(line, self._cwd, self._limits)
+        self._learn(
+            results=self._summary.results + 1,
+            last_result=result,
+            session_id=result.session_id or self._summary.session_id,
+        )
+        return describe_result(result)
+
+
+_MCP_FINE = {"connected", "disabled"}
+
+
+def _words(message: stream_json.Message) -> str:
+    """The text of a message."""
+    if isinstance(message.content, str):
+        return message.content
+    return " ".join(text(block.text) for block in message.content)
+
+
+def _output(block: Block) -> str:
+    """What a tool gave back, or its beginning."""
+    said = text(block.content)
+    if said:
+        return said
+    for part in items(block.content, dict):
+        if isinstance(part.get("text"), str):
+            return str(part["text"])
+        if part.get("type"):
+            return f"[{part['type']}]"
+    return ""
+
+
+def _within(line: Line, notes: list[Note]) -> Note:
+    """One note for a line, however many blocks it has, marked where it is a subagent's."""
+    if len(notes) == 1:
+        note = notes[0]
+    elif not notes:
+        note = Note("debug", "other", f"empty {line.type} message")
+    else:
+        worst = max(notes, key=lambda note: _SEVERITY[note.level])
+        statuses = [note.status for note in notes if note.status is not None]
+        message = one_line(" | ".join(note.message for note in notes))
+        note = Note(worst.level, worst.kind, message, statuses[-1] if statuses else None)
+    if line.parent_tool_use_id is None:
+        return note
+    who = one_line(text(line.task_description), 40) or "subagent"
+    return Note(note.level, note.kind, one_line(f"[{who}] {note.message}"), note.status)

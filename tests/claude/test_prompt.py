@@ -1,0 +1,163 @@
+"""The named pipe: private, one write end, filled before anybody reads, and harmless when nobody does."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agent.claude.prompt import PromptPipe, encode_prompt, enlarge, open_prompt, write_prompt
+from agent.limits import KIB, MIB
+
+_BIGGER_THAN_ANY_PIPE = b"0123456789abcdef" * (4 * MIB // 16)
+
+
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_is_left() -> Iterator[None]:
+    before = descriptors()
+    yield
+    assert descriptors() <= before
+
+
+def read_all(fd: int) -> bytes:
+    with open(fd, "rb") as file:
+        return file.read()
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+@example("/help")
+@example("//")
+@example("\ufeff/help")
+@example("caf\udce9")
+@example("\ud83d\ude00")
+def test_any_task_can_be_encoded_and_none_is_a_command(task: str) -> None:
+    prompt = encode_prompt(task)
+    assert not prompt.startswith(b"/")
+    text = prompt.decode()
+    if not any("\ud800" <= c <= "\udfff" for c in task):
+        assert text == ("\n" + task if task.startswith("/") else task)
+
+
+def test_surrogates_are_joined_or_replaced() -> None:
+    assert encode_prompt("caf\udce9 \ud83d\ude00") == "caf\ufffd \N{GRINNING FACE}".encode()
+
+
+def test_a_prompt_is_in_the_pipe_with_its_end_before_anybody_reads(tmp_path: Path) -> None:
+    pipe = open_prompt(b"x" * 200 * KIB, tmp_path, MIB)
+    assert pipe == PromptPipe(pipe.read_end, None, b"")
+    assert read_all(pipe.read_end) == b"x" * 200 * KIB
+
+
+def test_an_empty_prompt_is_the_end_alone(tmp_path: Path) -> None:
+    pipe = open_prompt(b"", tmp_path, MIB)
+    assert pipe.write_end is None
+    assert read_all(pipe.read_end) == b""
+
+
+def test_the_pipe_is_private_while_it_has_a_name_and_has_none_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    unlink = Path.unlink
+
+    def look(path: Path) -> None:
+        seen.append(path.stat().st_mode)
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", look)
+    old = os.umask(0)
+    try:
+        pipe = open_prompt(b"x", tmp_path, MIB)
+    finally:
+        os.umask(old)
+    assert [(stat.S_ISFIFO(mode), stat.S_IMODE(mode)) for mode in seen] == [(True, 0o600)]
+    assert list(tmp_path.iterdir()) == []
+    os.close(pipe.read_end)
+
+
+async def test_the_read_end_blocks_and_neither_end_is_inherited(tmp_path: Path) -> None:
+    pipe = open_prompt(_BIGGER_THAN_ANY_PIPE, tmp_path, MIB)
+    assert pipe.write_end is not None
+    assert os.get_blocking(pipe.read_end)
+    assert not os.get_inheritable(pipe.read_end)
+    assert not os.get_inheritable(pipe.write_end)
+    os.close(pipe.read_end)
+    await write_prompt(pipe)
+
+
+@pytest.mark.parametrize("size", [1, 64 * KIB, 64 * KIB + 1, 10 * MIB])
+async def test_a_child_gets_every_byte_and_the_end(tmp_path: Path, size: int) -> None:
+    prompt = (_BIGGER_THAN_ANY_PIPE * 3)[:size]
+    pipe = open_prompt(prompt, tmp_path, MIB)
+    program = "import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())"
+    child = subprocess.Popen([sys.executable, "-IS", "-c", program], stdin=pipe.read_end, stdout=subprocess.PIPE)
+    os.close(pipe.read_end)
+    with trio.fail_after(30):
+        await write_prompt(pipe)
+    said, _ = child.communicate(timeout=30)
+    assert said.decode().strip() == hashlib.sha256(prompt).hexdigest()
+
+
+async def test_a_reader_that_is_gone_ends_the_writer_quietly(tmp_path: Path) -> None:
+    pipe = open_prompt(_BIGGER_THAN_ANY_PIPE, tmp_path, MIB)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_prompt, pipe)
+            await trio.testing.wait_all_tasks_blocked()
+            os.close(pipe.read_end)
+
+
+async def test_a_cancelled_writer_leaves_an_end(tmp_path: Path) -> None:
+    pipe = open_prompt(_BIGGER_THAN_ANY_PIPE, tmp_path, MIB)
+    with trio.move_on_after(0.05):
+        await write_prompt(pipe)
+    got = read_all(pipe.read_end)
+    assert 0 < len(got) < len(_BIGGER_THAN_ANY_PIPE)
+
+
+def test_a_directory_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_prompt(b"x", tmp_path / "nowhere", MIB)
+
+
+def test_without_a_descriptor_left_nothing_is_leaked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def scarce(path: Path, flags: int) -> int:
+        if flags & os.O_WRONLY:
+            raise OSError(24, "Too many open files")
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", scarce)
+    with pytest.raises(OSError, match="Too many open files"):
+        open_prompt(b"x", tmp_path, MIB)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_enlarged_where_that_is_allowed() -> None:
+    read_end, write_end = os.pipe()
+    try:
+        enlarge(write_end, 256 * KIB)
+        assert fcntl.fcntl(read_end, fcntl.F_GETPIPE_SZ) >= 64 * KIB
+        before = fcntl.fcntl(read_end, fcntl.F_GETPIPE_SZ)
+        enlarge(write_end, 1 << 31)
+        assert fcntl.fcntl(read_end, fcntl.F_GETPIPE_SZ) >= min(before, 64 * KIB)
+    finally:
+        with suppress(OSError):
+            os.close(read_end)
+        os.close(write_end)

@@ -1,0 +1,63 @@
+"""Lists of permission rules, against the tools of the recorded CLI."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import permission_rules as tools
+
+TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Edit", "Edit,Bash", "Edit, Bash(git log:*) Read", "Bash(npm run test:*),mcp__x__y", "Bash(f(x) y)", "mcp__*"],
+)
+def test_rules_are_left_as_they_are(value):
+    assert tools.rules(value) == value
+    assert not tools.unknown(value)
+
+
+@pytest.mark.parametrize("value", ["Bash(git", "Bash)", "Bash(a))", "(git)", "Edit,Bash(", "Bash(a)b", "Bash (git:*)"])
+def test_broken_rules_are_refused(value):
+    with pytest.raises(ValueError, match="parentheses"):
+        tools.rules(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(",", "names no tool"), (" , ,", "names no tool"), ("-x", "begin with")]
+)
+def test_odd_lists_are_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        tools.rules(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("edit_file", "Edit"), ("run_command", "Bash"), ("bash", "Bash"), ("write", "Write"), ("web_search", "WebSearch"),
+     ("Edti", "Edit"), ("LS", "Glob"), ("MultiEdit", "Edit"), ("todo_write", "TodoWrite"), ("zzzzzz", None)],
+)  # fmt: skip
+def test_unknown_names_come_with_the_nearest(name, meant):
+    assert tools.unknown(f"Read,{name}(x:*),{name}") == [(name, meant)]
+
+
+def test_every_tool_of_the_recorded_cli_is_known():
+    seen = set()
+    for path in TRANSCRIPTS.glob("*.jsonl"):
+        for line in path.read_bytes().splitlines():
+            if b'"subtype":"init"' in line:
+                seen |= set(json.loads(line)["tools"])
+    assert len(seen) > 20
+    assert not tools.unknown(",".join(sorted(seen)))
+
+
+@given(st.text(alphabet="aB(),: *_\t") | st.text())
+def test_any_text_is_taken_apart_or_refused(value):
+    try:
+        tools.rules(value)
+    except ValueError:
+        return
+    tools.unknown(value)

@@ -1,0 +1,50 @@
+"""What the documents name is there: targets, commands, files; the first command of the README works."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.commands.dispatch import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+MAKEFILE = (ROOT / "Makefile").read_text()
+#: In code only: prose may make what it likes.
+CODE = re.compile(r"^```sh\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
+
+
+def named(pattern: str, text: str) -> set[str]:
+    code = "\n".join(block or inline for block, inline in CODE.findall(text))
+    return set(re.findall(pattern, code, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_targets_and_commands_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+    assert named(r"^make ([a-z0-9-]+)", DOCUMENTS[name]) <= targets
+    assert named(r"^agent ([a-z]+)", DOCUMENTS[name]) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    place = ROOT if name == "README.md" else ROOT / "docs"
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", DOCUMENTS[name])
+    assert [link for link in links if not (place / link).exists()] == []
+
+
+def test_something_is_named() -> None:
+    readme = DOCUMENTS["README.md"]
+    assert named(r"^make ([a-z0-9-]+)", readme) >= {"demo", "test", "run"}
+    assert named(r"^agent ([a-z]+)", readme) >= {"run", "check", "serve", "flush"}
+
+
+@pytest.mark.slow
+def test_the_first_command() -> None:
+    assert "```sh\nmake demo\n```" in DOCUMENTS["README.md"]
+    if not (ROOT / ".venv/bin/python").exists():
+        pytest.skip("there is no .venv: make setup")
+    shown = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "exit 0, success" in shown.stdout

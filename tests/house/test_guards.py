@@ -1,0 +1,100 @@
+"""Mutation proof: each guard of the agent is taken away in turn, and these few tests and seeds must then fail.
+
+A seed that no longer notices, because the simulation draws otherwise now, is replaced by another:
+`python -m tests.simulation N --sabotage NAME` lists those that do.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+
+from tests.simulation.campaign import examine
+from tests.support.sabotage import GUARDS
+
+ROOT = Path(__file__).parents[2]
+
+
+class Watch(NamedTuple):
+    """Who must notice that a guard is gone."""
+
+    #: Seed -> the check of the simulation that fails.
+    seeds: Mapping[int, str] = MappingProxyType({})
+    tests: tuple[str, ...] = ()
+
+
+WATCHES = {
+    "latch_of_complete": Watch({51: "complete_once_and_last", 71: "complete_once_and_last"}),
+    "latch_of_the_journal": Watch(tests=("journal/test_journal.py::test_nothing_follows_complete",)),
+    "ping_barrier": Watch({360: "nothing_missing"}),
+    "acks_govern": Watch(
+        {26: "nothing_missing", 110: "lines_in_order"},
+        (
+            "delivery/test_sender.py::test_level_1_acks_govern",
+            "delivery/test_session.py::test_after_the_first_ack_pongs_confirm_nothing",
+        ),
+    ),
+    "resend_from_confirmed": Watch(
+        {97: "nothing_missing"}, ("delivery/test_sender.py::test_goes_on_over_cut_connections",)
+    ),
+    "marks_of_copies": Watch({97: "same_text_everywhere"}),
+    "shielded_frame": Watch(tests=("delivery/test_connection.py::test_a_cancelled_send_leaves_no_half_frame",)),
+    "hastened_send": Watch({2018386: "in_time"}),
+    "sweep": Watch({2: "ended"}),
+    "first_cause_wins": Watch({185: "outcome_fits"}, ("run/test_machine.py::test_first_cause_wins",)),
+    "exit_is_latched": Watch(
+        {93: "outcome_fits"}, ("run/test_machine.py::test_a_cause_after_claude_ended_by_itself_explains_nothing",)
+    ),
+    "redaction_before_the_journal": Watch({1: "no_secret"}),
+    "drain_before_complete": Watch({40: "lines_in_order"}),
+    "report_before_leaving": Watch({2: "work_is_kept", 3: "work_is_kept"}),
+    "rest_of_a_line": Watch(
+        {966714968986: "lines_in_order"},
+        ("claude/test_reader.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),
+    ),
+    "drain_after_a_bug": Watch(
+        {978: "lines_in_order"}, ("run/test_supervisor.py::test_a_reader_that_fails_is_replaced_by_a_drain",)
+    ),
+    "flush_limit": Watch({124: "in_time"}),
+    "journal_limit": Watch({655: "bounded"}),
+    "bounded_memory": Watch(
+        {2703: "bounded"}, ("journal/test_journal.py::test_memory_is_bounded_whatever_the_backlog",)
+    ),
+    "patience_of_the_gate": Watch({390: "gate"}),
+}
+
+_SEEDS = [(guard, seed, check) for guard, watch in WATCHES.items() for seed, check in watch.seeds.items()]
+_TESTS = [(guard, test) for guard, watch in WATCHES.items() for test in watch.tests]
+
+
+def test_every_guard_is_watched() -> None:
+    assert set(WATCHES) == set(GUARDS)
+    assert all(watch.seeds or watch.tests for watch in WATCHES.values())
+
+
+@pytest.mark.parametrize(("guard", "seed", "check"), _SEEDS)
+def test_a_seed_notices(guard: str, seed: int, check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, problems = examine(seed)
+    assert not problems
+    GUARDS[guard](monkeypatch.setattr)
+    _, problems = examine(seed)
+    assert check in {problem.split(":")[0] for problem in problems}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("guard", "test"), _TESTS)
+def test_a_test_notices(guard: str, test: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.support.sabotage"]
+    ran = subprocess.run(
+        [*command, f"tests/{test}"], cwd=ROOT, env={**os.environ, "SABOTAGE": guard}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 1, ran.stdout[-2000:]
+    assert "failed" in ran.stdout

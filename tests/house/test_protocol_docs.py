@@ -1,0 +1,116 @@
+"""docs/protocol.md says what the code does, and its consumers run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+import trio
+from trio_websocket import WebSocketConnection, connect_websocket_url
+
+from agent.errors import Exit
+from agent.protocol.events import log
+from agent.protocol.schema import FromServer, render, schema
+from tests.support.runs import Written, copy_of
+from tests.support.servers import ROOT, WS_MODULES, node_env
+
+DOCUMENT = (ROOT / "docs" / "protocol.md").read_text()
+
+
+def block(comment: str, language: str) -> str:
+    found = re.search(rf"<!-- {re.escape(comment)} -->\n```{language}\n(.*?)```\n", DOCUMENT, re.DOTALL)
+    assert found is not None, comment
+    return found[1]
+
+
+def test_the_schema_is_the_code_s():
+    assert block("schema", "json") == render() + "\n", (
+        "put the output of `python -m agent.protocol.schema` into docs/protocol.md"
+    )
+
+
+def test_the_module_prints_the_schema():
+    printed = subprocess.run(
+        [sys.executable, "-m", "agent.protocol.schema"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert json.loads(printed.stdout) == schema()
+
+
+def test_the_exit_codes_are_the_code_s():
+    rows = re.findall(r"^\| (\d+) \| (\w+) \|", DOCUMENT, re.MULTILINE)
+    assert {int(code): name for code, name in rows} == {int(exit): exit.name.lower() for exit in Exit}
+
+
+def test_the_examples_in_the_text_are_messages():
+    examples = [json.loads(text) for text in re.findall(r"^(\{\"type\":.*\})$", DOCUMENT, re.MULTILINE)]
+    assert len(examples) == 3
+    jsonschema.validate(examples[0], schema())
+    for example in examples[1:]:
+        jsonschema.validate(example, {**schema(), "$ref": "#/$defs/FromServer"})
+        msgspec.convert(example, FromServer)
+
+
+async def test_the_consumer_in_python(tmp_path: Path):
+    pytest.importorskip("websockets")
+    await check_consumer([sys.executable], "consumer.py", "python", tmp_path)
+
+
+@pytest.mark.node
+async def test_the_consumer_in_javascript(tmp_path: Path):
+    node = shutil.which("node")
+    if node is None or not WS_MODULES.is_dir():
+        pytest.skip("needs node and the ws package: python tools/install_ws.py")
+    await check_consumer([node], "consumer.js", "javascript", tmp_path)
+
+
+async def check_consumer(interpreter: list[str], name: str, language: str, directory: Path) -> None:
+    """Feed it a run with a copy, an announced gap and a hole, over two connections."""
+    program, stored, errors = directory / name, directory / "stored", directory / "errors"
+    program.write_text(block(f"example: {name}", language))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    written = Written().add(*(log("info", f"line {number}") for number in range(3))).drop(4)
+    lines = written.add(log("info", "lost"), log("info", "8 is not here")).complete().lines
+    with errors.open("wb") as output:
+        process = subprocess.Popen([*interpreter, program, stored, str(port)], stderr=output, env=node_env())
+    try:
+        acks = await send(port, [*lines[:3], written.heartbeat()])
+        assert acks == [1, 2, 3, 3]
+        acks = await send(port, [copy_of(lines[1]), copy_of(lines[2]), lines[3], *lines[5:]])
+        assert acks == [3, 3, 7, 9, 10]
+    finally:
+        process.kill()
+        process.wait()
+    assert stored.read_text().splitlines() == [*lines[:4], *lines[5:]]
+    complaint = errors.read_text()
+    assert "8 to 8 missing" in complaint
+    assert complaint.count("missing") == 1
+
+
+async def send(port: int, lines: list[str]) -> list[int]:
+    """Send them one by one; returns what was acknowledged."""
+    acks = []
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            connection = await connect(nursery, port)
+            for line in lines:
+                await connection.send_message(line)
+                acks.append(json.loads(await connection.get_message())["ack"])
+            await connection.aclose()
+    return acks
+
+
+async def connect(nursery: trio.Nursery, port: int) -> WebSocketConnection:
+    while True:
+        try:
+            return await connect_websocket_url(nursery, f"ws://127.0.0.1:{port}")
+        except Exception:
+            await trio.sleep(0.05)

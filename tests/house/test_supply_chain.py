@@ -1,0 +1,76 @@
+"""What is installed is what was looked at: exact versions, hashes, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+#: One requirement: a name, perhaps extras and a marker, an exact version, and hashes.
+REQUIREMENT = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9._-]*)(\[[a-z0-9,_-]+\])?==(?P<version>[0-9][a-zA-Z0-9.+!-]*)( ; [^\\\n]+)?"
+    r"( --hash=sha256:[0-9a-f]{64})+"
+)
+
+
+def requirements(text: str) -> list[str]:
+    """The logical lines of a lock file without its comments."""
+    kept = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return [" ".join(line.split()) for line in "\n".join(kept).replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def flaw(line: str) -> str | None:
+    """What is wrong with a requirement."""
+    if "://" in line or "@" in line or line.startswith("-"):
+        return "comes from elsewhere, or is an option"
+    return None if REQUIREMENT.fullmatch(line) else "is not pinned by version and hash"
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_every_dependency_is_pinned_with_hashes(path: Path) -> None:
+    lines = requirements(path.read_text())
+    assert len(lines) > 5
+    assert [(line, flaw(line)) for line in lines if flaw(line)] == []
+    assert "://" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "trio==0.35.0", "trio>=0.35 --hash=sha256:" + "0" * 64, "trio==0.35.0 --hash=md5:" + "0" * 32,
+        "trio @ https://example.com/trio.whl --hash=sha256:" + "0" * 64, "-e .", "--extra-index-url https://example.com",
+        "trio==0.* --hash=sha256:" + "0" * 64, "git+https://example.com/trio",
+    ],
+)  # fmt: skip
+def test_a_flaw_is_found(line: str) -> None:
+    assert flaw(line)
+
+
+def test_the_image_gets_every_dependency_and_development_the_same_versions() -> None:
+    names = [
+        re.match(r"[a-zA-Z0-9-]+", each)[0].lower()  # type: ignore[index]
+        for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    ]
+    pinned, dev = ({line.split(" ")[0] for line in requirements((ROOT / "requirements" / lock).read_text())}
+                   for lock in ("agent.lock", "dev.lock"))  # fmt: skip
+    assert set(names) <= {line.partition("==")[0] for line in pinned}
+    assert pinned <= dev
+
+
+def test_whoever_installs_demands_the_hashes() -> None:
+    """Every `pip install` of a lock file, in the image and in the Makefile."""
+    for name in ("Dockerfile", "Makefile"):
+        path = ROOT / name
+        installs = re.findall(r"\bpip\b.*\binstall\b(?:.*\\\n)*.*-r \S+\.lock", path.read_text())
+        assert installs, name
+        assert all("--require-hashes" in each for each in installs), installs
+
+
+def test_the_cli_is_one_exact_version() -> None:
+    from tools.install_claude import VERSION
+
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)

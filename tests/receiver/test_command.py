@@ -1,0 +1,163 @@
+"""The command line of `agent serve`, as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import trio
+from trio_websocket import ConnectionRejected
+
+from agent.errors import AgentError, Exit
+from agent.protocol.events import log
+from agent.receiver.command import main, parse
+from tests.receiver.test_server import acked, connected
+from tests.support.runs import Written, a_run
+from tests.support.servers import ROOT, SERVE, open_agent_serve
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "message"),
+    [
+        (["--host", "0.0.0.0"], {}, "--host 0.0.0.0 can be reached from other machines and needs a token"),
+        (["--host", "::"], {}, "needs a token"),
+        (["--host", "example.org"], {}, "needs a token"),
+        (["--token-file", "/nonexistent"], {}, "--token-file /nonexistent cannot be read"),
+        (["--token-file", "/dev/null"], {}, "--token-file /dev/null holds no token"),
+        (["--token-file", "/dev/null"], {"SERVE_TOKEN": "s3cret"}, "both --token-file and SERVE_TOKEN"),
+        ([], {"SERVE_TOKEN": ""}, "SERVE_TOKEN holds no token"),
+        ([], {"SERVE_TOKEN": "s3cret "}, "SERVE_TOKEN holds no token"),
+        ([], {"SERVE_TOKEN": "s3crét"}, "SERVE_TOKEN holds no token"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(argv: list[str], environ: dict[str, str], message: str):
+    with pytest.raises(AgentError) as caught:
+        parse(argv, environ)
+    assert message in str(caught.value)
+    assert "s3cr" not in str(caught.value)
+    assert caught.value.exit == Exit.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--port", "70000"], "--port 70000 is not between 0 and 65535"),
+        (["--port", "x"], "invalid int value"),
+        (["--tls-key", "k"], "--tls-key needs --tls-cert"),
+    ],
+)
+def test_wrong_usage(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        parse(argv, {})
+    assert caught.value.code == 64
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_needs_no_token(host: str):
+    assert parse(["--host", host], {}).token is None
+
+
+def test_a_token_from_a_file_loses_one_newline(tmp_path: Path):
+    (tmp_path / "token").write_text("s3cret\n")
+    options = parse(["--host", "0.0.0.0", "--token-file", str(tmp_path / "token")], {})
+    assert options.token == "s3cret"
+
+
+def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["--port", str(taken.getsockname()[1])]) == Exit.CONFIG
+    assert "agent serve: cannot listen on 127.0.0.1:" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "cert").write_text("no")
+    assert main(["--port", "0", "--tls-cert", str(tmp_path / "cert")]) == Exit.CONFIG
+    assert "cannot be used" in capsys.readouterr().err
+
+
+async def send(url: str, written: Written, last: int, path: str = "/") -> None:
+    async with connected(url, path) as connection:
+        for line in written.lines:
+            await connection.send_message(line)
+        while await acked(connection) < last:
+            pass
+
+
+async def test_once_ends_with_the_first_run_that_is_whole(tmp_path: Path):
+    async with open_agent_serve(tmp_path, "--once") as server:
+        await send(server.url, a_run(3), 5)
+        assert await server.wait() == 0
+    shown = server.output.read_text()
+    assert "exit 0, succeeded" in shown
+    assert "complete: 5 events, 0 missing" in shown
+    assert "\x1b" not in shown
+
+
+async def test_once_says_when_something_is_missing(tmp_path: Path):
+    written = a_run(3)
+    del written.lines[2]
+    async with open_agent_serve(tmp_path, "--once") as server:
+        await send(server.url, written, 5)
+        assert await server.wait() == 1
+    assert "incomplete: 4 events, 1 missing" in server.output.read_text()
+
+
+async def test_a_signal_stops_it(tmp_path: Path):
+    async with open_agent_serve(tmp_path) as server:
+        assert await trio.to_thread.run_sync(server.stop) == 0
+    async with open_agent_serve(tmp_path, "--once") as server:
+        assert await trio.to_thread.run_sync(server.stop) == 143
+    async with open_agent_serve(tmp_path, "--once") as server:
+        os.kill(server.pid, signal.SIGQUIT)
+        with trio.fail_after(30):
+            assert await server.wait() == 131
+
+
+async def test_json_is_the_messages_and_the_comparison(tmp_path: Path):
+    written = a_run(3)
+    async with open_agent_serve(tmp_path, "--once", "--json") as server:
+        await send(server.url, written, 5)
+        assert await server.wait() == 0
+    notes, *lines, received = server.output.read_text().splitlines()
+    assert notes.startswith("agent serve: listening on ws://127.0.0.1:")
+    assert lines == written.lines
+    assert json.loads(received)["whole"] is True
+
+
+async def test_the_token_is_demanded_and_never_shown(tmp_path: Path):
+    async with open_agent_serve(tmp_path, env={"SERVE_TOKEN": "s3cret-token"}) as server:
+        with pytest.RaisesGroup(ConnectionRejected, flatten_subgroups=True):
+            async with connected(server.url, "/?token=s3cret-wrong"):
+                pass
+        await send(server.url, a_run(3), 5, "/?token=s3cret-token")
+        assert b"s3cret" not in await trio.Path(f"/proc/{server.pid}/cmdline").read_bytes()
+    assert "s3cret" not in server.output.read_text()
+
+
+async def test_a_patch_is_written_as_a_file(tmp_path: Path):
+    written = Written().add(log("info", "changes", kind="patch", text="diff --git a/x b/x\n")).complete()
+    async with open_agent_serve(tmp_path, "--once") as server:
+        await send(server.url, written, 2)
+        assert await server.wait() == 0
+    (patch,) = (tmp_path / "received").rglob("*.patch")
+    assert patch.read_text() == "diff --git a/x b/x\n"
+    assert "the patch of the run is" in server.output.read_text()
+
+
+async def test_a_reader_that_goes_away_ends_it_quietly():
+    """`agent serve | head -1`"""
+    with subprocess.Popen([*SERVE, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = process.stdout.readline().decode().split()[2].rstrip(";")
+        process.stdout.close()
+        async with connected(url) as connection:
+            await connection.send_message(a_run().lines[0])
+            assert await trio.to_thread.run_sync(process.wait) == 1
+        assert process.stderr.read() == b""

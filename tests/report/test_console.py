@@ -1,0 +1,109 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+
+from agent.protocol import events
+from agent.report.console import Console
+
+
+def shown(level="info", **options) -> tuple[Console, list[str]]:
+    lines: list[str] = []
+    console = Console(level, now=lambda: 0.0, write=lambda line: lines.append(line.decode()), **options)
+    return console, lines
+
+
+def test_text() -> None:
+    console, lines = shown()
+    console.show([events.log("info", "one\ntwo", source="git"), events.log("debug", "hidden")])
+    assert lines == ["00:00:00.000 info  git    one\n" + " " * 25 + "two\n"]
+
+
+def test_what_others_say_does_not_reach_the_terminal_as_commands() -> None:
+    console, lines = shown()
+    console.say("info", "a\x1b[2J\x9b1mb\rc\u202ed\ttab")
+    assert lines[0].endswith("a\ufffd[2J\ufffd1mb\ufffdc\ufffdd\ttab\n")
+
+
+def test_json() -> None:
+    console, lines = shown(as_json=True)
+    console.show([events.error("broken", code="api")])
+    assert json.loads(lines[0]) == {
+        "time": "1970-01-01T00:00:00.000Z", "level": "error", "source": "agent", "message": "broken",
+    }  # fmt: skip
+
+
+def test_level() -> None:
+    console, lines = shown("warn")
+    console.say("info", "no")
+    console.say("error", "yes")
+    assert len(lines) == 1
+
+
+def test_redacts() -> None:
+    console, lines = shown(redact=lambda text: text.replace("secret", "***"))
+    console.show([events.log("info", "a secret")])
+    console.say("info", "another secret")
+    assert "secret" not in "".join(lines)
+
+
+def test_without_a_thread_lines_wait_for_the_next_one_or_the_end(monkeypatch, capfd) -> None:
+    def no_room(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", no_room)
+    console = Console(now=lambda: 0.0)
+    console.say("info", "one")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    console.say("info", "two")
+    console.close()
+    monkeypatch.setattr(threading.Thread, "start", no_room)
+    console = Console(now=lambda: 0.0)
+    console.say("info", "three")
+    console.close()
+    assert [line.split()[-1] for line in capfd.readouterr().err.splitlines()] == ["one", "two", "three"]
+
+
+CHILD = """
+import sys, time
+from agent.report.console import Console
+from agent.limits import Limits
+import msgspec
+console = Console(limits=msgspec.structs.replace(Limits(), console_lines=50))
+began = time.monotonic()
+for i in range(20000):
+    console.say("info", f"{i} " + "x" * 100)
+took = time.monotonic() - began
+console.close(within=0.5)
+open(sys.argv[1], "w").write(str(took))
+import os
+os._exit(0)
+"""
+
+
+def test_a_reader_that_is_stuck_holds_nobody_up(tmp_path) -> None:
+    read, write = os.pipe()
+    child = subprocess.Popen([sys.executable, "-c", CHILD, tmp_path / "took"], stderr=write)
+    os.close(write)
+    assert child.wait(30) == 0
+    assert float((tmp_path / "took").read_text()) < 10
+    os.close(read)
+
+
+def test_close_writes_what_is_queued_and_says_what_was_not_shown(tmp_path) -> None:
+    program = CHILD.replace("os._exit(0)", "")
+    child = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "took"], stderr=subprocess.PIPE, check=True, timeout=30
+    )
+    lines = child.stderr.decode().splitlines()
+    hidden = sum(int(line.split()[3]) for line in lines if "were not shown" in line)
+    assert hidden + len([line for line in lines if "were not shown" not in line]) == 20000
+
+
+def test_closed_stderr_is_no_error() -> None:
+    program = (
+        "import os; os.close(2)\nfrom agent.report.console import Console\nc = Console(); c.say('info', 'x'); c.close()"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from agent.run.diagram import document
+from agent.run.machine import LIVES, Phase, RunMachine
+
+
+def test_document_is_what_the_machine_says() -> None:
+    path = Path(__file__).parents[2] / "docs" / "state-diagram.md"
+    assert path.read_text() == document(), "run: python -m agent.run.diagram > docs/state-diagram.md"
+
+
+def test_every_phase_is_in_the_picture() -> None:
+    text = document()
+    assert all(phase.value in text for phase in Phase)
+    final = {state.id for state in RunMachine.states if state.final}
+    assert {phase.value for phase in Phase} - {phase.value for phase in LIVES} == final

@@ -1,0 +1,183 @@
+"""The real work, driven as the supervisor drives it, with a scripted claude: no network, real processes."""
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from agent.claude.watchdog import Bark
+from agent.config.config import Config, load
+from agent.errors import CliError, ConfigError
+from agent.process import hardening
+from agent.process.run import Patience
+from agent.protocol.events import Event
+from agent.redaction.redactor import Redactor
+from agent.run.local_work import LocalWork
+from agent.run.work import Cloned
+from agent.vitals.sampler import Sample
+from tests.support.git_servers import git, make_origin
+from tests.support.scripted_claude import install
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture
+def local_work(tmp_path: Path, monkeypatch) -> Iterator[Callable[[Config], LocalWork]]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ExitStack() as stack:
+
+        def make(config: Config) -> LocalWork:
+            work = LocalWork(config, Redactor(config.secrets), "run-1")
+            stack.callback(work.close)
+            return work
+
+        yield make
+    assert list(tmp_path.glob("agent-private-*")) == []
+
+
+def configure(tmp_path: Path, script: str, **more: str) -> Config:
+    binary = tmp_path / "bin"
+    binary.mkdir(exist_ok=True)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir(exist_ok=True)
+    variables = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "REPO_URL": "file:///nowhere",
+        "TASK": "do it", "WS_SERVER": "none", "WORKSPACE_DIR": str(workspace), "CLAUDE_BIN": str(install(binary)),
+        "ANTHROPIC_API_KEY": SECRET, "CLAUDE_CODE_SCRIPT": script, "KILL_GRACE": "2s", **more,
+    }  # fmt: skip
+    return load(variables, in_container=False)
+
+
+class Published:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, batch) -> None:
+        self.events += batch
+
+    @property
+    def messages(self) -> list[str]:
+        return [event.message for event in self.events]
+
+
+async def begin(work: LocalWork, published: Published):
+    assert await work.check() == "2.1.330"
+    return work, work.begin(Cloned(None), published)
+
+
+async def drive(run, published: Published, patience: Patience, cancel_after: float | None = None):
+    """All tasks of a claude; its exit status."""
+    status = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.read_stdout, published)
+        nursery.start_soon(run.read_stderr, published)
+        nursery.start_soon(run.feed)
+        with trio.CancelScope() as scope:
+            if cancel_after is not None:
+                scope.deadline = trio.current_time() + cancel_after
+            status = await run.run(patience)
+    return status
+
+
+async def test_a_run(tmp_path, local_work) -> None:
+    published = Published()
+    _, run = await begin(local_work(configure(tmp_path, "ok")), published)
+    status = await drive(run, published, Patience())
+    assert status.code == 0
+    assert run.summary.last_result is not None
+    assert run.summary.last_result.good
+    assert "Done." in published.messages
+
+
+async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path, local_work) -> None:
+    published = Published()
+    _, run = await begin(local_work(configure(tmp_path, "polite")), published)
+    with trio.fail_after(10):
+        await drive(run, published, Patience(), cancel_after=0.5)
+    assert run.summary.last_result is not None
+    assert run.summary.last_result.total_cost_usd is not None
+
+
+async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path, local_work) -> None:
+    published = Published()
+    _, run = await begin(local_work(configure(tmp_path, "deaf")), published)
+    began = trio.current_time()
+    status = await drive(run, published, Patience(), cancel_after=0.5)
+    assert status.signal == signal.SIGKILL
+    assert 2 <= trio.current_time() - began - 0.5 <= 4
+
+
+async def test_the_branch_to_push_to_is_named_before_the_clone(tmp_path, local_work) -> None:
+    repository = make_origin(tmp_path)
+    git(repository, "branch", "-m", "main", "by-run-1")
+    template = {"REPO_URL": str(repository), "PUSH_BRANCH": "by-{run}"}
+    work = local_work(configure(tmp_path, "ok", **template))
+    await work.check()
+    with pytest.raises(ConfigError, match="PUSH_BRANCH: by-run-1 is the default branch"):
+        await work.clone(Published(), Patience())
+
+
+async def test_one_that_vanished_after_its_check(tmp_path, local_work) -> None:
+    config = configure(tmp_path, "ok")
+    published = Published()
+    _, run = await begin(local_work(config), published)
+    Path(config.claude_bin).unlink()
+    with pytest.raises(CliError):
+        await run.run(Patience())
+
+
+async def test_the_watchdog_sees_one_that_lingers(tmp_path, local_work) -> None:
+    config = configure(tmp_path, "lingers", RESULT_GRACE="500")
+    published = Published()
+    _, run = await begin(local_work(config), published)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drive, run, published, Patience())
+        with trio.fail_after(10):
+            assert await run.watch() is Bark.LINGERS
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_it_leaves_behind_is_swept_and_named(tmp_path, local_work) -> None:
+    hardening.become_subreaper()
+    published = Published()
+    work, run = await begin(local_work(configure(tmp_path, "escapees:3")), published)
+    await drive(run, published, Patience())
+    swept = await work.sweep()
+    assert len(swept.fields()) >= 3
+    assert not swept.left
+    assert not swept.oom
+
+
+def sample(**fields) -> Sample:
+    return msgspec.structs.replace(Sample(time=0.0, source="cgroup2"), **fields)
+
+
+async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, local_work, monkeypatch) -> None:
+    config = configure(tmp_path, "ok")
+    work = local_work(config)
+    low, full = 10 << 20, sample(memory=96, memory_limit=100, disk_free=1 << 40)
+    samples = [sample(disk_free=1 << 40), sample(disk_free=low), sample(disk_free=low), full, full]
+    monkeypatch.setattr(work._sampler, "sample", lambda: samples.pop(0) if samples else sample())
+    published, exceeded = Published(), []
+    vitals = dict(work.vitals(published, lambda used, limit: exceeded.append((used, limit))))
+    with trio.move_on_after(config.limits.sample_interval * 3 + config.limits.guard_interval * 2.5):
+        await vitals["sampler"]()
+    assert len([message for message in published.messages if "nearly full" in message]) == 1, (
+        "said once, not each second"
+    )
+    assert exceeded == [(96, 100)]
+
+
+def test_heartbeat_has_the_latest_sample(tmp_path, local_work) -> None:
+    work = local_work(configure(tmp_path, "ok"))
+    assert work.vital_signs() == {}
+    work._sample = sample(memory=5, pids=2)
+    assert work.vital_signs()["memory"] == 5
+    assert json.dumps(work.vital_signs())

@@ -1,0 +1,79 @@
+"""Recorded transcripts, in any chunking, give their golden events, summary and verdict.
+
+`pytest --update-golden` rewrites them. A failure in the field becomes a test by copying its transcript here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.limits import MIB
+from agent.lines import LineFramer
+from agent.outcome.verdict import ExitStatus, verdict
+from agent.protocol.events import Event
+from agent.transcript.transcript import Transcript
+from tests.support.claude_lines import (
+    data,
+)
+
+HERE = Path(__file__).parent.parent
+
+
+TRANSCRIPTS = sorted(path.stem for path in (HERE / "transcripts").glob("*.jsonl"))
+
+
+def chunked(stream: bytes, seed: str) -> list[bytes]:
+    chance = random.Random(seed)
+    chunks, start = [], 0
+    while start < len(stream):
+        end = start + chance.choice([1, 7, 100, 1000, 65536])
+        chunks.append(stream[start:end])
+        start = end
+    return chunks
+
+
+def golden(event: Event) -> dict[str, Any]:
+    """An event without the raw message, which is compared with the line itself."""
+    if event.type != "LOG":
+        return {"type": event.type, "keep": event.keep, "data": data(event)}
+    return {"level": event.level, "kind": data(event)["metadata"]["kind"], "message": event.message}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_golden(name: str, update_golden: bool) -> None:
+    stream = (HERE / "transcripts" / f"{name}.jsonl").read_bytes()
+    meta = json.loads((HERE / "transcripts" / f"{name}.meta.json").read_text())
+    framer, transcript = LineFramer(64 * MIB), Transcript()
+    lines = [line for chunk in chunked(stream, name) for line in framer.feed(chunk)] + framer.end()
+    events = []
+    for line in lines:
+        assert isinstance(line, bytes)
+        log, *rest = transcript.feed(line)
+        assert (log.type, [event.type for event in rest]) == ("LOG", ["STATUS"] * len(rest))
+        assert len(rest) <= 1
+        assert log.data.endswith(b',"claude":' + line + b"}}")
+        assert data(log)["metadata"]["claude"] == json.loads(line)
+        events += [log, *rest]
+
+    code = meta["exit_code"]
+    status = ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
+    outcome = verdict(status, transcript.summary, None, stderr_tail=meta["stderr"])
+    found = [
+        *map(golden, events),
+        {"summary": msgspec.to_builtins(transcript.summary)},
+        {"verdict": msgspec.to_builtins(outcome)},
+    ]
+    path = HERE / "golden" / f"{name}.jsonl"
+    if update_golden:
+        path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in found))
+    assert [json.loads(item) for item in path.read_text().splitlines()] == json.loads(json.dumps(found))
+
+
+def test_every_golden_file_has_its_transcript() -> None:
+    assert sorted(path.stem for path in (HERE / "golden").glob("*.jsonl")) == TRANSCRIPTS

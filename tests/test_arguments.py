@@ -1,0 +1,17 @@
+import pytest
+
+from agent.arguments import ArgumentParser
+from agent.receiver import command
+from agent.replay.command import main as replay
+
+
+@pytest.mark.parametrize(
+    "call", [lambda argv: command.parse(argv, {}), replay, ArgumentParser(prog="agent x").parse_args]
+)
+def test_a_wrong_option_is_64_and_named(call, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call(["path", "--nonsense"])
+    assert caught.value.code == 64
+    said = capsys.readouterr().err
+    assert said.startswith("usage: agent ")
+    assert "--nonsense; see agent " in said
