@@ -12,52 +12,15 @@ Anything else that leaves a task is a bug of ours: exit 70, code `internal`.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from typing import Literal
+
+from agent.exits import Exit
 
 ErrorCode = Literal[
     "config", "clone", "auth", "connect", "rate_limit", "api", "max_turns", "budget", "timeout", "idle",
     "cancelled", "oom", "killed", "no_result", "task_failed", "cli_missing", "push", "internal",
 ]  # fmt: skip
-
-
-class Exit(enum.IntEnum):
-    """Exit status of the process, of COMPLETE and of the termination message: one table for all of them."""
-
-    SUCCEEDED = 0
-    #: The CLI's own verdict, no result at all, or claude dead by a signal that nobody here sent.
-    TASK_FAILED = 1
-    #: The repository or the ref is not there, or the workspace is not empty.
-    CLONE_FAILED = 66
-    #: No WebSocket server at the start, before any token was spent.
-    SERVER_UNREACHABLE = 69
-    #: A bug of ours.
-    INTERNAL = 70
-    #: Only with STRICT_DELIVERY=1: the task succeeded, but not every message was confirmed.
-    UNDELIVERED = 74
-    #: A network failure while cloning, or the API unreachable before the first turn: worth another try.
-    RETRYABLE = 75
-    #: Git, the server or the API refused the credentials.
-    AUTH = 77
-    #: The configuration has problems.
-    CONFIG = 78
-    #: TIMEOUT, or IDLE_TIMEOUT with reason `idle`.
-    TIMEOUT = 124
-    #: The claude program is there but cannot be executed.
-    CLI_NOT_EXECUTABLE = 126
-    #: The claude program is not there.
-    CLI_MISSING = 127
-    #: Cancelled by SIGHUP.
-    HANGUP = 129
-    #: Cancelled by SIGINT.
-    INTERRUPTED = 130
-    #: Cancelled by SIGQUIT, which is ctrl-\\ at a terminal.
-    QUIT = 131
-    #: claude was killed by a SIGKILL that the stop did not send: out of memory, or our memory guard.
-    KILLED = 137
-    #: Cancelled by SIGTERM or by the server.
-    TERMINATED = 143
 
 
 class AgentError(Exception):

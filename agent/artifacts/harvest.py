@@ -20,9 +20,10 @@ from agent.artifacts.output_directory import Output, Write
 from agent.artifacts.push import commit_message, push
 from agent.config.config import Config
 from agent.protocol import events
+from agent.protocol.events import Publish
 from agent.redaction.redactor import Redactor
+from agent.repository.cloned import Cloned
 from agent.repository.git import Git
-from agent.run.work import Cloned, Publish
 
 #: Longer than any secret in the form that is searched for.
 _OVERLAP = 4096

@@ -21,7 +21,8 @@ import trio
 
 from agent.claude.reader import open_output_pipe
 from agent.config.config import Config
-from agent.errors import CliError, Exit
+from agent.errors import CliError
+from agent.exits import Exit
 from agent.files.private_directory import PrivateDirectory
 from agent.process.run import Patience, run
 from agent.transcript.describe import one_line

@@ -11,8 +11,8 @@ from agent.claude import reader
 from agent.claude.watchdog import Activity
 from agent.limits import Limits
 from agent.lines import LineFramer
+from agent.protocol.events import Publish
 from agent.redaction.redactor import Redactor
-from agent.run.work import Publish
 from agent.transcript.summary import Summary
 from agent.transcript.transcript import Transcript
 

@@ -13,7 +13,8 @@ from agent import signals
 from agent.config.config import Config, examine
 from agent.delivery.connection import Endpoint
 from agent.delivery.session import Listener
-from agent.errors import AgentError, ConfigError, Exit, ServerUnreachable
+from agent.errors import AgentError, ConfigError, ServerUnreachable
+from agent.exits import Exit
 from agent.files.private_directory import remove_stale
 from agent.journal.journal import Journal
 from agent.journal.run_directory import is_run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import time
 from collections.abc import Mapping
@@ -15,9 +14,6 @@ import trio
 
 from agent import signals
 from agent.config.config import Config, examine
-from agent.delivery.connection import Endpoint, OpenStream
-from agent.delivery.sender import Sender
-from agent.delivery.session import Listener
 from agent.errors import ConfigError
 from agent.journal.journal import Journal
 from agent.limits import MIB, Limits
@@ -26,14 +22,14 @@ from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
 from agent.process import hardening
 from agent.protocol import events, ids
 from agent.protocol.events import Envelope
-from agent.protocol.inbound import Cancel
 from agent.redaction.redactor import Redactor
 from agent.replay.recorder import Recording
 from agent.report.complete import complete_fields, termination_message, write_termination_message
 from agent.report.console import Console
 from agent.report.reporter import Reporter
 from agent.report.uncaught import redact_uncaught
-from agent.run.inbox import CancelRequested, Connected
+from agent.run.inbox import Inbox
+from agent.run.link import Link
 from agent.run.local_work import LocalWork
 from agent.run.salvage import salvage
 from agent.run.supervisor import Supervisor
@@ -84,12 +80,14 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 stack.callback(lambda: recording.close(reporter.outcome))
             health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
             stack.callback(health.remove)
-            link = Link(config, envelope, journal, reporter)
+            inbox = Inbox()
+            link = Link(config, envelope, journal, reporter, inbox.post)
             supervisor = Supervisor(
                 config,
                 work,
                 reporter,
                 link.sender,
+                inbox,
                 listen=signals.listen,
                 write_health=partial(_write_health, health, reporter),
                 emergency_exit=partial(_leave, work, reporter, console, stack),
@@ -97,7 +95,6 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
                 observe=recording.observe if recording else None,
             )
-            link.supervisor = supervisor
             for warning in config.warnings:
                 reporter.log("warn", warning)
             if redactor.skipped:
@@ -132,51 +129,6 @@ def _answer_alone(error: Exception, config: Config, console: Console, journal: J
         console.say("warn", trouble)
     console.say("error", f"exit {outcome.exit} ({outcome.reason}): {message}")
     return outcome.exit
-
-
-class Link:
-    """The sender of a run with its listener; without a server there is neither."""
-
-    def __init__(
-        self,
-        config: Config,
-        envelope: Envelope,
-        journal: Journal,
-        reporter: Reporter,
-        *,
-        open_stream: OpenStream | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.supervisor: Supervisor | None = None
-        self.endpoint: Endpoint | None = None
-        self.sender: Sender | None = None
-        self._config = config
-        self._envelope = envelope
-        self._reporter = reporter
-        if config.ws_server is not None:
-            ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-            self.endpoint = Endpoint.parse(
-                config.ws_server, token=config.ws_token, ca_file=ca_file, hint=config.server_hint
-            )
-            listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
-            chance = rng or random.SystemRandom()
-            self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)
-
-    def _connected(self, up: bool) -> None:
-        self._reporter.connected = up
-        if up and self.supervisor is not None:
-            self.supervisor.post(Connected())
-
-    def _notice(self, level: events.Level, message: str) -> None:
-        self._reporter.notice(level, message)
-
-    def _cancel(self, request: Cancel) -> None:
-        if request != Cancel(self._envelope.container_id, self._envelope.run_id):
-            return
-        if self._config.allow_remote_cancel and self.supervisor is not None:
-            self.supervisor.post(CancelRequested())
-        else:
-            self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
 
 
 def _write_health(health: HealthFile, reporter: Reporter) -> None:

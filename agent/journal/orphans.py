@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.errors import Exit
+from agent.exits import Exit
 from agent.journal.journal import Journal
 from agent.journal.run_directory import RunDirectory, is_run
 from agent.limits import Limits

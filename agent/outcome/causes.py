@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import traceback
 
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.outcome.verdict import Cause, CauseKind
 
 _SIGNAL_EXITS = {

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.errors import ErrorCode, Exit
+from agent.errors import ErrorCode
+from agent.exits import Exit, ExitStatus
 from agent.limits import Limits
 from agent.transcript.describe import one_line
 from agent.transcript.summary import Result, Summary
@@ -51,21 +52,6 @@ class Cause(msgspec.Struct, frozen=True):
     details: str = ""
     #: The signal that the agent got, for CauseKind.SIGNAL.
     signal: int | None = None
-
-
-class ExitStatus(msgspec.Struct, frozen=True):
-    """How a child ended: exactly one of its exit code and the number of the signal that killed it is set."""
-
-    code: int | None = None
-    signal: int | None = None
-
-    def __str__(self) -> str:
-        if self.signal is None:
-            return f"exit status {self.code}"
-        try:
-            return signal.Signals(self.signal).name
-        except ValueError:
-            return f"signal {self.signal}"
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from pathlib import Path
 import trio
 
 from agent.errors import AgentError
+from agent.exits import ExitStatus
 from agent.limits import Limits
-from agent.outcome.verdict import ExitStatus
 from agent.process.hardening import clear_inherited_signals
 
 _LIMITS = Limits()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import trio
 
+from agent.exits import ExitStatus
 from agent.limits import Limits
-from agent.outcome.verdict import ExitStatus
 from agent.process.child import Child, Launch, Unkillable, own_children
 
 __all__ = ["Launch", "Patience", "Unkillable", "own_children", "run"]

@@ -7,6 +7,7 @@ it. It has no number and no time yet; the journal gives both when it appends. Se
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -39,6 +40,10 @@ class Event(msgspec.Struct, frozen=True):
     @property
     def data(self) -> bytes:
         return b"".join(self.pieces)
+
+
+#: Redacts, numbers, appends to the journal, and shows on the console. Never waits, never fails because of the disk.
+Publish = Callable[[Sequence[Event]], None]
 
 
 def log(level: Level, message: str, *, source: Source = "agent", kind: str | None = None, **metadata: Any) -> Event:

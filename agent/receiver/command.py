@@ -17,7 +17,8 @@ import trio
 from msgspec import Struct
 
 from agent.arguments import ArgumentParser
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.limits import Limits
 from agent.receiver.listen import open_receiver
 from agent.receiver.server import Receiver

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.limits import Limits
 from agent.receiver.server import Receiver
 from agent.receiver.store import Store

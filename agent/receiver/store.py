@@ -17,7 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.protocol.schema import LogData, Metadata
 from agent.receiver.messages import RunKey, parse
 from agent.receiver.run import Run

@@ -14,7 +14,8 @@ import trio
 from agent import signals
 from agent.arguments import ArgumentParser
 from agent.config.config import Config, examine
-from agent.errors import AgentError, ConfigError, Exit
+from agent.errors import AgentError, ConfigError
+from agent.exits import Exit
 from agent.limits import KIB
 from agent.replay import standin
 from agent.replay.load import Recorded, load, transcript_of

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from agent.errors import AgentError, ErrorCode, Exit
+from agent.errors import AgentError, ErrorCode
+from agent.exits import Exit
 
 
 class RecordedError(AgentError):

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 import trio
 
 from agent.errors import AgentError
+from agent.exits import ExitStatus
 from agent.limits import MIB
-from agent.outcome.verdict import ExitStatus
+from agent.protocol.phase import Phase
 from agent.pulse import Pulse
 from agent.replay import report_codec as recorded_reports
 from agent.replay.format import Inbox, Skipped
@@ -21,7 +22,6 @@ from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.work import PlayedWork
 from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
-from agent.run.machine import Phase
 from agent.run.work import Swept
 
 
@@ -32,22 +32,24 @@ class Player:
         self,
         steps: Sequence[Step],
         work: PlayedWork,
+        post: Callable[[Report], None],
         *,
+        room: Callable[[], bool] = lambda: True,
         speed: float | None,
         patience: float,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         """Args:
+        post: takes a report to the supervisor's inbox.
+        room: whether the journal can take more.
         speed: 1.0 for the recorded speed, 2.0 for twice that, None for as fast as possible.
         patience: how long the supervisor may take until it does what it did then, seconds.
         progress: called after each step.
         """
         #: Something ended the run that is not in the recording: a signal, or no server.
         self.interrupted = False
-        #: Set once there is a supervisor to tell.
-        self.post: Callable[[Report], None] = lambda report: None
-        #: Whether the journal can take more.
-        self.room: Callable[[], bool] = lambda: True
+        self._post = post
+        self._room = room
         self._steps = steps
         self._work = work
         self._speed = speed
@@ -80,7 +82,7 @@ class Player:
                 return
             if self._speed is not None:
                 await trio.sleep_until(began + step.t / self._speed)
-            while not self.room():
+            while not self._room():
                 await trio.sleep(0.02)
             with trio.move_on_after(self._patience) as scope:
                 try:
@@ -129,26 +131,26 @@ class Player:
         self._awaited = (inbox.report, task)
         match inbox.report:
             case "Signalled":
-                self.post(Signalled(inbox.number or 15))
+                self._post(Signalled(inbox.number or 15))
             case "CancelRequested":
-                self.post(CancelRequested())
+                self._post(CancelRequested())
             case "MemoryExceeded":
-                self.post(MemoryExceeded(inbox.used, inbox.limit))
+                self._post(MemoryExceeded(inbox.used, inbox.limit))
             case "Ended" | "Failed" if task in results and results[task].settled:
                 return  # some steps are done twice
             case "Failed" if task in results:
                 results[task].settle(None, error)
             case "Failed" if error is not None:
-                self.post(Failed(task, error))
+                self._post(Failed(task, error))
             case "Ended" if task in ("stdout", "stderr"):
                 (self._work.claude.stdout if task == "stdout" else self._work.claude.stderr).hang_up()
                 return
             case "Ended" if task in results and (not inbox.cancelled or task == "harvest"):
                 results[task].settle(recorded_reports.value(inbox))
             case "Ended" if task == "deadline" and not inbox.cancelled:
-                self.post(Ended("deadline"))
+                self._post(Ended("deadline"))
             case "Ended" if task == "watchdog" and not inbox.cancelled:
-                self.post(Ended("watchdog", recorded_reports.value(inbox)))
+                self._post(Ended("watchdog", recorded_reports.value(inbox)))
             case _:
                 return  # what the agent decides is decided anew
         while self._awaited is not None:

@@ -23,9 +23,10 @@ import trio
 
 from agent.config.config import Config
 from agent.config.variables import VARIABLES
+from agent.exits import ExitStatus
 from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
-from agent.outcome.verdict import ExitStatus, Outcome
+from agent.outcome.verdict import Outcome
 from agent.protocol.events import Event, encode_json
 from agent.redaction.redactor import Redactor
 from agent.replay import report_codec as recorded_reports

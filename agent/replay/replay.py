@@ -15,12 +15,12 @@ import msgspec
 import trio
 
 from agent import signals
-from agent.commands.run import Link
 from agent.config.config import Config
 from agent.delivery.connection import Endpoint
 from agent.delivery.sender import Sender
 from agent.delivery.session import Listener
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.journal.journal import Journal
 from agent.protocol import ids
 from agent.protocol.events import Envelope, Event
@@ -31,6 +31,8 @@ from agent.replay.work import PlayedWork
 from agent.report.complete import result_fields
 from agent.report.console import Console
 from agent.report.reporter import Reporter
+from agent.run.inbox import Inbox
+from agent.run.link import Link
 from agent.run.supervisor import Supervisor
 
 #: What is counted of both runs, by the source of the LOG; the agent's own tell of its surroundings.
@@ -148,24 +150,31 @@ class Replay:
         """Through the whole pipeline, with the recording in place of the world."""
         config, journal = self._config, self._journal
         work = PlayedWork(config, self._redactor)
+        inbox = Inbox()
         patience = config.server_wait + config.limits.replay_patience
-        player = Player(self._recorded.steps, work, speed=self._speed, patience=patience, progress=self._advance)
+        player = Player(
+            self._recorded.steps,
+            work,
+            inbox.post,
+            room=lambda: journal.size < config.limits.replay_ahead_bytes,
+            speed=self._speed,
+            patience=patience,
+            progress=self._advance,
+        )
         self._interrupt = player.interrupt
-        player.room = lambda: journal.size < config.limits.replay_ahead_bytes
         reporter = Reporter(config, journal, self._envelope, self._console, work.vital_signs, "replay")
-        link = Link(config, self._envelope, journal, reporter)
+        link = Link(config, self._envelope, journal, reporter, inbox.post)
         supervisor = Supervisor(
             config,
             work,
             reporter,
             link.sender,
+            inbox,
             listen=signals.listen,
             write_health=lambda: None,
             emergency_exit=lambda number: os._exit(128 + number),
             observe=player.observe,
         )
-        link.supervisor = supervisor
-        player.post = supervisor.post
         async with trio.open_nursery() as nursery:
             nursery.start_soon(player.run)
             outcome = await supervisor.run()

@@ -7,11 +7,12 @@ from typing import Any, cast, get_args
 import msgspec
 
 from agent.claude.watchdog import Bark
-from agent.errors import AgentError, ErrorCode, Exit
-from agent.outcome.verdict import ExitStatus
+from agent.errors import AgentError, ErrorCode
+from agent.exits import Exit, ExitStatus
 from agent.replay.format import Fault, Inbox
+from agent.repository.cloned import Cloned
 from agent.run.inbox import Failed, Report
-from agent.run.work import Cloned, Swept
+from agent.run.work import Swept
 
 _TYPES: dict[str, Any] = {"check": str, "clone": Cloned, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark}
 

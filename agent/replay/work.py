@@ -10,10 +10,12 @@ import trio
 from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process.run import Patience
+from agent.protocol.events import Publish
 from agent.redaction.redactor import Redactor
-from agent.run.work import Cloned, Publish, Swept
+from agent.repository.cloned import Cloned
+from agent.run.work import Swept
 
 #: Chunks on their way to a reader: a replay at full speed must not run ahead of the journal.
 _AHEAD = 16

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import trio
 
 from agent import __version__
 from agent.config.config import Config
-from agent.errors import Exit
+from agent.exits import Exit
 from agent.journal.journal import Journal
 from agent.outcome.verdict import Cause, Outcome
 from agent.protocol import events
 from agent.protocol.events import Envelope, Event
+from agent.protocol.phase import Phase
 from agent.report.complete import complete_fields, termination_message, write_termination_message
 from agent.report.console import Console
-from agent.run.machine import Phase
-from agent.run.work import ClaudeRun
+from agent.transcript.summary import Summary
 
 #: STATUS.status, the plain protocol's word, for each phase that is entered.
 _PLAIN_STATUS = {Phase.PENDING: "starting", Phase.CONNECTING: "starting"}
@@ -32,6 +32,22 @@ _WORDS = {
     Phase.STOPPING: "claude has ended; cleaning up",
     Phase.DRAINING: "collecting what is left of the output",
 }
+
+
+class _Heard(Protocol):
+    @property
+    def idle(self) -> float: ...
+
+
+class Followed(Protocol):
+    """The running claude, as far as reports tell of it."""
+
+    @property
+    def summary(self) -> Summary: ...
+    @property
+    def activity(self) -> _Heard:
+        """`idle`: seconds since claude last said something."""
+        ...
 
 
 class Reporter:
@@ -48,7 +64,7 @@ class Reporter:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.phase = Phase.PENDING
-        self.run: ClaudeRun | None = None
+        self.run: Followed | None = None
         self.connected: bool | None = None
         #: Troubles and tracebacks that a person has been told.
         self._said: set[str] = set()

@@ -19,16 +19,17 @@ from typing import NamedTuple
 import trio
 
 from agent.config.config import Config
-from agent.errors import CloneError, ConfigError, Exit
+from agent.errors import CloneError, ConfigError
+from agent.exits import Exit, ExitStatus
 from agent.limits import KIB
-from agent.outcome.verdict import ExitStatus
 from agent.process.run import Patience
 from agent.protocol import events
+from agent.protocol.events import Publish
+from agent.repository.cloned import Cloned
 from agent.repository.git import Git, run_git
 from agent.repository.git_errors import clone_error, stalled
 from agent.repository.git_stderr import StderrFollower
 from agent.repository.workspace import Workspace
-from agent.run.work import Cloned, Publish
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _FULL_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")

@@ -25,9 +25,9 @@ import trio
 
 from agent.config.config import Config
 from agent.errors import AgentError, ConfigError
+from agent.exits import ExitStatus
 from agent.files.private_directory import PrivateDirectory
 from agent.limits import Limits
-from agent.outcome.verdict import ExitStatus
 from agent.process import run as process
 from agent.repository.git_settings import (
     Settings,

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.config.urls import is_loopback
-from agent.errors import CloneError, ErrorCode, Exit
+from agent.errors import CloneError, ErrorCode
+from agent.exits import Exit
 
 
 class _Meaning(NamedTuple):

@@ -8,8 +8,8 @@ import trio
 
 from agent.limits import Limits
 from agent.protocol import events
+from agent.protocol.events import Publish
 from agent.repository.git_progress import Progress, StderrParser
-from agent.run.work import Publish
 
 #: All that a transfer brings has come with the last of these; what follows is local work, which may be silent.
 _TRANSFERS = ("Receiving objects", "Unpacking objects")

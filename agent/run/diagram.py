@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.run.machine import LIVES, Phase, RunMachine
+from agent.protocol.phase import Phase
+from agent.run.machine import LIVES, RunMachine
 
 _HEAD = """\
 # The states of a run

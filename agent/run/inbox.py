@@ -1,10 +1,13 @@
-"""What reaches the supervisor's inbox: the outcome of a task, or a wish of one that goes on."""
+"""The supervisor's inbox, and what it takes: the outcome of a task, or a wish of one that goes on."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import trio
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -44,3 +47,23 @@ class MemoryExceeded(msgspec.Struct, frozen=True):
 
 
 Report = Ended | Failed | Signalled | Connected | CancelRequested | MemoryExceeded
+
+
+class Inbox:
+    """The memory channel to the supervisor. It is made before everything that reports, and `post` is handed out.
+
+    It is unbounded: a run makes some dozens of reports, and whoever reports must never wait for the supervisor.
+    """
+
+    def __init__(self) -> None:
+        self._sender, self._receiver = trio.open_memory_channel[tuple[Report, Callable[[], None]]](math.inf)
+
+    def post(self, report: Report, leave: Callable[[], None] = lambda: None) -> None:
+        """Tell the supervisor; `leave` is called right before it handles the report. Never waits."""
+        self._sender.send_nowait((report, leave))
+
+    async def receive(self) -> Report:
+        """The next report, once its `leave` was called. Cancelling: safe, no report is lost."""
+        report, leave = await self._receiver.receive()
+        leave()
+        return report

@@ -28,16 +28,16 @@ from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
 from agent.errors import ConfigError
+from agent.exits import ExitStatus
 from agent.files.private_directory import PrivateDirectory, private_directory, remove_stale
-from agent.outcome.verdict import ExitStatus
 from agent.process import descendants
 from agent.process import run as process
 from agent.process.run import Launch, Patience
-from agent.protocol.events import log
+from agent.protocol.events import Publish, log
 from agent.redaction.redactor import Redactor
-from agent.replay.recorder import Recording
 from agent.repository import clone, git
-from agent.run.work import Cloned, Publish, Swept
+from agent.repository.cloned import Cloned
+from agent.run.work import Listening, Swept
 from agent.vitals.sampler import MemoryGuard, Sample, Sampler, sample_forever
 
 
@@ -53,7 +53,7 @@ class LocalClaude(ClaudeOutput):
         redactor: Redactor,
         launch: Launch,
         transcribe: Callable[[bytes], None] | None = None,
-        recording: Recording | None = None,
+        recording: Listening | None = None,
     ) -> None:
         limits = config.limits
         self._config = config
@@ -112,7 +112,7 @@ class LocalWork:
     _environment: Mapping[str, str]
     _session_logs: Path
 
-    def __init__(self, config: Config, redactor: Redactor, run_id: str, recording: Recording | None = None) -> None:
+    def __init__(self, config: Config, redactor: Redactor, run_id: str, recording: Listening | None = None) -> None:
         """Makes nothing yet: what cannot be made is a fault of the run, and there must be somebody to say so."""
         if config.resume_session == cli_session.AUTO:
             # No log is in a private directory, which does not outlive its run.

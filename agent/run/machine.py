@@ -11,34 +11,12 @@ Callbacks are named explicitly and are synchronous, always: the library silently
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
 from statemachine import State, StateMachine
 
 from agent.outcome.verdict import Cause, CauseKind, Outcome
-
-
-class Phase(enum.Enum):
-    """The states of a run, as STATUS.phase carries them."""
-
-    #: Configuration and the claude program are checked.
-    PENDING = "PENDING"
-    #: Waiting for the server, at most SERVER_WAIT.
-    CONNECTING = "CONNECTING"
-    CLONING = "CLONING"
-    #: claude works.
-    RUNNING = "RUNNING"
-    #: git or claude is being stopped, then whatever they left behind.
-    STOPPING = "STOPPING"
-    #: The pipes are read to their end, and the work is saved.
-    DRAINING = "DRAINING"
-    #: COMPLETE is appended; delivery has a deadline.
-    REPORTING = "REPORTING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    TIMED_OUT = "TIMED_OUT"
-    CANCELLED = "CANCELLED"
+from agent.protocol.phase import Phase
 
 
 class Lives(NamedTuple):

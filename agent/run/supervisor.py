@@ -9,7 +9,6 @@ vitals, watch. docs/state-diagram.md shows what lives when.
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -20,14 +19,17 @@ import trio
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
 from agent.delivery.sender import Sender
+from agent.exits import ExitStatus
 from agent.outcome import causes
-from agent.outcome.verdict import Cause, CauseKind, ExitStatus, Outcome, verdict
+from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
 from agent.process.run import Patience
+from agent.protocol.phase import Phase
 from agent.report.reporter import Reporter
-from agent.run.inbox import CancelRequested, Connected, Ended, Failed, MemoryExceeded, Report, Signalled
+from agent.repository.cloned import Cloned
+from agent.run.inbox import CancelRequested, Connected, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
 from agent.run.lifetime import Lifetime
-from agent.run.machine import Phase, RunMachine
-from agent.run.work import ClaudeRun, Cloned, Swept, Work
+from agent.run.machine import RunMachine
+from agent.run.work import ClaudeRun, Swept, Work
 from agent.vitals.heartbeat import beat_forever
 
 Task = Callable[[], Awaitable[Any]]
@@ -48,6 +50,7 @@ class Supervisor:
         work: Work,
         reporter: Reporter,
         sender: Sender | None,
+        inbox: Inbox,
         *,
         listen: Callable[[Callable[[int], None]], Awaitable[None]],
         write_health: Callable[[], None],
@@ -58,6 +61,7 @@ class Supervisor:
     ) -> None:
         """Args:
         sender: None without a server.
+        inbox: where tasks, signals and the server report.
         listen: delivers stop signals until cancelled.
         emergency_exit: ends the process at once, after a third signal.
         fault: what stands against the run before it begins (a bad configuration).
@@ -77,9 +81,7 @@ class Supervisor:
         self._observe = observe
         self._machine = RunMachine()
         self._patience = Patience()
-        # Unbounded: a run makes some dozens of reports, and a producer must never wait for the supervisor. A task is
-        # alive until its report is handled: what it came to must be known before the phase that waits for it ends.
-        self._inbox_sender, self._inbox = trio.open_memory_channel[tuple[Report, Callable[[], None]]](math.inf)
+        self._inbox = inbox
         self._watch, self._vitals, self._link, self._working, self._sweep, self._output, self._harvest = map(
             Lifetime, ("watch", "vitals", "link", "work", "sweep", "output", "harvest")
         )
@@ -89,6 +91,7 @@ class Supervisor:
         self._met = False
         self._sender_restarts = 0
         self._cloned: Cloned | None = None
+        self._run: ClaudeRun | None = None
         self._status: ExitStatus | None = None
         self._lingered = False
         self._swept: Swept | None = None
@@ -101,14 +104,12 @@ class Supervisor:
         """
         async with trio.open_nursery() as self._nursery:
             self._enter()
-            async for report, leave in self._inbox:
-                leave()
+            while not self._machine.is_terminated:
+                report = await self._inbox.receive()
                 if self._observe is not None:
                     self._observe(report, self._machine.phase)
                 self._handle(report)
                 self._advance()
-                if self._machine.is_terminated:
-                    break
         return self._outcome
 
     @property
@@ -118,10 +119,6 @@ class Supervisor:
         return self._machine.outcome
 
     # --- tasks
-
-    def post(self, report: Report, leave: Callable[[], None] = lambda: None) -> None:
-        """Tell the supervisor; `leave` is called right before it handles the report."""
-        self._inbox_sender.send_nowait((report, leave))
 
     def _start(self, lifetime: Lifetime, name: str, task: Task) -> None:
         self._nursery.start_soon(self._barrier, lifetime, lifetime.join(), name, task, name=name)
@@ -134,7 +131,8 @@ class Supervisor:
                 report = Ended(name, await task())
         except Exception as error:
             report = Failed(name, error)
-        self.post(report, partial(lifetime.leave, scope))
+        # The task is alive until its report is handled: the phase that waits for it must know what it came to.
+        self._inbox.post(report, partial(lifetime.leave, scope))
 
     # --- reports
 
@@ -207,7 +205,7 @@ class Supervisor:
             elif self._gate is not None and self._machine.phase in _GATED:
                 self._interrupt(cause)
             return
-        run = self._reporter.run
+        run = self._run
         if run is not None and task == "stdout":
             self._start(self._output, "drain:stdout", lambda: run.drain_stdout(self._reporter.publish))
         elif run is not None and task == "stderr":
@@ -256,7 +254,7 @@ class Supervisor:
         reporter.entered(machine.phase, machine.cause)
         match machine.phase:
             case Phase.PENDING:
-                self._start(self._watch, "signals", lambda: self._listen(lambda number: self.post(Signalled(number))))
+                self._start(self._watch, "signals", self._hear_signals)
                 if self._fault is not None:
                     self._interrupt(self._fault)
                     self._advance()
@@ -281,18 +279,21 @@ class Supervisor:
                 cloned = self._cloned
                 if cloned is not None:
                     self._harvest.expire_in(self._harvest_limit())
-                    self._start(self._harvest, "harvest", lambda: work.harvest(cloned, reporter.run, reporter.publish))
+                    self._start(self._harvest, "harvest", lambda: work.harvest(cloned, self._run, reporter.publish))
             case Phase.REPORTING:
                 self._report()
             case _:
                 self._vitals.cancel("the run is over")
                 self._watch.cancel("the run is over")
 
+    async def _hear_signals(self) -> None:
+        await self._listen(lambda number: self._inbox.post(Signalled(number)))
+
     def _start_vitals(self) -> None:
         reporter = self._reporter
         beat = self._sender.beat if self._sender else lambda: None
         self._start(self._vitals, "vitals:heartbeat", lambda: beat_forever(beat, self._write_health, self._limits))
-        exceeded = lambda used, limit: self.post(MemoryExceeded(used, limit))  # noqa: E731
+        exceeded = lambda used, limit: self._inbox.post(MemoryExceeded(used, limit))  # noqa: E731
         if self._salvage is not None:
             self._start(self._vitals, "vitals:salvage", self._salvage)
         for name, task in self._work.vitals(reporter.publish, exceeded):
@@ -316,7 +317,7 @@ class Supervisor:
 
     def _start_claude(self, run: ClaudeRun) -> None:
         publish = self._reporter.publish
-        self._reporter.run = run
+        self._run = self._reporter.run = run
         self._start(self._output, "stdout", lambda: run.read_stdout(publish))
         self._start(self._output, "stderr", lambda: run.read_stderr(publish))
         self._start(self._working, "claude", lambda: run.run(self._patience))
@@ -325,7 +326,7 @@ class Supervisor:
 
     def _report(self) -> None:
         """Settle the outcome, say it, and give the delivery its limit."""
-        machine, run = self._machine, self._reporter.run
+        machine, run = self._machine, self._run
         swept = self._swept or Swept()
         machine.outcome = verdict(
             self._status,

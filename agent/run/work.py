@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
+import trio
 
 from agent.claude.watchdog import Activity, Bark
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process.descendants import Survivor
 from agent.process.run import Patience
-from agent.protocol.events import Event
+from agent.protocol.events import Publish
+from agent.repository.cloned import Cloned
 from agent.transcript.summary import Summary
-
-#: Redact, number, append to the journal, show on the console. Never waits, never fails for the disk's sake.
-Publish = Callable[[Sequence[Event]], None]
-
-
-class Cloned(msgspec.Struct, frozen=True):
-    """What stands in the workspace when the clone is done. `head` is None in an empty repository."""
-
-    head: str | None
-    #: The branch that is checked out, None when the head is detached.
-    branch: str | None = None
-    default_branch: str | None = None
-    shallow: bool = False
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -69,6 +58,18 @@ class ClaudeRun(Protocol):
     async def drain_stderr(self, publish: Publish) -> None: ...
     async def watch(self) -> Bark:
         """The watchdog."""
+        ...
+
+
+class Listening(Protocol):
+    """Something that listens in on a run and keeps a copy: a recording."""
+
+    def tap(self, stream: trio.abc.ReceiveStream, name: Literal["stdout", "stderr"]) -> trio.abc.ReceiveStream:
+        """A stream that copies all that is read from it."""
+        ...
+
+    def tee(self, publish: Publish) -> Publish:
+        """A `publish` that copies git's lines."""
         ...
 
 

@@ -15,7 +15,8 @@ import trio
 from agent.claude import command as claude
 from agent.claude.command import Files, arguments, check_cli, environment, find_cli, write_files
 from agent.config.config import Config, load
-from agent.errors import CliError, Exit
+from agent.errors import CliError
+from agent.exits import Exit
 from agent.files.private_directory import PrivateDirectory, private_directory
 from tests.support import scripted_claude
 

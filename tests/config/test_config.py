@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.config.config import Config, examine, load
 from agent.config.variables import BY_NAME, VARIABLES
-from agent.errors import ConfigError, Exit
+from agent.errors import ConfigError
+from agent.exits import Exit
 
 REQUIRED = {
     "REPO_URL": "https://github.com/octocat/Hello-World.git",

@@ -17,7 +17,7 @@ import pytest
 from agent.config import config
 from agent.config.parsers import positive_duration
 from agent.config.variables import BY_NAME
-from agent.errors import Exit
+from agent.exits import Exit
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -16,7 +16,7 @@ import pytest
 import trio
 from trio_websocket import WebSocketConnection, connect_websocket_url
 
-from agent.errors import Exit
+from agent.exits import Exit
 from agent.protocol.events import log
 from agent.protocol.schema import FromServer, render, schema
 from tests.support.runs import Written, copy_of

@@ -2,7 +2,8 @@ import signal
 
 import pytest
 
-from agent.errors import CliError, CloneError, Exit, ServerRefused, ServerUnreachable
+from agent.errors import CliError, CloneError, ServerRefused, ServerUnreachable
+from agent.exits import Exit
 from agent.outcome import causes
 from agent.outcome.verdict import CauseKind
 from agent.process.child import Unkillable

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import Exit
-from agent.outcome.verdict import Cause, CauseKind, ExitStatus, Outcome, verdict
+from agent.exits import Exit, ExitStatus
+from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
 from agent.transcript.summary import ApiError, Result, Summary
 
 GOOD = Result("success", False, num_turns=3, text="Done.")

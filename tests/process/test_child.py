@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process import child
 from agent.process.run import Launch, Patience, own_children, run
 from tests.support.children import run_child

@@ -11,7 +11,7 @@ from shutil import rmtree
 
 import pytest
 
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process import child, launch
 from agent.process.run import Launch
 from tests.support.children import agent_program, python, run_child

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process import run as process
 from agent.process.run import Launch, Patience, Unkillable
 from tests.support.children import agent_program, alive, appears, deaf, gone, python, run_child

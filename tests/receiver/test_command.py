@@ -13,7 +13,8 @@ import pytest
 import trio
 from trio_websocket import ConnectionRejected
 
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.protocol.events import log
 from agent.receiver.command import main, parse
 from tests.receiver.test_server import acked, connected

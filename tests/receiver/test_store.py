@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError
+from agent.exits import Exit
 from agent.protocol.events import Event, encode_json, log
 from agent.receiver.consumer import Accepted, Consumer
 from agent.receiver.messages import RunKey

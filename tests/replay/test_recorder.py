@@ -14,15 +14,16 @@ from trio.testing import MockClock
 
 from agent.claude.watchdog import Bark
 from agent.config.config import Config, load
-from agent.errors import CloneError, Exit
+from agent.errors import CloneError
+from agent.exits import Exit, ExitStatus
 from agent.limits import Limits
-from agent.outcome.verdict import ExitStatus, Outcome
+from agent.outcome.verdict import Outcome
 from agent.protocol import events
+from agent.protocol.phase import Phase
 from agent.redaction.redactor import Redactor
 from agent.replay.load import load as load_recorded
 from agent.replay.recorder import Recording
 from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Signalled
-from agent.run.machine import Phase
 from tests.simulation.wire import Pipe
 
 SECRET = "sk-ant-api03-" + "canary" * 5

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from agent.claude.watchdog import Bark
-from agent.errors import AgentError, Exit
-from agent.outcome.verdict import ExitStatus
+from agent.errors import AgentError
+from agent.exits import Exit, ExitStatus
 from agent.replay import report_codec as recorded_reports
 from agent.replay.format import Fault, Inbox
-from agent.run.work import Cloned, Swept
+from agent.repository.cloned import Cloned
+from agent.run.work import Swept
 
 
 def inbox(task: str, value: Any = None, **more: Any) -> Inbox:

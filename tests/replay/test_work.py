@@ -3,7 +3,7 @@ import trio
 from trio.testing import MockClock
 
 from agent.config.config import examine
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process.run import Patience
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor

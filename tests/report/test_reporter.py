@@ -16,9 +16,9 @@ from agent.outcome import causes
 from agent.outcome.verdict import Outcome
 from agent.protocol import events
 from agent.protocol.events import Envelope
+from agent.protocol.phase import Phase
 from agent.report.console import Console
 from agent.report.reporter import Reporter
-from agent.run.machine import Phase
 from tests.support.scripted_work import GOOD, ScriptedClaude, ScriptedWork
 
 SUCCESS = Outcome(0, "success", None, "done")

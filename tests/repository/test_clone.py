@@ -13,13 +13,14 @@ import pytest
 import trio
 
 from agent.config.config import Config, load
-from agent.errors import CloneError, ConfigError, Exit
+from agent.errors import CloneError, ConfigError
+from agent.exits import Exit
 from agent.files.private_directory import PrivateDirectory, private_directory
 from agent.limits import Limits
 from agent.process.run import Patience
 from agent.repository.clone import clone
+from agent.repository.cloned import Cloned
 from agent.repository.git import Git, prepare
-from agent.run.work import Cloned
 from tests.support import git_servers
 from tests.support.git_servers import HttpServer, SshServer, git, http_server, make_origin, ssh_server
 

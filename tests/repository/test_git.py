@@ -10,9 +10,9 @@ import trio
 
 from agent.config.config import load
 from agent.errors import ConfigError
+from agent.exits import ExitStatus
 from agent.files.private_directory import private_directory
 from agent.limits import Limits
-from agent.outcome.verdict import ExitStatus
 from agent.process.run import Patience
 from agent.repository.git import prepare, run_git
 from tests.support.git_servers import git

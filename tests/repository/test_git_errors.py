@@ -1,6 +1,6 @@
 import pytest
 
-from agent.errors import Exit
+from agent.exits import Exit
 from agent.repository.git_errors import clone_error, stalled
 
 URL = "https://github.com/acme/site.git"

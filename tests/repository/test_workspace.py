@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from agent.errors import CloneError, Exit
+from agent.errors import CloneError
+from agent.exits import Exit
 from agent.repository.workspace import Workspace
 
 

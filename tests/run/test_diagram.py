@@ -1,7 +1,8 @@
 from pathlib import Path
 
+from agent.protocol.phase import Phase
 from agent.run.diagram import document
-from agent.run.machine import LIVES, Phase, RunMachine
+from agent.run.machine import LIVES, RunMachine
 
 
 def test_document_is_what_the_machine_says() -> None:

@@ -19,8 +19,8 @@ from agent.process import hardening
 from agent.process.run import Patience
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
+from agent.repository.cloned import Cloned
 from agent.run.local_work import LocalWork
-from agent.run.work import Cloned
 from agent.vitals.sampler import Sample
 from tests.support.git_servers import git, make_origin
 from tests.support.scripted_claude import install

@@ -12,7 +12,8 @@ from statemachine.exceptions import TransitionNotAllowed
 from agent.errors import CloneError
 from agent.outcome import causes
 from agent.outcome.verdict import Outcome
-from agent.run.machine import Phase, RunMachine
+from agent.protocol.phase import Phase
+from agent.run.machine import RunMachine
 
 SUCCESS = Outcome(0, "success", None, "done")
 FAILURE = Outcome(1, "no_result", "no_result", "nothing came")

@@ -6,16 +6,18 @@ import pytest
 import trio
 
 from agent.claude.watchdog import Bark
-from agent.commands.run import Link
 from agent.config.config import load
-from agent.errors import CliError, CloneError, Exit
+from agent.errors import CliError, CloneError
+from agent.exits import Exit
 from agent.journal.journal import Journal
 from agent.outcome import causes
 from agent.protocol.events import Envelope
+from agent.protocol.phase import Phase
 from agent.report.console import Console
 from agent.report.reporter import Reporter
-from agent.run.inbox import CancelRequested
-from agent.run.machine import LIVES, Phase
+from agent.run.inbox import CancelRequested, Inbox
+from agent.run.link import Link
+from agent.run.machine import LIVES
 from agent.run.supervisor import Supervisor
 from tests.support.peer import Peer
 from tests.support.scripted_work import ScriptedWork
@@ -39,14 +41,16 @@ class Stage:
         )  # fmt: skip
         console = Console(write=lambda line: self.said.append(line.decode()))
         self.reporter = Reporter(self.config, self.journal, envelope, console, self.work.vital_signs, "session")
-        link = Link(self.config, envelope, self.journal, self.reporter, open_stream=self.peer.open_stream)
+        self.inbox = Inbox()
+        link = Link(
+            self.config, envelope, self.journal, self.reporter, self.inbox.post, open_stream=self.peer.open_stream
+        )
         self.send_signal, self.signals = trio.open_memory_channel[int](10)
         self.health = 0
         self.supervisor = Supervisor(
-            self.config, self.work, self.reporter, link.sender, listen=self._listen, write_health=self._health,
-            emergency_exit=self.left.append, fault=fault, observe=self._observe,
+            self.config, self.work, self.reporter, link.sender, self.inbox, listen=self._listen,
+            write_health=self._health, emergency_exit=self.left.append, fault=fault, observe=self._observe,
         )  # fmt: skip
-        link.supervisor = self.supervisor
         self.seen: list[Phase] = []
 
     async def _listen(self, deliver) -> None:
@@ -195,7 +199,7 @@ async def test_the_server_may_cancel(autojump_clock, nursery) -> None:
 
     async def later() -> None:
         await trio.sleep(1)
-        stage.supervisor.post(CancelRequested())
+        stage.inbox.post(CancelRequested())
 
     nursery.start_soon(later)
     assert (await stage.run()).exit == 143

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from agent.run.machine import Phase, RunMachine
+from agent.protocol.phase import Phase
+from agent.run.machine import RunMachine
 from tests.simulation.chance import FAULTS, Chance
 from tests.simulation.invariants import CHECKS, violations
 from tests.simulation.plan import BUGS

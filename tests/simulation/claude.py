@@ -17,13 +17,12 @@ import trio
 from agent.claude import reader, watchdog
 from agent.claude.watchdog import Activity, Bark
 from agent.config.config import Config
+from agent.exits import ExitStatus
 from agent.lines import LineFramer
-from agent.outcome.verdict import ExitStatus
 from agent.process import run as process
 from agent.process.run import Patience
-from agent.protocol.events import Event, encode_json
+from agent.protocol.events import Event, Publish, encode_json
 from agent.redaction.redactor import Redactor
-from agent.run.work import Publish
 from agent.transcript.summary import Summary
 from agent.transcript.transcript import Transcript
 from tests.simulation.chance import Chance

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from agent.errors import AgentError
+from agent.protocol.phase import Phase
 from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey
 from agent.receiver.run import Run
 from agent.run.inbox import Ended, Failed, Signalled
-from agent.run.machine import Phase
 from tests.simulation.claude import SECRET
 from tests.simulation.oracle import allowed_exits
 from tests.simulation.run import Simulated

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from agent.claude.watchdog import Bark
 from agent.errors import AgentError
+from agent.protocol.phase import Phase
 from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
-from agent.run.machine import Phase
 from tests.simulation.run import Simulated
 
 #: Exit codes that a claude may bring about by itself: its own verdict, killed, the API's refusals.

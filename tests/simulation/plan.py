@@ -8,7 +8,7 @@ import msgspec
 
 from agent.config.config import Config, examine
 from agent.limits import KIB, MIB, Limits
-from agent.run.machine import Phase
+from agent.protocol.phase import Phase
 from tests.simulation.chance import Chance
 from tests.simulation.claude import SECRET
 

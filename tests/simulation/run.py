@@ -17,16 +17,17 @@ from trio._core import _run as scheduler
 
 from agent.commands import run as runner
 from agent.config.config import Config
-from agent.errors import Exit
+from agent.exits import Exit
 from agent.journal.journal import Journal, Record
 from agent.journal.run_directory import Run as JournalRun
 from agent.outcome.verdict import Cause, CauseKind, Outcome
 from agent.protocol.events import Envelope
+from agent.protocol.phase import Phase
 from agent.redaction.redactor import Redactor
 from agent.report.console import Console
 from agent.report.reporter import Reporter
-from agent.run.inbox import Report, Signalled
-from agent.run.machine import Phase
+from agent.run.inbox import Inbox, Report, Signalled
+from agent.run.link import Link
 from agent.run.supervisor import Supervisor
 from tests.simulation import plan
 from tests.simulation.chance import Chance
@@ -131,7 +132,10 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
     server = run.server = Server(chance, history, envelope, outside)
     console = Console(config.log_level, redact=redactor.text, now=wall, write=run.said.append)
     reporter = Reporter(config, journal, envelope, console, world.vital_signs, "session", wall)
-    link = runner.Link(config, envelope, journal, reporter, open_stream=server.open_stream, rng=chance.of("back-off"))
+    inbox = Inbox()
+    link = Link(
+        config, envelope, journal, reporter, inbox.post, open_stream=server.open_stream, rng=chance.of("back-off")
+    )
     if link.sender is not None:
         heartbeat = reporter.heartbeat
 
@@ -148,18 +152,17 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
         entered(phase, cause)
         if at_phase is not None and at_phase[0] is phase:
             history.note("signal", at_phase[1])
-            supervisor.post(Signalled(at_phase[1]))
+            inbox.post(Signalled(at_phase[1]))
 
     reporter.entered = enter  # type: ignore[method-assign]
     run.supervisor = supervisor = Supervisor(
-        config, world, reporter, link.sender,
+        config, world, reporter, link.sender, inbox,
         listen=partial(_listen, run),
         write_health=lambda: history.strike("health"),
         emergency_exit=partial(_leave, run, world),
         observe=partial(_observe, run),
         fault=_BAD_CONFIG if "config" in chance.faults else None,
     )  # fmt: skip
-    link.supervisor = supervisor
     outside.start_soon(server.leave)
     if "server.stops_acking" in chance.faults:
         outside.start_soon(_later, chance.of("server.stops_acking").uniform(0, 3), server.stop_acking)

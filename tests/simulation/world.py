@@ -10,13 +10,15 @@ from typing import Any
 import trio
 
 from agent.config.config import Config
-from agent.errors import CliError, CloneError, Exit
+from agent.errors import CliError, CloneError
+from agent.exits import Exit
 from agent.journal.run_directory import RunDirectory
 from agent.process.descendants import Survivor
 from agent.process.run import Patience
-from agent.protocol.events import log, status
+from agent.protocol.events import Publish, log, status
 from agent.redaction.redactor import Redactor
-from agent.run.work import Cloned, Publish, Swept
+from agent.repository.cloned import Cloned
+from agent.run.work import Swept
 from tests.simulation.chance import Chance
 from tests.simulation.claude import Claude
 from tests.simulation.history import History

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process.run import Launch, Patience, run
 
 #: -I -S: nothing but the interpreter's own start, 10 ms.

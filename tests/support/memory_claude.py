@@ -13,11 +13,12 @@ from agent.claude import watchdog
 from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process.run import Patience
-from agent.protocol.events import log
+from agent.protocol.events import Publish, log
 from agent.redaction.redactor import Redactor
-from agent.run.work import Cloned, Publish, Swept
+from agent.repository.cloned import Cloned
+from agent.run.work import Swept
 from tests.support.claude_lines import INIT, assistant, line
 
 RESULT = line("result", subtype="success", is_error=False, num_turns=1, total_cost_usd=0.01, session_id="s1",

@@ -13,7 +13,6 @@ from typing import Any
 import trio
 from trio_websocket import WebSocketConnection
 
-from agent.commands.run import Link
 from agent.config.config import Config, load
 from agent.journal.journal import Journal
 from agent.outcome.verdict import Outcome
@@ -21,6 +20,8 @@ from agent.protocol.events import Envelope
 from agent.redaction.redactor import Redactor
 from agent.report.console import Console
 from agent.report.reporter import Reporter
+from agent.run.inbox import Inbox
+from agent.run.link import Link
 from agent.run.supervisor import Supervisor
 from tests.support.memory_claude import MemoryClaude, MemoryWork, working
 from tests.support.peer import Peer
@@ -89,9 +90,10 @@ async def whole_run(
     async with trio.open_nursery() as nursery:
         peer = Peer(nursery)
         peer.serve = partial(serve, peer)
-        link = Link(config, envelope, journal, reporter, open_stream=peer.open_stream, rng=random.Random(0))
-        supervisor = link.supervisor = Supervisor(
-            config, work, reporter, link.sender, listen=listen, write_health=lambda: None, emergency_exit=leave
+        inbox = Inbox()
+        link = Link(config, envelope, journal, reporter, inbox.post, open_stream=peer.open_stream, rng=random.Random(0))
+        supervisor = Supervisor(
+            config, work, reporter, link.sender, inbox, listen=listen, write_health=lambda: None, emergency_exit=leave
         )
         outcome = await supervisor.run()
         exit = reporter.finish(outcome)

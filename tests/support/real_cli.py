@@ -19,10 +19,11 @@ from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.claude import prompt, reader
 from agent.config.config import load
+from agent.exits import ExitStatus
 from agent.files.private_directory import private_directory
 from agent.lines import LineFramer
 from agent.outcome.causes import by_deadline, by_refused_credentials
-from agent.outcome.verdict import Cause, ExitStatus, Outcome, verdict
+from agent.outcome.verdict import Cause, Outcome, verdict
 from agent.process.run import Launch, Patience, run
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor

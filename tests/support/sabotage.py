@@ -17,12 +17,13 @@ from agent.journal import segments as segmentstore
 from agent.journal.backlog import Backlog
 from agent.outcome.verdict import Cause
 from agent.protocol.events import Event
+from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
 from agent.run import supervisor
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
-from agent.run.machine import Phase, RunMachine
+from agent.run.machine import RunMachine
 from agent.run.work import Swept
 
 Patch = Callable[[Any, str, Any], None]

@@ -9,10 +9,11 @@ import trio
 import trio.lowlevel
 
 from agent.claude.watchdog import Activity, Bark
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from agent.process.run import Patience
-from agent.protocol.events import log
-from agent.run.work import Cloned, Publish, Swept
+from agent.protocol.events import Publish, log
+from agent.repository.cloned import Cloned
+from agent.run.work import Swept
 from agent.transcript.summary import Result, Summary
 
 GOOD = Summary(lines=1, inits=1, results=1, turns=3, session_id="s", last_result=Result("success", False, 3, 0.41))

@@ -13,7 +13,7 @@ import trio
 
 from agent.claude.command import check_cli
 from agent.config.config import load
-from agent.errors import Exit
+from agent.exits import Exit
 from tests.support.mock_api import UNICODE, MockApi, Step
 from tests.support.real_cli import KEY, Ran, claude_cli, run_claude
 from tools.install_claude import VERSION

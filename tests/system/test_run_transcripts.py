@@ -18,7 +18,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from agent.config.config import Config
-from agent.outcome.verdict import ExitStatus
+from agent.exits import ExitStatus
 from tests.support.memory_claude import MemoryClaude
 from tests.support.memory_run import agree, whole_run
 from tests.support.peer import Peer

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.exits import ExitStatus
 from agent.limits import MIB
 from agent.lines import LineFramer
-from agent.outcome.verdict import ExitStatus, verdict
+from agent.outcome.verdict import verdict
 from agent.protocol.events import Event
 from agent.transcript.transcript import Transcript
 from tests.support.claude_lines import (

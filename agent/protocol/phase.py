@@ -1,0 +1,27 @@
+"""The phases of a run, as STATUS.phase carries them."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Phase(enum.Enum):
+    """The states of a run, as STATUS.phase carries them."""
+
+    #: Configuration and the claude program are checked.
+    PENDING = "PENDING"
+    #: Waiting for the server, at most SERVER_WAIT.
+    CONNECTING = "CONNECTING"
+    CLONING = "CLONING"
+    #: claude works.
+    RUNNING = "RUNNING"
+    #: git or claude is being stopped, then whatever they left behind.
+    STOPPING = "STOPPING"
+    #: The pipes are read to their end, and the work is saved.
+    DRAINING = "DRAINING"
+    #: COMPLETE is appended; delivery has a deadline.
+    REPORTING = "REPORTING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELLED = "CANCELLED"

@@ -1,0 +1,67 @@
+"""The connection of a run to its server: the sender, and how what it hears reaches the supervisor."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from agent.config.config import Config
+from agent.delivery.connection import Endpoint, OpenStream
+from agent.delivery.sender import Sender
+from agent.delivery.session import Listener
+from agent.journal.journal import Journal
+from agent.protocol import events
+from agent.protocol.events import Envelope
+from agent.protocol.inbound import Cancel
+from agent.report.reporter import Reporter
+from agent.run.inbox import CancelRequested, Connected, Report
+
+
+class Link:
+    """The sender of a run with its listener; without a server there is neither.
+
+    Args:
+        post: takes a report to the supervisor's inbox.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        envelope: Envelope,
+        journal: Journal,
+        reporter: Reporter,
+        post: Callable[[Report], None],
+        *,
+        open_stream: OpenStream | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.endpoint: Endpoint | None = None
+        self.sender: Sender | None = None
+        self._config = config
+        self._envelope = envelope
+        self._reporter = reporter
+        self._post = post
+        if config.ws_server is not None:
+            ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+            self.endpoint = Endpoint.parse(
+                config.ws_server, token=config.ws_token, ca_file=ca_file, hint=config.server_hint
+            )
+            listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
+            chance = rng or random.SystemRandom()
+            self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)
+
+    def _connected(self, up: bool) -> None:
+        self._reporter.connected = up
+        if up:
+            self._post(Connected())
+
+    def _notice(self, level: events.Level, message: str) -> None:
+        self._reporter.notice(level, message)
+
+    def _cancel(self, request: Cancel) -> None:
+        if request != Cancel(self._envelope.container_id, self._envelope.run_id):
+            return
+        if self._config.allow_remote_cancel:
+            self._post(CancelRequested())
+        else:
+            self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
