@@ -19,11 +19,11 @@ from typing import Final
 import msgspec
 import trio
 
-from agent.claude.reader import open_output_pipe
 from agent.config.config import Config
 from agent.errors import CliError
 from agent.exits import Exit
 from agent.files.private_directory import PrivateDirectory
+from agent.process.pipes import open_output_pipe
 from agent.process.run import Patience, run
 from agent.transcript.describe import one_line
 

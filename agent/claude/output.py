@@ -1,24 +1,30 @@
-"""The reading half of a claude, whatever is at the other end of its pipes: what it says, and what that comes to."""
+"""The output of one claude: both pipes read to their end and at full speed, and a summary of what came.
+
+A claude whose pipe stays full for 3 s exits with status 0 and its result is lost. So a reader waits for nothing but
+the next read: not for the journal, not for the network. Each read becomes one batch of events. After a fault of ours
+the drains continue where a reader stopped.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import trio
 
-from agent.claude import reader
 from agent.claude.watchdog import Activity
 from agent.limits import Limits
-from agent.lines import LineFramer
-from agent.protocol.events import Publish
+from agent.lines import Line, LineFramer, Oversize
+from agent.protocol.events import Event, Publish, log
 from agent.redaction.redactor import Redactor
+from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Summary
 from agent.transcript.transcript import Transcript
 
 
 class ClaudeOutput:
-    """These parts of work.ClaudeRun; `transcribe` takes the redacted lines of stdout, and must not raise."""
+    """The readers of claude's two pipes, whatever is at the other end of these."""
 
     def __init__(
         self,
@@ -28,6 +34,7 @@ class ClaudeOutput:
         limits: Limits,
         transcribe: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`transcribe` takes the redacted lines of each read of stdout, and must not raise."""
         self.activity = Activity()
         self._stdout = stdout
         self._stderr = stderr
@@ -36,37 +43,140 @@ class ClaudeOutput:
         self._transcribe = transcribe
         self._transcript = Transcript(limits)
         self._framer = LineFramer(limits.line_bytes)
+        self._stderr_framer = LineFramer(limits.stderr_line_bytes)
         self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
 
     @property
     def summary(self) -> Summary:
+        """The run up to the last line that was read."""
         return self._transcript.summary
 
     @property
     def stderr_tail(self) -> str:
+        """The last lines of stderr, redacted."""
         return "\n".join(self._tail)
 
     async def read_stdout(self, publish: Publish) -> None:
-        await reader.read_stdout(
-            self._stdout,
-            self._framer,
-            self._transcript,
-            self._redactor,
-            publish,
-            heard=self.activity.heard,
-            refused=self.activity.refused,
-            limits=self._limits,
-            transcribe=self._transcribe,
-        )
+        """Publish every line, redacted and described, until the end of the pipe.
+
+        Raises whatever a bug raises; the lines of that read which had no turn yet are published raw before.
+
+        Cancelling: safe; what was read is published.
+        """
+        await self._follow(self._stdout, self._framer, partial(self._take_stdout, publish))
 
     async def read_stderr(self, publish: Publish) -> None:
-        await reader.read_stderr(
-            self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
-        )
+        """Publish every line as a LOG until the end of the pipe; the last ones stay in `stderr_tail`.
+
+        Raises whatever a bug raises, as `read_stdout` does.
+
+        Cancelling: safe; what was read is published.
+        """
+        await self._follow(self._stderr, self._stderr_framer, partial(self._take_stderr, publish))
 
     async def drain_stdout(self, publish: Publish) -> None:
-        await reader.drain_raw(self._stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
+        """Publish every line raw, in place of a `read_stdout` that failed: nothing can fail here but `publish`.
+
+        Cancelling: safe; what was read is published.
+        """
+        await self._follow(self._stdout, self._framer, partial(_take_raw, publish))
 
     async def drain_stderr(self, publish: Publish) -> None:
-        framer = LineFramer(self._limits.stderr_line_bytes)
-        await reader.drain_raw(self._stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
+        """Publish every line raw, in place of a `read_stderr` that failed.
+
+        Cancelling: safe; what was read is published.
+        """
+        await self._follow(self._stderr, self._stderr_framer, partial(_take_raw, publish))
+
+    async def _follow(
+        self, pipe: trio.abc.ReceiveStream, framer: LineFramer, take: Callable[[Sequence[Line], bytes], None]
+    ) -> None:
+        """Hand to `take` the lines that each read completes, and the read itself. The last call, at the end of the pipe
+        or of our time, has an empty read, and the line that no newline ended if there is one.
+
+        Cancelling: safe; it ends the wait for a pipe that a process which outlives claude holds open.
+        """
+        try:
+            while chunk := await pipe.receive_some(self._limits.read_bytes):
+                self.activity.heard()
+                chunk = bytes(chunk)
+                take(framer.feed(chunk), chunk)
+        except trio.Cancelled:
+            take(framer.end(), b"")
+            raise
+        take(framer.end(), b"")
+
+    def _take_stdout(self, publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
+        redacted: list[bytes] = []
+        try:
+            _publish(lines, self._describe(lines, chunk, redacted), publish)
+        finally:
+            if redacted and self._transcribe is not None:
+                self._transcribe(b"\n".join([*redacted, b""]))
+        if lines and not chunk:
+            publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
+
+    def _describe(self, lines: Sequence[Line], chunk: bytes, redacted: list[bytes]) -> Iterator[list[Event]]:
+        """The events of each line; the lines themselves go to `redacted` where they are to be transcribed."""
+        redact, feed, transcribed = self._redactor.json, self._transcript.feed, self._transcribe is not None
+        # One look at the whole read spares one at each line, but for the first: it may have begun in an earlier read.
+        rest_is_clean = len(lines) > 1 and not self._redactor.suspicious(chunk) and is_utf8(_lines_begun_in(chunk))
+        clean = False
+        for line in lines:
+            if isinstance(line, Oversize):
+                yield self._transcript.oversize(line)
+            else:
+                safe = line if clean else redact(line)
+                if transcribed:
+                    redacted.append(safe)
+                yield feed(safe, utf8=clean)
+            clean = rest_is_clean
+
+    def _take_stderr(self, publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
+        _publish(lines, map(self._describe_stderr, lines), publish)
+
+    def _describe_stderr(self, line: Line) -> list[Event]:
+        texts = [self._redactor.text(text) for text in _texts(line)]
+        self._tail.extend(texts)
+        return [log("warn", text, source="stderr") for text in texts]
+
+
+def _take_raw(publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
+    if lines:
+        publish(list(map(_raw, lines)))
+
+
+def _publish(lines: Sequence[Line], described: Iterable[list[Event]], publish: Publish) -> None:
+    """Publish one batch. Where describing raises, the line at fault and those after it are published raw."""
+    events: list[Event] = []
+    done = 0
+    try:
+        for some in described:
+            events += some
+            done += 1
+    finally:
+        events += map(_raw, lines[done:])
+        if events:
+            publish(events)
+
+
+def _lines_begun_in(chunk: bytes) -> memoryview:
+    """The whole lines of a read, without its first."""
+    return memoryview(chunk)[chunk.find(b"\n") + 1 : chunk.rfind(b"\n") + 1]
+
+
+def _texts(line: Line) -> Iterator[str]:
+    """What a terminal would show one after another in a line: progress is redrawn after a carriage return."""
+    if isinstance(line, Oversize):
+        yield f"(a line of {line.length} bytes is not shown)"
+        return
+    for text in line.decode(errors="replace").split("\r"):
+        if text.strip():
+            yield text.rstrip()
+
+
+def _raw(line: Line) -> Event:
+    if isinstance(line, Oversize):
+        message = f"a line of {line.length} bytes from claude is over the limit and was skipped"
+        return log("warn", message, source="claude", kind="oversize", length=line.length)
+    return log("info", line.decode(errors="replace"), source="claude", kind="raw")

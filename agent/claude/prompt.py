@@ -12,7 +12,6 @@ The traps of such a pipe, and what is done about each:
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Final
 
 import msgspec
 import trio
+
+from agent.process.pipes import enlarge
 
 #: A prompt beginning so is a command of the CLI, which may end as a success without any request.
 COMMAND: Final = "/"
@@ -73,14 +74,6 @@ def open_prompt(prompt: bytes, directory: Path, pipe_bytes: int) -> PromptPipe:
         return PromptPipe(read_end, write_end, bytes(rest))
     os.close(write_end)
     return PromptPipe(read_end, None, b"")
-
-
-def enlarge(pipe: int, size: int) -> None:
-    """Gives a pipe a buffer of `size` bytes, or leaves it as it is where the system's limits forbid that."""
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
-    except OSError:
-        return
 
 
 async def write_prompt(prompt: PromptPipe) -> None:

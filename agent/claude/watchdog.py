@@ -1,4 +1,4 @@
-"""Watches a claude that runs: one that has gone silent, has its result but stays, or is refused by the API."""
+"""The watchdog of a running claude: ends one that is silent, stays after its result, or is refused by the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.transcript.summary import Summary
 
 
 class Bark(enum.Enum):
-    """Why the watchdog wants claude to end."""
+    """A reason to end claude."""
 
     #: No byte of claude for IDLE_TIMEOUT.
     IDLE = "idle"
@@ -24,22 +24,19 @@ class Bark(enum.Enum):
 
 
 class Activity:
-    """What the reader of claude's stdout tells the watchdog: when the last byte came, and that the API refused us."""
+    """The time of claude's last byte; the readers of its pipes tell it."""
 
     def __init__(self) -> None:
-        self.last = trio.current_time()
-        self.credentials_refused = False
+        self._last = trio.current_time()
 
     def heard(self) -> None:
-        self.last = trio.current_time()
-
-    def refused(self) -> None:
-        self.credentials_refused = True
+        """A byte came just now."""
+        self._last = trio.current_time()
 
     @property
     def idle(self) -> float:
-        """Seconds since claude's last byte."""
-        return trio.current_time() - self.last
+        """Seconds since claude's last byte, or since the start."""
+        return trio.current_time() - self._last
 
 
 async def watch(
@@ -52,11 +49,16 @@ async def watch(
 ) -> Bark:
     """Return as soon as there is a reason to end claude.
 
-    Cancelling: safe; the way it ends in a run where all is well.
+    Args:
+        summary: gives what claude has said so far.
+        idle_timeout: IDLE_TIMEOUT in seconds; None for no limit.
+        result_grace: RESULT_GRACE, seconds that claude may stay after its result.
+
+    Cancelling: safe; a run that goes well ends it so.
     """
     while True:
         seen = summary()
-        if activity.credentials_refused:
+        if seen.refusals >= limits.refused_credentials:
             return Bark.REFUSED
         if seen.settled and activity.idle >= result_grace:
             return Bark.LINGERS

@@ -23,7 +23,7 @@ from agent.artifacts.output_directory import Output
 from agent.artifacts.push import branch_name
 from agent.claude import command as claude
 from agent.claude import instructions as trust
-from agent.claude import prompt, reader, watchdog
+from agent.claude import prompt, watchdog
 from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
@@ -32,6 +32,7 @@ from agent.exits import ExitStatus
 from agent.files.private_directory import PrivateDirectory, private_directory, remove_stale
 from agent.process import descendants
 from agent.process import run as process
+from agent.process.pipes import open_output_pipe
 from agent.process.run import Launch, Patience
 from agent.protocol.events import Publish, log
 from agent.redaction.redactor import Redactor
@@ -61,8 +62,8 @@ class LocalClaude(ClaudeOutput):
         self._environment = environment
         self._launch = launch
         self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
-        stdout, self._stdout_end = reader.open_output_pipe(limits.pipe_bytes)
-        stderr, self._stderr_end = reader.open_output_pipe(limits.pipe_bytes)
+        stdout, self._stdout_end = open_output_pipe(limits.pipe_bytes)
+        stderr, self._stderr_end = open_output_pipe(limits.pipe_bytes)
         super().__init__(
             stdout if recording is None else recording.tap(stdout, "stdout"),
             stderr if recording is None else recording.tap(stderr, "stderr"),

@@ -97,6 +97,9 @@ class Summary(msgspec.Struct, frozen=True):
     #: Background tasks that keep the process alive after a result.
     open_tasks: tuple[str, ...] = ()
     api_retries: int = 0
+    #: The most answers in a row that refused the credentials of one request. The first may be a gateway's hiccup or a
+    #: token just being renewed.
+    refusals: int = 0
     last_api_error: ApiError | None = None
     mcp_failed: tuple[str, ...] = ()
 

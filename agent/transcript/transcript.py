@@ -27,6 +27,9 @@ _LIMITS = Limits()
 #: The model's name on messages that the CLI writes itself: errors of the API, answers of slash commands.
 _SYNTHETIC = "<synthetic>"
 
+#: HTTP statuses that refuse the credentials. The CLI retries them ten times, for 190 s, as if they were an outage.
+REFUSED = frozenset({401, 403})
+
 _SEVERITY: dict[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 
 _TYPE = re.compile(rb'^\{"type":"(\w{1,40})"')
@@ -53,6 +56,8 @@ class Transcript:
         self._turn_id: str | None = None
         self._calls: dict[str, _Call] = {}
         self._todo = TodoList(limits.remembered)
+        #: Answers in a row, up to now, that refused the credentials of the present request.
+        self._refused = 0
 
     @property
     def summary(self) -> Summary:
@@ -211,9 +216,12 @@ class Transcript:
         )
 
     def _api_retry(self, line: Line) -> Note:
-        self._learn(api_retries=self._summary.api_retries + 1)
         attempt, most = integer(line.attempt), integer(line.max_retries)
         delay, answer = integer(line.retry_delay_ms) or 0, integer(line.error_status)
+        before = self._refused if (attempt or 0) > 1 else 0  # the CLI counts the attempts of each request anew
+        self._refused = before + 1 if answer in REFUSED else 0
+        refusals = max(self._summary.refusals, self._refused)
+        self._learn(api_retries=self._summary.api_retries + 1, refusals=refusals)
         reason = one_line(text(line.error), 80) or "unknown"
         shown = f"{reason}, HTTP {answer}" if answer is not None else reason
         retry = {"attempt": attempt, "of": most, "delay": delay, "reason": reason, "status": answer}

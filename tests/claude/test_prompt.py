@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.claude.prompt import PromptPipe, encode_prompt, enlarge, open_prompt, write_prompt
+from agent.claude.prompt import PromptPipe, encode_prompt, open_prompt, write_prompt
 from agent.limits import KIB, MIB
 
 _BIGGER_THAN_ANY_PIPE = b"0123456789abcdef" * (4 * MIB // 16)
@@ -147,17 +145,3 @@ def test_without_a_descriptor_left_nothing_is_leaked(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="Too many open files"):
         open_prompt(b"x", tmp_path, MIB)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_pipe_is_enlarged_where_that_is_allowed() -> None:
-    read_end, write_end = os.pipe()
-    try:
-        enlarge(write_end, 256 * KIB)
-        assert fcntl.fcntl(read_end, fcntl.F_GETPIPE_SZ) >= 64 * KIB
-        before = fcntl.fcntl(read_end, fcntl.F_GETPIPE_SZ)
-        enlarge(write_end, 1 << 31)
-        assert fcntl.fcntl(read_end, fcntl.F_GETPIPE_SZ) >= min(before, 64 * KIB)
-    finally:
-        with suppress(OSError):
-            os.close(read_end)
-        os.close(write_end)

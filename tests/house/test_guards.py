@@ -57,7 +57,7 @@ WATCHES = {
     "report_before_leaving": Watch({2: "work_is_kept", 3: "work_is_kept"}),
     "rest_of_a_line": Watch(
         {966714968986: "lines_in_order"},
-        ("claude/test_reader.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),
+        ("claude/test_output.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),
     ),
     "drain_after_a_bug": Watch(
         {978: "lines_in_order"}, ("run/test_supervisor.py::test_a_reader_that_fails_is_replaced_by_a_drain",)

@@ -7,23 +7,21 @@ real CLI's: when nobody drains stdout for three seconds, it exits 0 and its tail
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Iterator
 from random import Random
 from typing import Any, cast
 
 import trio
 
-from agent.claude import reader, watchdog
-from agent.claude.watchdog import Activity, Bark
+from agent.claude import watchdog
+from agent.claude.output import ClaudeOutput
+from agent.claude.watchdog import Bark
 from agent.config.config import Config
 from agent.exits import ExitStatus
-from agent.lines import LineFramer
 from agent.process import run as process
 from agent.process.run import Patience
 from agent.protocol.events import Event, Publish, encode_json
 from agent.redaction.redactor import Redactor
-from agent.transcript.summary import Summary
 from agent.transcript.transcript import Transcript
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
@@ -142,7 +140,7 @@ class Script:
         return number, line + b"\n"
 
 
-class Claude:
+class Claude(ClaudeOutput):
     """work.ClaudeRun. Its process begins with `run` and ends by itself, by a signal, or with the world."""
 
     def __init__(
@@ -150,40 +148,29 @@ class Claude:
     ) -> None:
         limits = config.limits
         rng = chance.of("pipes")
-        self.activity = Activity()
         #: A descendant outlives claude and holds its pipes.
         self.leaked = bool(chance.faults & {"claude.leaks", "claude.unsweepable"})
         self.escapee = False
         self.alive = False
         self._config = config
-        self._limits = limits
         self._chance = chance
         self._history = history
-        self._redactor = redactor
         self._outside = outside
         self._script = Script(chance, history, limits.line_bytes)
-        self._transcript = _Transcript(history) if history.bug == "transcript" else Transcript(limits)
-        self._framer = LineFramer(limits.line_bytes)
-        self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
         piece = rng.choice((11 if self._script.count < 5 else 300, 4000, limits.read_bytes))
         # A reader that is late, since the agent had no turn.
         late = chance.of("claude.late_output").choice((0.05, 0.5)) if "claude.late_output" in chance.faults else 0.0
-        self._stdout = Pipe(rng.choice((4096, limits.pipe_bytes)), piece, late)
-        self._stderr = Pipe(65536, piece)
+        self._out = Pipe(rng.choice((4096, limits.pipe_bytes)), piece, late)
+        self._err = Pipe(65536, piece)
+        super().__init__(self._out, self._err, redactor, limits)
+        if history.bug == "transcript":
+            self._transcript = _Transcript(history)
         self._status: ExitStatus | None = None
         self._exited = trio.Event()
         self._life = trio.CancelScope()
         self._told = trio.Event()
         self._silent = trio.Event()
         self._unkillable = "claude.unkillable" in chance.faults
-
-    @property
-    def summary(self) -> Summary:
-        return self._transcript.summary
-
-    @property
-    def stderr_tail(self) -> str:
-        return "\n".join(self._tail)
 
     async def run(self, patience: Patience) -> ExitStatus:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -211,25 +198,19 @@ class Claude:
 
     async def read_stdout(self, publish: Publish) -> None:
         self._history.strike("stdout", "drain")
-        await reader.read_stdout(
-            self._stdout, self._framer, self._transcript, self._redactor, publish,
-            heard=self.activity.heard, refused=self.activity.refused, limits=self._limits,
-        )  # fmt: skip
+        await super().read_stdout(publish)
 
     async def read_stderr(self, publish: Publish) -> None:
         self._history.strike("stderr", "drain")
-        await reader.read_stderr(
-            self._stderr, self._tail, self._redactor, publish, heard=self.activity.heard, limits=self._limits
-        )
+        await super().read_stderr(publish)
 
     async def drain_stdout(self, publish: Publish) -> None:
         self._history.strike("drain")
-        await reader.drain_raw(self._stdout, self._framer, publish, heard=self.activity.heard, limits=self._limits)
+        await super().drain_stdout(publish)
 
     async def drain_stderr(self, publish: Publish) -> None:
         self._history.strike("drain")
-        framer = LineFramer(self._limits.stderr_line_bytes)
-        await reader.drain_raw(self._stderr, framer, publish, heard=self.activity.heard, limits=self._limits)
+        await super().drain_stderr(publish)
 
     async def watch(self) -> Bark:
         self._history.strike("watchdog")
@@ -261,8 +242,8 @@ class Claude:
     def swept(self) -> None:
         """No descendant is left that could hold a pipe."""
         self.escapee = False
-        self._stdout.hang_up()
-        self._stderr.hang_up()
+        self._out.hang_up()
+        self._err.hang_up()
 
     async def _obey(self, number: signal.Signals, delay: float) -> None:
         await trio.sleep(delay)
@@ -291,7 +272,7 @@ class Claude:
         for delay, line in self._script.stderr():
             if not await self._pause(delay):
                 return True
-            await self._stderr.write(line)
+            await self._err.write(line)
         for delay, data, number in self._script.stdout():
             if not await self._pause(delay):
                 return True
@@ -312,7 +293,7 @@ class Claude:
         for begin in range(0, len(data), _PIECE):
             with trio.move_on_after(_PIPE_PATIENCE) as patience:
                 try:
-                    await self._stdout.write(data[begin : begin + _PIECE])
+                    await self._out.write(data[begin : begin + _PIECE])
                 except trio.BrokenResourceError:
                     return True  # dead in the middle of a word
             if patience.cancelled_caught:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import uuid
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,19 @@ import trio
 
 from agent.claude import command as claude
 from agent.claude import instructions as trust
-from agent.claude import prompt, reader
+from agent.claude import prompt
+from agent.claude.output import ClaudeOutput
+from agent.claude.watchdog import Bark, watch
 from agent.config.config import load
 from agent.exits import ExitStatus
 from agent.files.private_directory import private_directory
-from agent.lines import LineFramer
 from agent.outcome.causes import by_deadline, by_refused_credentials
 from agent.outcome.verdict import Cause, Outcome, verdict
+from agent.process.pipes import open_output_pipe
 from agent.process.run import Launch, Patience, run
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.transcript.summary import Summary
-from agent.transcript.transcript import Transcript
 
 CLI = Path(__file__).parents[2] / ".tools" / "claude" / "claude"
 KEY = "sk-ant-api03-" + "canary" * 5
@@ -76,19 +76,20 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
          "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url, **environ},
         in_container=True,
     )  # fmt: skip
-    limits, redactor, transcript = config.limits, Redactor(config.secrets), Transcript()
+    limits = config.limits
     events: list[Event] = []
-    tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
     cause: Cause | None = None
     status = ExitStatus()
 
     def publish(batch: Sequence[Event]) -> None:
         events.extend(batch)
 
-    def refused() -> None:
+    async def end_where_refused(output: ClaudeOutput) -> None:
         nonlocal cause
-        cause = by_refused_credentials()
-        work.cancel()
+        bark = await watch(output.activity, lambda: output.summary, idle_timeout=None, result_grace=60, limits=limits)
+        if bark is Bark.REFUSED:
+            cause = by_refused_credentials()
+            work.cancel()
 
     with private_directory(root / "tmp") as private:
         survey = trust.survey(config.workspace_dir, limits.instructions_bytes)
@@ -96,23 +97,17 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
             publish([warning])
         files = claude.write_files(config, private, "" if config.trust_repo else survey.instructions)
         pipe = prompt.open_prompt(prompt.encode_prompt(config.task), private.path, limits.pipe_bytes)
-        out, out_end = reader.open_output_pipe(limits.pipe_bytes)
-        err, err_end = reader.open_output_pipe(limits.pipe_bytes)
-        framer = LineFramer(limits.line_bytes)
+        out, out_end = open_output_pipe(limits.pipe_bytes)
+        err, err_end = open_output_pipe(limits.pipe_bytes)
+        output = ClaudeOutput(out, err, Redactor(config.secrets), limits)
         began = trio.current_time()
 
-        async def read_stdout() -> None:
-            await reader.read_stdout(out, framer, transcript, redactor, publish, heard=lambda: None, refused=refused,
-                                     limits=limits)  # fmt: skip
-
-        async def read_stderr() -> None:
-            await reader.read_stderr(err, tail, redactor, publish, heard=lambda: None, limits=limits)
-
         with trio.fail_after(stop_after + 15):
-            async with out, err, trio.open_nursery() as nursery:
-                nursery.start_soon(read_stdout)
-                nursery.start_soon(read_stderr)
+            async with out, err, trio.open_nursery() as nursery, trio.open_nursery() as watching:
+                nursery.start_soon(output.read_stdout, publish)
+                nursery.start_soon(output.read_stderr, publish)
                 nursery.start_soon(prompt.write_prompt, pipe)
+                watching.start_soon(end_where_refused, output)
                 with trio.move_on_after(stop_after) as work:
                     status = await run(
                         [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()))],
@@ -127,7 +122,7 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
                     )
                 if work.cancel_called and cause is None:
                     cause = by_deadline(stop_after)
+                watching.cancel_scope.cancel()
         seconds = trio.current_time() - began
-    stderr = "\n".join(tail)
-    outcome = verdict(status, transcript.summary, cause, stderr_tail=stderr)
-    return Ran(status, transcript.summary, outcome, events, stderr, seconds)
+    outcome = verdict(status, output.summary, cause, stderr_tail=output.stderr_tail)
+    return Ran(status, output.summary, outcome, events, output.stderr_tail, seconds)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.claude import reader
+from agent.claude.output import ClaudeOutput
 from agent.delivery import session
 from agent.delivery.connection import Connection
 from agent.journal import journal
@@ -166,13 +166,13 @@ def report_before_leaving(patch: Patch) -> None:
 def rest_of_a_line(patch: Patch) -> None:
     """Half a line is published when the pipe is given up."""
 
-    async def follow(pipe: Any, framer: Any, take: Any, finish: Any, heard: Any, limits: Any) -> None:
-        while chunk := await pipe.receive_some(limits.read_bytes):
-            heard()
-            take(framer.feed(bytes(chunk)))
-        finish(framer.end())
+    async def follow(self: ClaudeOutput, pipe: Any, framer: Any, take: Any) -> None:
+        while chunk := await pipe.receive_some(self._limits.read_bytes):
+            self.activity.heard()
+            take(framer.feed(bytes(chunk)), bytes(chunk))
+        take(framer.end(), b"")
 
-    patch(reader, "_follow", follow)
+    patch(ClaudeOutput, "_follow", follow)
 
 
 def drain_after_a_bug(patch: Patch) -> None:

@@ -90,6 +90,46 @@ def test_an_api_retry_is_a_status_too() -> None:
     assert summary.api_retries == 1
 
 
+@pytest.mark.parametrize(
+    ("answers", "refusals"),
+    [
+        ([401], 1),
+        ([401, 401], 2),
+        ([401, 403, 401, 401], 4),
+        ([401, 500, 401], 1),
+        ([401, 500, 401, 401], 2),
+        ([401, 401, 500], 2),
+        ([500, 529, None, 429], 0),
+        (["401", "401"], 0),
+    ],
+)
+def test_refused_credentials_in_a_row_are_counted(answers: list[Any], refusals: int) -> None:
+    retries = [system("api_retry", attempt=n, error_status=answer) for n, answer in enumerate(answers, 1)]
+    assert feed(*retries)[1].refusals == refusals
+
+
+def test_refusals_of_each_request_count_anew() -> None:
+    attempts = [system("api_retry", attempt=attempt, error_status=401) for attempt in (1, 1, 1)]
+    assert feed(*attempts)[1].refusals == 1
+    assert feed(*attempts, system("api_retry", attempt=2, error_status=401))[1].refusals == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [b"", b"[]", b'"api_retry"', b'{"type":"user","text":"\\"api_retry\\""}', b'{"subtype":"api_retry"',
+     b'{"type":"x","subtype":"api_retry","error_status":401,"attempt":2}',
+     b'{"type":"assistant","subtype":"api_retry","error_status":401,"attempt":2}'],
+)  # fmt: skip
+def test_other_lines_are_no_refusals(other: bytes) -> None:
+    assert feed(other)[1].refusals == 0
+    retry = system("api_retry", attempt=2, error_status=401)
+    assert feed(retry, other, retry)[1].refusals == 2
+
+
+def test_a_refusal_with_bad_utf8_counts() -> None:
+    assert feed(b'{"type":"system","subtype":"api_retry","error":"\xff","error_status":401}')[1].refusals == 1
+
+
 def test_the_end_of_retrying_is_an_error() -> None:
     text = {"type": "text", "text": "Invalid API key"}
     message = {"id": "x", "model": "<synthetic>", "content": [text]}
