@@ -23,6 +23,13 @@ ErrorCode = Literal[
 ]  # fmt: skip
 
 
+def first_leaf(error: BaseException) -> BaseException:
+    """The error itself, or the first one inside an exception group, however deep."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class AgentError(Exception):
     """A failure with a meaning: `exit` ends the process, `code` classifies it on the wire.
 

@@ -8,7 +8,7 @@ run, since Python resets handlers while it shuts down and a late SIGTERM would t
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -37,6 +37,27 @@ def let_kill() -> None:
 def ignore() -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+async def run_until_stopped(work: Callable[[], Awaitable[int]]) -> int:
+    """Run the work of a command and return its exit status; a stop signal cancels it, and gives 128 and its number.
+
+    Cancelling: cancels the work.
+    """
+    import trio
+
+    stopped = 0
+    async with trio.open_nursery() as nursery:
+
+        def stop(number: int) -> None:
+            nonlocal stopped
+            stopped = 128 + number
+            nursery.cancel_scope.cancel("a stop signal")
+
+        nursery.start_soon(listen, stop)
+        status = await work()
+        nursery.cancel_scope.cancel("the work is done")
+    return stopped or status
 
 
 async def listen(deliver: Callable[[int], None]) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import trio
+import trio.lowlevel
 
 from agent import signals
 
@@ -63,3 +64,29 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
     ran = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
     assert ran.returncode == -signal.SIGTERM
+
+
+async def test_work_that_no_signal_stops_gives_its_own_status() -> None:
+    async def work() -> int:
+        await trio.lowlevel.checkpoint()
+        return 69
+
+    with trio.fail_after(5):
+        assert await signals.run_until_stopped(work) == 69
+
+
+async def test_a_signal_stops_the_work_and_is_the_status() -> None:
+    ended = False
+
+    async def work() -> int:
+        nonlocal ended
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended = True
+
+    signals.record()
+    with trio.fail_after(5):
+        assert await signals.run_until_stopped(work) == 128 + signal.SIGTERM
+    assert ended

@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
 
     interrupted = trio.run(_run, config, problems, found)
     if interrupted:
-        return 128 + interrupted
+        return interrupted
     failed = any(finding.state == "fail" for finding in findings)
     if argv:
         _show(msgspec.json.format(msgspec.json.encode({"ok": not failed, "checks": findings}), indent=2).decode())
@@ -78,21 +78,18 @@ def line(finding: Finding) -> str:
 
 
 async def _run(config: Config, problems: tuple[str, ...], found: Callable[[Finding], None]) -> int:
-    """The signal that ended it, or 0."""
-    interrupted = 0
+    """0, or 128 and the number of the signal that ended it.
+
+    Cancelling: safe.
+    """
     hardening.clear_inherited_signals()
-    async with trio.open_nursery() as nursery:
 
-        def stop(number: int) -> None:
-            nonlocal interrupted
-            interrupted = number
-            nursery.cancel_scope.cancel("a signal came")
-
-        nursery.start_soon(signals.listen, stop)
+    async def check() -> int:
         async for finding in findings(config, problems):
             found(finding)
-        nursery.cancel_scope.cancel("all is checked")
-    return interrupted
+        return 0
+
+    return await signals.run_until_stopped(check)
 
 
 async def findings(config: Config, problems: Sequence[str]) -> AsyncIterator[Finding]:

@@ -13,7 +13,7 @@ from agent import signals
 from agent.config.config import Config, examine
 from agent.delivery.connection import Endpoint
 from agent.delivery.session import Listener
-from agent.errors import AgentError, ConfigError, ServerUnreachable
+from agent.errors import AgentError, ConfigError, ServerUnreachable, first_leaf
 from agent.exits import Exit
 from agent.files.private_directory import remove_stale
 from agent.journal.journal import Journal
@@ -91,21 +91,13 @@ class Flush:
         paths = _runs(directory)
         if not paths:
             self._say(f"{directory} holds no run")
-        status = 0
         await remove_stale(self._config.limits.stale_removal)
-        async with trio.open_nursery() as nursery:
 
-            def stop(number: int) -> None:
-                nonlocal status
-                status = 128 + number
-                nursery.cancel_scope.cancel("stop signal")
+        async def flush() -> int:
+            delivered = [await self._flush(path, alone=path == directory) for path in paths]
+            return int(Exit.SUCCEEDED if all(delivered) else Exit.SERVER_UNREACHABLE)
 
-            nursery.start_soon(signals.listen, stop)
-            for path in paths:
-                if not await self._flush(path, alone=path == directory):
-                    status = int(Exit.SERVER_UNREACHABLE)
-            nursery.cancel_scope.cancel("done")
-        return status
+        return await signals.run_until_stopped(flush)
 
     async def _flush(self, path: Path, *, alone: bool) -> bool:
         """Deliver one run. A live one is no failure among others (not `alone`): its agent delivers it."""
@@ -126,7 +118,7 @@ class Flush:
             await self._deliver(journal)
             trouble = ""
         except* AgentError as group:
-            trouble = self._trouble = str(group.exceptions[0])
+            trouble = self._trouble = str(first_leaf(group))
         finally:
             more = troubles(journal)
             if trouble:

@@ -13,6 +13,8 @@ import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
 from wsproto.utilities import ProtocolError
 
+from agent.errors import first_leaf
+
 _UNHEARD = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 
 
@@ -66,13 +68,13 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
 
 def _root(error: BaseException | None) -> BaseException | None:
     """The first of a group, and what Trio's "it broke" and "all attempts failed" were about."""
-    while True:
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        elif isinstance(error, (OSError, trio.BrokenResourceError)) and error.__cause__ is not None:
+    while error is not None:
+        error = first_leaf(error)
+        if isinstance(error, (OSError, trio.BrokenResourceError)) and error.__cause__ is not None:
             error = error.__cause__
         else:
-            return error
+            break
+    return error
 
 
 def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 
-from agent.errors import AgentError
+from agent.errors import AgentError, first_leaf
 from agent.exits import Exit
 from agent.outcome.verdict import Cause, CauseKind
 
@@ -76,8 +76,6 @@ def by_fault(task: str, error: Exception) -> Cause:
         reason = _REASONS.get(error.exit, error.code)
         return Cause(CauseKind.FAULT, error.exit, error.code, reason, str(error), error.details)
     trace = "".join(traceback.format_exception(error))
-    first: BaseException = error
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
+    first = first_leaf(error)
     message = f"internal error in {task}: {type(first).__name__}: {first}"
     return Cause(CauseKind.FAULT, Exit.INTERNAL, "internal", "internal", message, trace)

@@ -14,7 +14,7 @@ import trio
 from agent import signals
 from agent.arguments import ArgumentParser
 from agent.config.config import Config, examine
-from agent.errors import AgentError, ConfigError
+from agent.errors import AgentError, ConfigError, first_leaf
 from agent.exits import Exit
 from agent.limits import KIB
 from agent.replay import standin
@@ -45,9 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
         return trio.run(Replay(recorded, config, options.speed).run)
     except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = first_leaf(group)
         if not isinstance(error, AgentError):
             raise
         return _refuse(error)
