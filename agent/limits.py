@@ -1,15 +1,28 @@
 """Every capacity and every deadline of the agent that is not a variable of its own, each with its reason.
 
-Tests shorten them with `msgspec.structs.replace(Limits(), ...)`; nothing else in the package holds a number of
-this kind. Times are seconds, sizes are bytes.
+The configuration holds the Limits of a run, and hands them to everything that waits or stores: tests shorten them with
+`msgspec.structs.replace(Limits(), ...)`, and no module makes its own. Times are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-KIB = 1024
-MIB = 1024 * KIB
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# The form of the line that a person reads is the same in every run. These are constants and no fields of Limits, so
+# that the dozens of functions which make such a line need no argument for them.
+#: Length of the line for a person, in characters: about two lines of a terminal.
+MESSAGE_CHARS: Final = 200
+#: Bytes of a string in a message of claude's that are read for that line: 200 characters of three bytes, some spaces.
+EXCERPT_BYTES: Final = 640
+#: The details of an ERROR: the end of claude's stderr, or the beginning of git's, in characters.
+DETAILS_CHARS: Final = 4 * KIB
+#: Lists and objects in a message of claude's (tools, to-do items, usage) are read up to this size.
+VALUE_BYTES: Final = 64 * KIB
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,14 +103,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stderr_line_bytes: int = MIB
     #: Refusals of the credentials in a row before claude is ended: one may be a gateway's hiccup, ten take 190 s.
     refused_credentials: int = 2
-    #: Of claude's stderr, what goes into the details of ERROR.
-    details_chars: int = 4 * KIB
-    #: What a person reads of one line of claude's, in characters: about two lines of a terminal.
-    message_chars: int = 200
-    #: Of a string in a message, what is looked at to make that line: 200 characters of three bytes, and some spaces.
-    excerpt_bytes: int = 640
-    #: Lists and objects in a message that are worth reading are shorter than this (tools, to-do items, usage).
-    value_bytes: int = 64 * KIB
     #: Of a skipped line, what is kept: enough to tell its type.
     skipped_head_bytes: int = KIB
     #: The text of a result kept for COMPLETE, and each JSON value beside it; COMPLETE is one message and never split.
@@ -149,6 +154,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     corpses: int = 200
     #: The sweep of survivors: freeze, then kill.
     sweep: float = 2.0
+    #: The same after a third signal or a bug of the supervisor: the agent ends at once, and nobody waits for it.
+    emergency_sweep: float = 1.0
     #: Readers meet end of file at once, unless something holds the pipe.
     drain: float = 1.0
     #: Counting and saving what changed, of the stop budget after a signal and otherwise. It takes some six commands of

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from agent.limits import Limits
-
-_HEAD_BYTES = Limits().skipped_head_bytes
-
 
 class Oversize(msgspec.Struct, frozen=True):
     """Stands for a line that was longer than the limit; `length` counts its bytes without the newline."""
@@ -35,12 +31,13 @@ class LineFramer:
 
     Nothing but the newline, since inside JSON every other line break is data, and a stray carriage return at the end
     is white space to every JSON parser. Chunks of an unfinished line are kept as a list and joined once. A line
-    that outgrows `limit` is let go of at once and reported when its end comes, with its whole length.
+    that outgrows `limit` is let go of at once and reported when its end comes, with its whole length and its first
+    `head_bytes`.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, head_bytes: int) -> None:
         self._limit = limit
-        self._head_bytes = min(_HEAD_BYTES, limit)  # known however the line was cut
+        self._head_bytes = min(head_bytes, limit)  # known however the line was cut
         self._pieces: list[bytes] = []
         self._length = 0
         #: Set while the present line is over the limit: all that is kept of it.

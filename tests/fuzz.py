@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.limits import Limits
+from agent.limits import KIB, Limits
 from agent.lines import LineFramer, Oversize
 from agent.protocol.inbound import parse_inbound
 from agent.receiver.consumer import Consumer
@@ -46,7 +46,7 @@ def transcript(data: bytes) -> None:
     redactor = _redactor()
     found = []
     for size in (len(data) or 1, 1 + len(data) % 61):
-        framer, reader = LineFramer(_LINE_BYTES), Transcript(Limits())
+        framer, reader = LineFramer(_LINE_BYTES, KIB), Transcript(Limits())
         lines = [line for at in range(0, len(data), size) for line in framer.feed(data[at : at + size])]
         lines += framer.end()
         for line in lines:

@@ -17,7 +17,7 @@ texts = st.lists(st.sampled_from([b"\n", b"\r", b"a", b"\xc3", b"\xa4", b"\x00",
 
 
 def frame(chunks: list[bytes], limit: int) -> list[Line]:
-    framer = LineFramer(limit)
+    framer = LineFramer(limit, HEAD)
     lines = [line for chunk in chunks for line in framer.feed(chunk)]
     return lines + framer.end()
 
@@ -39,7 +39,7 @@ def test_takes_away_nothing_but_the_newline() -> None:
 
 
 def test_the_end_gives_an_unterminated_rest_once() -> None:
-    framer = LineFramer(KIB)
+    framer = LineFramer(KIB, HEAD)
     assert framer.feed(b"one\ntw") == [b"one"]
     assert framer.feed(b"o") == []
     assert framer.end() == [b"two"]
@@ -47,7 +47,7 @@ def test_the_end_gives_an_unterminated_rest_once() -> None:
 
 
 def test_a_line_over_the_limit_is_reported_when_its_end_comes_and_the_next_one_is_whole() -> None:
-    framer = LineFramer(10)
+    framer = LineFramer(10, HEAD)
     assert framer.feed(b"0123456789A") == []
     assert framer.feed(b"B" * 20) == []
     assert framer.feed(b"\n0123456789\n") == [Oversize(31, b"0123456789"), b"0123456789"]
@@ -60,7 +60,7 @@ def test_the_head_of_a_skipped_line_is_bounded() -> None:
 
 def test_a_long_line_in_small_chunks_takes_linear_time() -> None:
     chunk, chunks = b"x" * (4 * KIB), 12 * KIB
-    framer = LineFramer(64 * MIB)
+    framer = LineFramer(64 * MIB, HEAD)
     started = time.process_time()
     for _ in range(chunks):
         framer.feed(chunk)
@@ -72,7 +72,7 @@ def test_a_long_line_in_small_chunks_takes_linear_time() -> None:
 
 
 def test_memory_stays_bounded_under_a_line_without_end() -> None:
-    framer = LineFramer(MIB)
+    framer = LineFramer(MIB, HEAD)
     chunk = b"x" * (64 * KIB)
     tracemalloc.start()
     try:

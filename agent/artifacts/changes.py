@@ -22,7 +22,7 @@ import msgspec
 
 from agent.errors import AgentError
 from agent.files import untrusted
-from agent.limits import Limits
+from agent.limits import DETAILS_CHARS, Limits
 from agent.process.run import Launch, Patience
 from agent.repository.git import Git, run_git
 
@@ -247,7 +247,7 @@ class Snapshot:
         said = bytearray()
 
         def keep(chunk: bytes) -> None:
-            said.extend(chunk[: self._limits.details_chars - len(said)])
+            said.extend(chunk[: DETAILS_CHARS - len(said)])
 
         status, out = await run_git(
             [*(item for setting in _SETTINGS for item in ("-c", setting)), *arguments],

@@ -25,7 +25,7 @@ from agent.exits import Exit
 from agent.files.private_directory import PrivateDirectory
 from agent.process.pipes import open_output_pipe
 from agent.process.run import Patience, run
-from agent.transcript.describe import one_line
+from agent.text import one_line
 
 #: Tools that work on after the result and keep the process alive, which no variable of the CLI turns off.
 BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")

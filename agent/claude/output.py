@@ -42,8 +42,8 @@ class ClaudeOutput:
         self._limits = limits
         self._transcribe = transcribe
         self._transcript = Transcript(limits)
-        self._framer = LineFramer(limits.line_bytes)
-        self._stderr_framer = LineFramer(limits.stderr_line_bytes)
+        self._framer = LineFramer(limits.line_bytes, limits.skipped_head_bytes)
+        self._stderr_framer = LineFramer(limits.stderr_line_bytes, limits.skipped_head_bytes)
         self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
 
     @property

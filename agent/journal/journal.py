@@ -19,7 +19,7 @@ from agent.journal.run_directory import Run, RunDirectory
 from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
-from agent.limits import Limits
+from agent.limits import MESSAGE_CHARS, Limits
 from agent.protocol.events import Envelope, Event, encode_json, timestamp
 from agent.pulse import Pulse
 
@@ -63,7 +63,6 @@ class Journal:
         self._tail = envelope.tail
         head = envelope.head("COMPLETE", timestamp(0))
         self._room = options["message_limit"] - len(head) - len(self._tail) - _END
-        self._message_chars = limits.message_chars
         self._redact = options["redact"]
         self._now = options["now"]
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
@@ -179,7 +178,7 @@ class Journal:
         head = self._envelope.head("LOG", time)
         batch: list[Record] = []
         size = 0
-        for part in Parts(data, self._room, self._message_chars).encoded(str(seq)):
+        for part in Parts(data, self._room, MESSAGE_CHARS).encoded(str(seq)):
             batch.append(Record(seq, b"%s%s%s%d}" % (head, part, self._tail, seq), "LOG"))
             seq += 1
             size += len(part)

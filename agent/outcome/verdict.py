@@ -15,11 +15,9 @@ import msgspec
 
 from agent.errors import ErrorCode
 from agent.exits import Exit, ExitStatus
-from agent.limits import Limits
-from agent.transcript.describe import one_line
+from agent.limits import DETAILS_CHARS
+from agent.text import one_line
 from agent.transcript.summary import Result, Summary
-
-_DETAILS = Limits().details_chars
 
 
 class CauseKind(enum.Enum):
@@ -205,7 +203,7 @@ def verdict(
         stopped_after_result: claude was stopped because it outlived a good result by RESULT_GRACE.
         stderr_tail: The last lines of claude's stderr; they explain a claude that gave no result.
     """
-    details = stderr_tail.strip()[-_DETAILS:]
+    details = stderr_tail.strip()[-DETAILS_CHARS:]
     if cause is not None:
         return Outcome(cause.exit, cause.reason, cause.code, cause.message, cause.details or details)
     if status is None:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from agent.limits import MIB
-from agent.transcript.describe import count, money
+from agent.text import count, money
 
 _BAR = 24
 

@@ -15,7 +15,7 @@ from agent.protocol.events import encode_json
 from agent.receiver import phrases
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.messages import Message, RunKey
-from agent.transcript.describe import one_line
+from agent.text import one_line
 
 _MARKS = {
     "tool_use": "→", "tool_result": "←", "tool_error": "✗", "file_change": "✎", "todo": "☐", "text": "»",

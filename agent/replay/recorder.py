@@ -69,8 +69,8 @@ class Recording:
         self._written = 0
         self._cut = False
         self._framers: dict[Stream, LineFramer] = {
-            "stdout": LineFramer(limits.line_bytes),
-            "stderr": LineFramer(limits.stderr_line_bytes),
+            "stdout": LineFramer(limits.line_bytes, limits.skipped_head_bytes),
+            "stderr": LineFramer(limits.stderr_line_bytes, limits.skipped_head_bytes),
         }
         self._meta = _Meta(limits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.transcript.describe import one_line
+from agent.text import one_line
 from agent.transcript.stream_json import Line, items, mapping, text, value
 
 _ENDED = {"completed", "failed", "killed", "stopped"}

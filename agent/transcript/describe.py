@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
 
-from agent.limits import Limits
+from agent.limits import MESSAGE_CHARS
 from agent.protocol.events import Level, timestamp
+from agent.text import count, one_line
 from agent.transcript.stream_json import NONE, Line, integer, items, mapping, text
 
 #: metadata.kind of a LOG with source `claude`: the closed list.
@@ -38,39 +38,6 @@ class Note(msgspec.Struct, frozen=True):
     kind: Kind
     message: str
     status: dict[str, Any] | None = None
-
-
-_LIMIT = Limits().message_chars
-
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]")
-#: Control characters, and those that turn the direction of the text that follows.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
-
-
-def one_line(text: str, limit: int = _LIMIT) -> str:
-    """At most `limit` characters without line breaks, terminal sequences or other control characters."""
-    for enough in (limit + 40, 8 * limit):  # seldom do more than a few characters go
-        line = text[:enough].replace("\n", " ").replace("\t", " ")
-        if line.isprintable():  # then a space is the only white space in it
-            while "  " in line:
-                line = line.replace("  ", " ")
-            line = line.strip(" ")
-        else:
-            line = _clean(line)
-        if len(line) > limit or len(text) <= enough:
-            break
-    return _cut(line, limit)
-
-
-def _cut(line: str, limit: int) -> str:
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-def _clean(text: str) -> str:
-    line = " ".join(text.split())
-    if not line.isprintable():
-        line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", line)).split())
-    return line
 
 
 class _Input(msgspec.Struct):
@@ -117,18 +84,10 @@ def tool_call(name: str, arguments: Raw, cwd: str) -> tuple[str, str]:
             return one_line(f"{name} {path}"), path
         if subject:
             return one_line(f"{name}: {subject}"), ""
-    given = memoryview(arguments)[: 4 * _LIMIT].tobytes().decode("utf-8", "replace")
+    given = memoryview(arguments)[: 4 * MESSAGE_CHARS].tobytes().decode("utf-8", "replace")
     if name in _BARE or given in ("", "{}"):
         return one_line(name), ""
     return one_line(f"{name} {given}"), ""
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def money(dollars: float) -> str:
-    return f"${dollars:.2f}" if dollars >= 0.01 or dollars <= 0 else f"${dollars:.4f}"
 
 
 def describe(line: Line) -> Note:

@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Raw
 
 from agent.limits import Limits
-from agent.transcript.describe import Note, count, money, one_line, tool_call
+from agent.text import count, money, one_line
+from agent.transcript.describe import Note, tool_call
 from agent.transcript.stream_json import NONE, Line, integer, items, number, text, value
 from agent.transcript.summary import Denial, Result
 

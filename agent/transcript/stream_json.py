@@ -16,10 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from agent.limits import KIB, Limits
-
-_EXCERPT_BYTES = Limits().excerpt_bytes
-_VALUE_BYTES = Limits().value_bytes
+from agent.limits import EXCERPT_BYTES, KIB, VALUE_BYTES
 
 #: What stays in the processor's cache, decoded.
 _PIECE = 16 * KIB
@@ -170,7 +167,7 @@ def is_utf8(data: bytes | memoryview) -> bool:
     return True
 
 
-def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
+def text(raw: Raw, limit: int = EXCERPT_BYTES) -> str:
     """The string, or about its first `limit` bytes and an ellipsis; "" when it is none."""
     if raw is NONE:
         return ""
@@ -188,7 +185,7 @@ def text(raw: Raw, limit: int = _EXCERPT_BYTES) -> str:
     return ""
 
 
-def value(raw: Raw, limit: int = _VALUE_BYTES) -> Any:
+def value(raw: Raw, limit: int = VALUE_BYTES) -> Any:
     """Whatever it is, or None when absent or longer than `limit`."""
     if raw is NONE or not 0 < len(memoryview(raw)) <= limit:
         return None

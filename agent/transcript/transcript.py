@@ -14,15 +14,14 @@ import msgspec
 from agent.limits import Limits
 from agent.lines import Oversize
 from agent.protocol.events import Event, Level, claude_log, encode_json, status
+from agent.text import count, one_line
 from agent.transcript import stream_json
 from agent.transcript.background_tasks import open_after
-from agent.transcript.describe import WRITERS, Note, count, describe, one_line, tool_call
+from agent.transcript.describe import WRITERS, Note, describe, tool_call
 from agent.transcript.result import describe_result, read_result
 from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
 from agent.transcript.summary import ApiError, Summary
 from agent.transcript.todo import TODO_TOOLS, TodoList
-
-_LIMITS = Limits()
 
 #: The model's name on messages that the CLI writes itself: errors of the API, answers of slash commands.
 _SYNTHETIC = "<synthetic>"
@@ -46,7 +45,7 @@ class _Call(msgspec.Struct, frozen=True):
 class Transcript:
     """Feed it every line in order; `summary` is the run up to then."""
 
-    def __init__(self, limits: Limits = _LIMITS) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         # What most lines change is counted here: a new summary for each of them would cost as much as their decoding.
         self._lines = self._size = self._bad_lines = self._turns = self._tool_calls = 0

@@ -18,6 +18,7 @@ from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
 from agent.exits import ExitStatus
+from agent.limits import Limits
 from agent.process import run as process
 from agent.process.run import Patience
 from agent.protocol.events import Event, Publish, encode_json
@@ -164,7 +165,7 @@ class Claude(ClaudeOutput):
         self._err = Pipe(65536, piece)
         super().__init__(self._out, self._err, redactor, limits)
         if history.bug == "transcript":
-            self._transcript = _Transcript(history)
+            self._transcript = _Transcript(history, limits)
         self._status: ExitStatus | None = None
         self._exited = trio.Event()
         self._life = trio.CancelScope()
@@ -320,8 +321,8 @@ class Claude(ClaudeOutput):
 class _Transcript(Transcript):
     """One that has a bug, which shows at some line."""
 
-    def __init__(self, history: History) -> None:
-        super().__init__()
+    def __init__(self, history: History, limits: Limits) -> None:
+        super().__init__(limits)
         self._history = history
 
     def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:

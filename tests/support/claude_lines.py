@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from agent.limits import Limits
 from agent.protocol.events import Event
 from agent.transcript.summary import Summary
 from agent.transcript.transcript import Transcript
@@ -60,7 +61,7 @@ def strict(event: Event) -> Any:
 
 
 def feed(*lines: bytes, transcript: Transcript | None = None) -> tuple[list[Event], Summary]:
-    transcript = transcript or Transcript()
+    transcript = transcript or Transcript(Limits())
     events = [event for line in lines for event in transcript.feed(line)]
     return events, transcript.summary
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from agent.exits import ExitStatus
-from agent.limits import MIB
+from agent.limits import KIB, MIB, Limits
 from agent.lines import LineFramer
 from agent.outcome.verdict import verdict
 from agent.protocol.events import Event
@@ -50,7 +50,7 @@ def golden(event: Event) -> dict[str, Any]:
 def test_golden(name: str, update_golden: bool) -> None:
     stream = (HERE / "transcripts" / f"{name}.jsonl").read_bytes()
     meta = json.loads((HERE / "transcripts" / f"{name}.meta.json").read_text())
-    framer, transcript = LineFramer(64 * MIB), Transcript()
+    framer, transcript = LineFramer(64 * MIB, KIB), Transcript(Limits())
     lines = [line for chunk in chunked(stream, name) for line in framer.feed(chunk)] + framer.end()
     events = []
     for line in lines:

@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.transcript.describe import one_line, tool_call
+from agent.text import one_line
+from agent.transcript.describe import tool_call
 from tests.support.claude_lines import (
     INIT,
     answer,
@@ -17,7 +16,6 @@ from tests.support.claude_lines import (
     call,
     last,
     line,
-    readable,
     system,
     user,
 )
@@ -117,11 +115,3 @@ def test_terminal_sequences_and_control_characters_never_reach_a_message() -> No
     hostile = "\x1b[31mred\x1b[0m \x1b]0;title\x07a\x00b\u202ec\u2028d\x9b1me\x07\r\n\tf\x1b"
     assert one_line(hostile) == "red a b c de f"
     assert last(assistant(call(hostile, x=1)))[2] == 'red a b c de f {"x": 1}'
-
-
-@given(st.text(st.sampled_from("ab \n\t\x1b[0;m\x9b\u202e…日")), st.integers(1, 30))
-def test_one_line_is_one_printable_bounded_line(text: str, limit: int) -> None:
-    line = one_line(text, limit)
-    assert len(line) <= limit
-    assert readable(line)
-    assert line == line.strip()

@@ -180,7 +180,7 @@ def test_a_line_of_50_mb(text: str) -> None:
     ("head", "type"), [(b'{"type":"user","message":{"content":"secr', "user"), (b'{"is_error":false', None)]
 )
 def test_a_skipped_line_is_reported_without_its_text(head: bytes, type: str | None) -> None:
-    transcript = Transcript()
+    transcript = Transcript(Limits())
     [event] = transcript.oversize(Oversize(70_000_000, head))
     assert data(event)["metadata"] == {
         "source": "claude", "kind": "oversize", "claude": {"length": 70_000_000, "type": type},
@@ -241,7 +241,7 @@ def check(raw: bytes, events: list[Event]) -> None:
 
 @given(st.lists(messages, max_size=6))
 def test_any_message_gives_one_log(lines: list[dict[str, Any]]) -> None:
-    transcript = Transcript()
+    transcript = Transcript(Limits())
     for message in lines:
         raw = json.dumps(message).encode()
         check(raw, transcript.feed(raw))
@@ -262,6 +262,6 @@ REAL = [
 def test_any_damage_to_a_real_line_gives_one_log(raw: bytes, edits: list[tuple[int, bytes, int]]) -> None:
     for start, new, removed in edits:
         raw = raw[:start] + new.replace(b"\n", b"") + raw[start + removed :]
-    transcript = Transcript()
+    transcript = Transcript(Limits())
     transcript.feed(INIT)
     check(raw, transcript.feed(raw))

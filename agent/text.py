@@ -1,0 +1,47 @@
+"""Short texts for people: one clean line of anything, counts, money."""
+
+from __future__ import annotations
+
+import re
+
+from agent.limits import MESSAGE_CHARS
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|\x9b[0-?]*[ -/]*[@-~]")
+#: Control characters, and those that change the direction of the text that follows.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+
+
+def one_line(text: str, limit: int = MESSAGE_CHARS) -> str:
+    """Reduce a text to at most `limit` characters without line breaks, terminal sequences or control characters."""
+    for enough in (limit + 40, 8 * limit):  # cleaning seldom removes more than a few characters
+        line = text[:enough].replace("\n", " ").replace("\t", " ")
+        if line.isprintable():  # then a space is the only white space in it
+            while "  " in line:
+                line = line.replace("  ", " ")
+            line = line.strip(" ")
+        else:
+            line = _clean(line)
+        if len(line) > limit or len(text) <= enough:
+            break
+    return _cut(line, limit)
+
+
+def _cut(line: str, limit: int) -> str:
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _clean(text: str) -> str:
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", line)).split())
+    return line
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 turn", "1,200 turns"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def money(dollars: float) -> str:
+    """An amount in dollars, with more digits below one cent."""
+    return f"${dollars:.2f}" if dollars >= 0.01 or dollars <= 0 else f"${dollars:.4f}"

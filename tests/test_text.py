@@ -1,0 +1,28 @@
+"""Texts for people: clean, bounded, and with the right noun."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.text import count, money, one_line
+from tests.support.claude_lines import readable
+
+
+@given(st.text(st.sampled_from("ab \n\t\x1b[0;m\x9b\u202e…日")), st.integers(1, 30))
+def test_one_line_is_one_printable_bounded_line(text: str, limit: int) -> None:
+    line = one_line(text, limit)
+    assert len(line) <= limit
+    assert readable(line)
+    assert line == line.strip()
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 turns"), (1, "1 turn"), (2, "2 turns"), (1200, "1,200 turns")])
+def test_a_count_has_the_right_noun(number: int, expected: str) -> None:
+    assert count(number, "turn") == expected
+
+
+@pytest.mark.parametrize(("dollars", "expected"), [(0, "$0.00"), (0.0041, "$0.0041"), (0.41, "$0.41"), (12, "$12.00")])
+def test_less_than_a_cent_has_more_digits(dollars: float, expected: str) -> None:
+    assert money(dollars) == expected
