@@ -52,8 +52,9 @@ FORMATS = (
     _format(rb"(?<![A-Za-z0-9])dckr_pat_[\w-]{20,}", b"dckr_pat_"),
     _format(rb"(?<![A-Za-z0-9])AIza[\w-]{35}(?![\w-])", b"AIza"),
     _format(
-        rb"-----BEGIN (?:[A-Z0-9]{2,10} ){0,2}PRIVATE KEY-----(?:\s+[A-Z][A-Za-z-]+: [^\r\n]*)*+"
-        rb"(?:" + _B64_BREAK + rb"[A-Za-z0-9+/=]{40,})++"
+        rb"-----BEGIN (?:[A-Z0-9]{2,10} ){0,2}PRIVATE KEY-----"
+        rb"(?:\s{1,9}[A-Z][A-Za-z-]{1,40}: [^\r\n]{0,200}(?=[\r\n])){0,4}"
+        rb"(?:" + _B64_BREAK + rb"[A-Za-z0-9+/=]{40,})+"
         rb"(?:" + _B64_BREAK + rb"[A-Za-z0-9+/]+={0,2}(?=[ \t\r]*(?:\n|\Z)))?"
         rb"(?:" + _B64_BREAK + rb"-----END [A-Z0-9 ]{4,40}-----)?",
         b"PRIVATE KEY-----",

@@ -26,9 +26,10 @@ from agent.redaction.secret_forms import ESCAPED_ASCII, MASK, Form, anchors, for
 _PASSES = 4
 
 _MASK = re.compile(re.escape(MASK))
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-#: Nothing but strings and what may stand between them: weaker than JSON, but linear and without recursion.
-_JSON_LIKE = re.compile(rb'(?:[\s\[\]{},:0-9eE+.\-truefalsn]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+#: A JSON string in a text whose escaped quotes are blanked out.
+_STRING = re.compile(rb'"[^"]*"')
+#: Every byte that JSON allows outside of strings: white space, punctuation, numbers and the letters of its three words.
+_BETWEEN_STRINGS = b" \t\n\r\v\f[]{},:0123456789eE+.-truefalsn"
 _BASE64 = frozenset(bytes([char]) for char in string.ascii_letters.encode() + string.digits.encode() + b"+/-_")
 
 
@@ -58,7 +59,7 @@ class Redactor:
         """One line, usually JSON: then it stays JSON, and only strings and keys change."""
         if not self.suspicious(data):
             return data
-        return self._redact(data, json=_JSON_LIKE.fullmatch(data) is not None)
+        return self._redact(data, json=_is_like_json(data))
 
     def text(self, text: str) -> str:
         """Text for a person, or any text before it is encoded."""
@@ -91,7 +92,7 @@ class Redactor:
             spans += [reading.origin(*span) for span in _union(self._find(reading))]
         union = _union(spans)
         if json and union:
-            union = _within(union, (match.span() for match in _STRING.finditer(data)))
+            union = _within(union, (match.span() for match in _STRING.finditer(_without_escaped_quotes(data))))
         pieces: list[builtins.bytes] = []
         done = 0
         for start, end in union:
@@ -137,6 +138,17 @@ def _searches(urls: Sequence[bytes], keys: Iterable[bytes]) -> tuple[tuple[Bytes
     rest = (ordered[start : start + 64] for start in range(together, len(ordered), 64))
     groups = [([*urls, *ordered[:together]], len(urls)), *((group, 0) for group in rest)]
     return tuple((BytesAhoCorasick(group, MatchKind.LeftmostLongest), count) for group, count in groups)
+
+
+def _without_escaped_quotes(data: builtins.bytes) -> builtins.bytes:
+    """`data`, in which each escaped backslash and then each escaped quote is two other characters."""
+    return data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+
+
+def _is_like_json(data: builtins.bytes) -> bool:
+    """Whether `data` is strings, and between them only what JSON allows: weaker than JSON, but linear, no recursion."""
+    pieces = _without_escaped_quotes(data).split(b'"')
+    return len(pieces) % 2 == 1 and not b"".join(pieces[::2]).translate(None, _BETWEEN_STRINGS)
 
 
 def _union(spans: Iterable[Span]) -> list[Span]:

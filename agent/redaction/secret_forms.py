@@ -73,7 +73,7 @@ _SHAPES = re.compile(
 
 _ENDS = "|".join(re.escape(MASK.decode()[at:]) for at in range(1, len(MASK)))
 _STARTS = "|".join(re.escape(MASK.decode()[:at][::-1]) for at in range(1, len(MASK)))
-_LEAD, _TAIL = re.compile(rf"\A(?:\s|{_ENDS})++"), re.compile(rf"\A(?:\s|{_STARTS})++")  # the tail is read backwards
+_LEAD, _TAIL = re.compile(rf"\A(?:\s|{_ENDS})+"), re.compile(rf"\A(?:\s|{_STARTS})+")  # the tail is read backwards
 
 
 class Form(NamedTuple):

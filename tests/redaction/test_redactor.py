@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from agent.redaction.redactor import Redactor, _searches
+from agent.redaction.redactor import Redactor, _is_like_json, _searches
 
 TOKEN = "q7Zr+Xk/2vLw9TbN=4mYd"
 MASK = "[redacted]"
@@ -308,6 +308,39 @@ def test_takes_any_text(text: str) -> None:
 )
 def test_what_is_not_json_is_masked_as_text(line: bytes) -> None:
     assert Redactor({"X": TOKEN}).json(line) == line.replace(TOKEN.encode(), MASK.encode())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_secret_leaves_a_line_that_is_cut_or_broken(seed: int) -> None:
+    """A line that is cut off within a string is no JSON; Python 3.11.2 took it for JSON and kept its last string."""
+    chance = random.Random(seed)
+    redactor = Redactor({"X": TOKEN})
+    fillers = ["", "a", '"', "\\", "\n", "é", "[{", 'x": "y', '\\"', ", "]
+    for _ in range(150):
+        strings = ["".join(chance.choices(fillers, k=chance.randrange(6))) for _ in range(3)]
+        strings[chance.randrange(3)] += TOKEN + chance.choice(fillers)
+        line = json.dumps({"type": strings[0], "n": chance.random(), "message": [strings[1], {"text": strings[2]}]})
+        end = line.index(TOKEN) + len(TOKEN)
+        cut = line[: chance.randrange(end, len(line) + 1)]
+        at = chance.randrange(len(line) + 1)
+        broken = line[:at] + chance.choice('"\\{x\n') + line[at:]
+        for sent in (line, cut, broken):
+            masked = redactor.json(sent.encode())
+            assert TOKEN.encode() not in masked
+            assert TOKEN not in sent or MASK.encode() in masked
+
+
+@pytest.mark.parametrize(
+    ("data", "like"),
+    [
+        (b'{"a": [1.5e-3, true, null, "x"]}', True), (b"", True), (b'"\\""', True), (b'"\\\\"', True),
+        (b'"\\\\\\""', True),
+        (b'{"a": "b', False), (b'{"a": "b\\"', False), (b'{"a": "b\\\\\\"}', False), (b'x"a"', False),
+        (b'\\"a"', False), (b'\\\\"a"', False), (b'"a"\\', False), (b"<a>", False), (b'"\xff"', True), (b"\xff", False),
+    ],
+)  # fmt: skip
+def test_what_is_taken_for_json(data: bytes, like: bool) -> None:
+    assert _is_like_json(data) is like
 
 
 def test_deep_nesting_is_not_walked() -> None:
