@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import trio
 
 from agent import signals
@@ -18,15 +19,17 @@ from agent.errors import ConfigError
 from agent.journal.journal import Journal
 from agent.limits import MIB, Limits
 from agent.outcome import causes
-from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
+from agent.outcome.causes import Cause, CauseKind
+from agent.outcome.verdict import Outcome, verdict
 from agent.process import hardening
 from agent.protocol import events, ids
 from agent.protocol.events import Envelope
 from agent.redaction.redactor import Redactor
 from agent.replay.recorder import Recording
-from agent.report.complete import complete_fields, termination_message, write_termination_message
+from agent.report.complete import complete_fields
 from agent.report.console import Console
 from agent.report.reporter import Reporter
+from agent.report.termination_log import termination_message, write_termination_message
 from agent.report.uncaught import redact_uncaught
 from agent.run.inbox import Inbox
 from agent.run.link import Link
@@ -112,7 +115,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
 def _answer_alone(error: Exception, config: Config, console: Console, journal: Journal | None = None) -> int:
     """What a run needs cannot be put together: nothing could reach the server yet; COMPLETE waits in the journal."""
     outcome = verdict(None, None, causes.by_fault("the start", error))
-    message = console.redact(outcome.message)
+    outcome = msgspec.structs.replace(outcome, message=console.redact(outcome.message))
     if journal is not None:
         fields = complete_fields(outcome, duration=0, signal=None, summary=None, changes=None, survivors=())
         error_event = events.error(outcome.message, code=outcome.code or "internal", details=outcome.details)
@@ -120,14 +123,14 @@ def _answer_alone(error: Exception, config: Config, console: Console, journal: J
         if config.ws_server is None:
             journal.confirm(journal.last_seq)
     line = termination_message(
-        outcome.exit, outcome.reason, message, confirmed_seq=0, undelivered=journal.queued if journal else 0,
+        outcome, confirmed_seq=0, undelivered=journal.queued if journal else 0,
         last_seq=journal.last_seq if journal else 0, journal=journal.path if journal else None,
     )  # fmt: skip
     trouble = write_termination_message(config.termination_log, line)
     console.say("error", outcome.details)
     if trouble:
         console.say("warn", trouble)
-    console.say("error", f"exit {outcome.exit} ({outcome.reason}): {message}")
+    console.say("error", f"exit {outcome.exit} ({outcome.reason}): {outcome.message}")
     return outcome.exit
 
 

@@ -1,13 +1,51 @@
-"""Every reason to leave the straight path, as the Cause that carries its exit code and its words."""
+"""The causes of an early end: a signal, a deadline, a fault of ours. Each carries its exit code and its words.
+
+The machine keeps the first cause of a run; later ones change nothing.
+"""
 
 from __future__ import annotations
 
+import enum
 import signal
 import traceback
 
-from agent.errors import AgentError, first_leaf
+import msgspec
+
+from agent.errors import AgentError, ErrorCode, first_leaf
 from agent.exits import Exit
-from agent.outcome.verdict import Cause, CauseKind
+
+
+class CauseKind(enum.Enum):
+    """Who made the run leave the straight path."""
+
+    #: A signal to the agent.
+    SIGNAL = "signal"
+    #: TIMEOUT of the run.
+    DEADLINE = "deadline"
+    #: IDLE_TIMEOUT: claude said nothing for too long.
+    IDLE = "idle"
+    #: The server asked for the end.
+    REQUEST = "request"
+    #: The memory guard.
+    GUARD = "guard"
+    #: Something of ours failed: a clone, a connection at the start, a bug.
+    FAULT = "fault"
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why the agent ends the run before claude does; it carries its own exit code, since a fault has many."""
+
+    kind: CauseKind
+    exit: Exit
+    code: ErrorCode
+    #: A stable word for COMPLETE: `timeout`, `cancelled`, `clone_failed` ...
+    reason: str
+    #: One or two sentences for a person.
+    message: str
+    details: str = ""
+    #: The signal that the agent got, for CauseKind.SIGNAL.
+    signal: int | None = None
+
 
 _SIGNAL_EXITS = {
     signal.SIGHUP: Exit.HANGUP,

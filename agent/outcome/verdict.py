@@ -1,12 +1,7 @@
-"""The verdict of a run, as a pure function of how claude ended, what it said last, and what was done to it.
-
-A `Cause` is why the agent itself left the straight path (a signal, a deadline, a fault of its own ...); it is latched
-by the machine, and the first one wins. An `Outcome` is what the process, COMPLETE and the termination message say.
-"""
+"""The verdict of a run: a pure function of how claude ended, its last result, and the cause of an early end."""
 
 from __future__ import annotations
 
-import enum
 import signal
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,44 +11,13 @@ import msgspec
 from agent.errors import ErrorCode
 from agent.exits import Exit, ExitStatus
 from agent.limits import DETAILS_CHARS
+from agent.outcome.causes import Cause
 from agent.text import one_line
 from agent.transcript.summary import Result, Summary
 
 
-class CauseKind(enum.Enum):
-    """Who made the run leave the straight path."""
-
-    #: A signal to the agent.
-    SIGNAL = "signal"
-    #: TIMEOUT of the run.
-    DEADLINE = "deadline"
-    #: IDLE_TIMEOUT: claude said nothing for too long.
-    IDLE = "idle"
-    #: The server asked for the end.
-    REQUEST = "request"
-    #: The memory guard.
-    GUARD = "guard"
-    #: Something of ours failed: a clone, a connection at the start, a bug.
-    FAULT = "fault"
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """Why the agent ends the run before claude does; it carries its own exit code, since a fault has many."""
-
-    kind: CauseKind
-    exit: Exit
-    code: ErrorCode
-    #: A stable word for COMPLETE: `timeout`, `cancelled`, `clone_failed` ...
-    reason: str
-    #: One or two sentences for a person.
-    message: str
-    details: str = ""
-    #: The signal that the agent got, for CauseKind.SIGNAL.
-    signal: int | None = None
-
-
 class Outcome(msgspec.Struct, frozen=True):
-    """What the run came to. `code` is None exactly when `exit` is 0."""
+    """The end of a run, as the process, COMPLETE and the termination message tell it. `code` is None for a success."""
 
     exit: int
     #: A stable word for COMPLETE: `success`, or what stood in the way.
@@ -214,6 +178,18 @@ def verdict(
     subtype = f" ({facts.subtype})" if facts.subtype not in ("", "success") else ""
     message = row.sentence.format(status=status, said=facts.said, subtype=subtype)
     return Outcome(row.exit, row.reason, row.code, message, "" if row.code is None else details)
+
+
+def after_delivery(outcome: Outcome, *, undelivered: int, strict: bool) -> Outcome:
+    """The outcome once the delivery is over: with STRICT_DELIVERY=1 a success becomes exit 74 where the server has not
+    confirmed all messages.
+
+    COMPLETE is among the messages, so that only the process and the termination message can tell of it.
+    """
+    if outcome.exit != 0 or not undelivered or not strict:
+        return outcome
+    message = f"{outcome.message}; the server has not confirmed all of it (STRICT_DELIVERY=1)"
+    return msgspec.structs.replace(outcome, exit=int(Exit.UNDELIVERED), message=message)
 
 
 def _is_outage(facts: _Facts) -> bool:

@@ -1,18 +1,12 @@
-"""State of a run -> what the wire, the health file and the termination message say of it. Nothing here acts."""
+"""The data of COMPLETE, made of the outcome and the summary of a run. Pure."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from agent.outcome.verdict import Outcome
-from agent.protocol.events import encode_json
 from agent.transcript.summary import Result, Summary
-
-#: Kubernetes shows at most this much of a termination message.
-TERMINATION_BYTES = 4096
 
 
 def result_fields(result: Result, summary: Summary) -> dict[str, Any]:
@@ -62,41 +56,3 @@ def complete_fields(
     if survivors:
         fields["survivors"] = list(survivors)
     return fields
-
-
-def termination_message(
-    exit: int, reason: str, message: str, *, last_seq: int, confirmed_seq: int, undelivered: int, journal: Path | None
-) -> bytes:
-    """One line of JSON, at most TERMINATION_BYTES; `message`, which is redacted already, is what gives way."""
-    fields: dict[str, Any] = {
-        "exitCode": exit,
-        "reason": reason,
-        "message": message,
-        "lastSeq": last_seq,
-        "confirmedSeq": confirmed_seq,
-        "undelivered": undelivered,
-    }
-    if undelivered and journal is not None:
-        fields["journal"] = str(journal)
-    line = encode_json(fields)
-    if len(line) >= TERMINATION_BYTES:
-        fields["message"] = message.encode()[: TERMINATION_BYTES // 4].decode(errors="ignore") + " ..."
-        line = encode_json(fields)
-    return line + b"\n"
-
-
-def write_termination_message(path: Path | None, line: bytes) -> str | None:
-    """Write where the orchestrator reads; return what went wrong, for a person."""
-    if path is None:
-        return None
-    try:
-        # Where claude may write beside it, it may have become a link to our files, or a pipe that nobody reads.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(path, flags, 0o644)
-        try:
-            os.write(fd, line)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return f"TERMINATION_LOG {path} cannot be written: {error.strerror}"
-    return None

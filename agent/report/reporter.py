@@ -11,14 +11,15 @@ import trio
 
 from agent import __version__
 from agent.config.config import Config
-from agent.exits import Exit
 from agent.journal.journal import Journal
-from agent.outcome.verdict import Cause, Outcome
+from agent.outcome.causes import Cause
+from agent.outcome.verdict import Outcome, after_delivery
 from agent.protocol import events
 from agent.protocol.events import Envelope, Event
 from agent.protocol.phase import Phase
-from agent.report.complete import complete_fields, termination_message, write_termination_message
+from agent.report.complete import complete_fields
 from agent.report.console import Console
+from agent.report.termination_log import termination_message, write_termination_message
 from agent.transcript.summary import Summary
 
 #: STATUS.status, the plain protocol's word, for each phase that is entered.
@@ -246,18 +247,14 @@ class Reporter:
         return f"kept in {journal.path}{but}, deliver it with `agent flush`"
 
     def finish(self, outcome: Outcome) -> int:
-        """The exit status; the termination message and the last line on stderr say the same."""
+        """Say how the run ended, in the termination message and in the last line on stderr; returns the exit status."""
         journal = self._journal
         self.warn_of_journal()
         undelivered = 0 if self._config.ws_server is None else journal.queued
-        exit, message = outcome.exit, self._console.redact(outcome.message)
-        if exit == 0 and undelivered and self._config.strict_delivery:
-            exit = int(Exit.UNDELIVERED)
-            message += "; the server has not confirmed all of it (STRICT_DELIVERY=1)"
+        outcome = after_delivery(outcome, undelivered=undelivered, strict=self._config.strict_delivery)
+        outcome = msgspec.structs.replace(outcome, message=self._console.redact(outcome.message))
         line = termination_message(
-            exit,
-            outcome.reason,
-            message,
+            outcome,
             last_seq=journal.last_seq,
             confirmed_seq=journal.confirmed_seq,
             undelivered=undelivered,
@@ -266,8 +263,8 @@ class Reporter:
         trouble = write_termination_message(self._config.termination_log, line)
         if trouble:
             self._console.say("warn", trouble)
-        words = f"exit {exit} ({outcome.reason}): {message}"
+        words = f"exit {outcome.exit} ({outcome.reason}): {outcome.message}"
         if undelivered:
             words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}; {self._whereabouts()}]"
-        self._console.say("error" if exit else "info", words)
-        return exit
+        self._console.say("error" if outcome.exit else "info", words)
+        return outcome.exit

@@ -21,7 +21,8 @@ from agent.config.config import Config
 from agent.delivery.sender import Sender
 from agent.exits import ExitStatus
 from agent.outcome import causes
-from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
+from agent.outcome.causes import Cause, CauseKind
+from agent.outcome.verdict import Outcome, verdict
 from agent.process.run import Patience
 from agent.protocol.phase import Phase
 from agent.report.reporter import Reporter

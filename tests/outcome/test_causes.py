@@ -5,7 +5,7 @@ import pytest
 from agent.errors import CliError, CloneError, ServerRefused, ServerUnreachable
 from agent.exits import Exit
 from agent.outcome import causes
-from agent.outcome.verdict import CauseKind
+from agent.outcome.causes import CauseKind
 from agent.process.child import Unkillable
 
 

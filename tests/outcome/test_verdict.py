@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.exits import Exit, ExitStatus
-from agent.outcome.verdict import Cause, CauseKind, Outcome, verdict
+from agent.outcome.causes import Cause, CauseKind
+from agent.outcome.verdict import Outcome, after_delivery, verdict
 from agent.transcript.summary import ApiError, Result, Summary
 
 GOOD = Result("success", False, num_turns=3, text="Done.")
@@ -188,3 +189,17 @@ def test_every_verdict_is_whole(status: ExitStatus, summary: Summary, oom: bool,
 
 def test_an_exit_status_reads_well() -> None:
     assert [str(s) for s in (STATUS_1, SIGKILLED, ExitStatus(signal=63))] == ["exit status 1", "SIGKILL", "signal 63"]
+
+
+@pytest.mark.parametrize(
+    ("exit", "undelivered", "strict", "expected"),
+    [(0, 1, True, 74), (0, 1, False, 0), (0, 0, True, 0), (1, 1, True, 1), (143, 5, True, 143)],
+)
+def test_only_a_success_that_is_not_confirmed_fails_by_its_delivery(
+    exit: int, undelivered: int, strict: bool, expected: int
+) -> None:
+    outcome = Outcome(exit, "a word", None, "a sentence")
+    settled = after_delivery(outcome, undelivered=undelivered, strict=strict)
+    assert settled.exit == expected
+    assert settled.reason == "a word"
+    assert ("STRICT_DELIVERY" in settled.message) == (expected == 74)

@@ -20,7 +20,8 @@ from agent.config.config import Config
 from agent.exits import Exit
 from agent.journal.journal import Journal, Record
 from agent.journal.run_directory import Run as JournalRun
-from agent.outcome.verdict import Cause, CauseKind, Outcome
+from agent.outcome.causes import Cause, CauseKind
+from agent.outcome.verdict import Outcome
 from agent.protocol.events import Envelope
 from agent.protocol.phase import Phase
 from agent.redaction.redactor import Redactor

@@ -22,8 +22,8 @@ from agent.claude.watchdog import Bark, watch
 from agent.config.config import load
 from agent.exits import ExitStatus
 from agent.files.private_directory import private_directory
-from agent.outcome.causes import by_deadline, by_refused_credentials
-from agent.outcome.verdict import Cause, Outcome, verdict
+from agent.outcome.causes import Cause, by_deadline, by_refused_credentials
+from agent.outcome.verdict import Outcome, verdict
 from agent.process.pipes import open_output_pipe
 from agent.process.run import Launch, Patience, run
 from agent.protocol.events import Event

@@ -15,7 +15,7 @@ from agent.delivery.connection import Connection
 from agent.journal import journal
 from agent.journal import segments as segmentstore
 from agent.journal.backlog import Backlog
-from agent.outcome.verdict import Cause
+from agent.outcome.causes import Cause
 from agent.protocol.events import Event
 from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
