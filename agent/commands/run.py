@@ -22,8 +22,8 @@ from agent.outcome import causes
 from agent.outcome.causes import Cause, CauseKind
 from agent.outcome.verdict import Outcome, verdict
 from agent.process import hardening
-from agent.protocol import events, ids
-from agent.protocol.events import Envelope
+from agent.protocol import events
+from agent.protocol.events import Envelope, ulid
 from agent.redaction.redactor import Redactor
 from agent.replay.recorder import Recording
 from agent.report.complete import complete_fields
@@ -70,7 +70,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
     with contextlib.ExitStack() as stack:
         fault = _configuration_fault(problems) if problems else None
         _harden(console)
-        envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
+        envelope = Envelope(config.container_id, ulid(time.time(), os.urandom(10)))
         recording, record_fault = _open_recording(config, envelope, redactor, console)
         keep = recording.journal if recording else None
         journal, journal_fault = _open_journal(config, envelope, redactor, console, keep)

@@ -58,9 +58,9 @@ class Backlog:
         self._marked: dict[int, Gap] = {}
         self._splits: list[Split] = []
 
-    def append(self, records: list[Record], block: bytes, keepers: Sequence[Record], progress: Sequence[int]) -> None:
-        """Take records, whose lines are `block`; `progress` are the numbers of STATUS messages that may be dropped."""
-        self.store.append(records, block, keepers, progress)
+    def append(self, records: list[Record], block: bytes, keepers: Sequence[Record], spare: Sequence[Record]) -> None:
+        """Take records, whose lines are `block`; `spare` are those that may be dropped and are not LOGs."""
+        self.store.append(records, block, keepers, spare)
         if self.store.size > self._limit or self.store.refused is not None:
             self._make_room()
 
@@ -202,7 +202,7 @@ class Backlog:
         self._totals.drop([], change.opened, change.closed)
         previous.last = segment.last
         previous.keepers |= segment.keepers
-        previous.progress += segment.progress
+        previous.spare |= segment.spare
         self.store.take_out(segment)
         self._totals.size -= segment.size
         self._apply(previous, change)
@@ -240,8 +240,9 @@ class Backlog:
             return change.records
         for gap in change.opened:
             self.store.problems.append(f"segment {first}: messages {gap.first} to {gap.last} are lost ({trouble})")
-        lost = [seq for seq in segment.progress if any(gap.first <= seq <= gap.last for gap in change.opened)]
-        self._totals.lose(change.opened, len(lost))
+        spare = segment.spare.items()
+        lost = [type for seq, type in spare if any(gap.first <= seq <= gap.last for gap in change.opened)]
+        self._totals.lose(change.opened, lost)
         self._apply(segment, change)
         return change.records
 

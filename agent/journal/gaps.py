@@ -14,6 +14,8 @@ import msgspec
 
 from agent.lines import split
 from agent.protocol import events
+from agent.protocol.data import Gap as GapData
+from agent.protocol.kinds import LOG
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -43,27 +45,13 @@ class Gap(msgspec.Struct, frozen=True):
 
     def data(self) -> bytes:
         """The data of its marker, a LOG with seq = last."""
-        told = {
-            "fromSeq": self.first,
-            "toSeq": self.last,
-            "count": self.count,
-            "bytes": self.size,
-            "reason": self.reason,
-        }
+        told = GapData(from_seq=self.first, to_seq=self.last, count=self.count, bytes=self.size, reason=self.reason)
         what = "1 message is" if self.count == 1 else f"{self.count} messages are"
         return events.log("warn", f"{what} lost: {self.reason}", kind="gap", gap=told).data
 
 
-class _Marker(msgspec.Struct):
-    from_seq: int = msgspec.field(name="fromSeq")
-    to_seq: int = msgspec.field(name="toSeq")
-    count: int
-    bytes: int
-    reason: str
-
-
 class _Metadata(msgspec.Struct):
-    gap: _Marker | None = None
+    gap: GapData | None = None
 
 
 class _Data(msgspec.Struct):
@@ -79,7 +67,7 @@ _decode_marker = msgspec.json.Decoder(_Line).decode
 
 def gap_of(record: Record) -> Gap | None:
     """The gap that a record marks, if it is a marker."""
-    if record.type != "LOG" or b'"kind":"gap"' not in record.message:
+    if record.type != LOG.name or b'"kind":"gap"' not in record.message:
         return None
     try:
         metadata = _decode_marker(record.message).data.metadata

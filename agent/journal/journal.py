@@ -21,6 +21,7 @@ from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
 from agent.limits import MESSAGE_CHARS, Limits
 from agent.protocol.events import Envelope, Event, encode_json, timestamp
+from agent.protocol.kinds import COMPLETE, KINDS, LOG, Kind
 from agent.pulse import Pulse
 
 __all__ = ["Journal", "Record"]
@@ -61,8 +62,8 @@ class Journal:
         self._directory = directory
         self._envelope = envelope
         self._tail = envelope.tail
-        head = envelope.head("COMPLETE", timestamp(0))
-        self._room = options["message_limit"] - len(head) - len(self._tail) - _END
+        head = max(len(envelope.head(kind.name, timestamp(0))) for kind in KINDS.values())
+        self._room = options["message_limit"] - head - len(self._tail) - _END
         self._redact = options["redact"]
         self._now = options["now"]
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
@@ -102,7 +103,7 @@ class Journal:
         for (first, size), last in zip(sizes.items(), [*ends, None], strict=False):
             kind = self._backlog.adopt(Segment.existing(self._directory, first, size, last)) or kind
         self.last_seq = self._store.active.last
-        self.completed = self._backlog.final = kind == "COMPLETE"
+        self.completed = self._backlog.final = kind == COMPLETE.name
         self._totals.whole = self.confirmed_seq == 0
 
     # --- in
@@ -118,7 +119,7 @@ class Journal:
         messages = "\n".join([event.message for event in events if event.redacted]).encode("utf-8", "surrogatepass")
         harmless = self._redact(messages) is messages
         redact, tail, room, full = self._redact, self._tail, self._room, self._segment_bytes
-        heads: dict[str, bytes] = {}
+        kinds: dict[str, tuple[Kind, bytes]] = {}
         batch: list[Record] = []
         special: list[tuple[Record, bool]] = []
         seq, size = self.last_seq, 0
@@ -126,28 +127,28 @@ class Journal:
             if self.completed:
                 raise RuntimeError(f"{event.type} after COMPLETE: {event.message}")
             type = event.type
+            if type not in kinds:
+                kinds[type] = self._numbered(type), self._envelope.head(type, time)
+            kind, head = kinds[type]
             pieces = event.pieces if event.redacted and harmless else (redact(event.data),)
             length = sum(map(len, pieces))
-            if type == "COMPLETE" or length > room:
+            if kind.last or length > room:
                 self._write(batch, special)
                 batch, special, size = [], [], 0
                 data = b"".join(pieces)
-                if type == "COMPLETE":
+                if kind.last:
                     self._append_complete(data, time)
                     continue
-                if type == "LOG":
+                if kind.split:
                     self._append_parts(data, time)
                     seq = self.last_seq
                     continue
                 pieces = (cut(data, room),)
-            head = heads.get(type)
-            if head is None:
-                head = heads[type] = self._envelope.head(type, time)
             seq += 1
             record = Record(seq, b"".join((head, *pieces, tail, b"%d}" % seq)), type)
             batch.append(record)
-            if event.keep or type != "LOG":
-                special.append((record, event.keep))
+            if event.keep or kind is not LOG:
+                special.append((record, event.keep or not kind.droppable))
             size += length
             if size >= full:
                 self._write(batch, special)
@@ -160,12 +161,19 @@ class Journal:
         if not batch:
             return
         block = b"\n".join([*[record.message for record in batch], b""])
-        others = [record for record, _ in special if record.type != "LOG"]
+        others = [record for record, _ in special if record.type != LOG.name]
         self._totals.add(len(batch) - len(others), others, block)
         keepers = [record for record, keep in special if keep]
-        progress = [record.seq for record, keep in special if not keep and record.type == "STATUS"]
+        spare = [record for record, keep in special if not keep]
         self.last_seq = batch[-1].seq
-        self._backlog.append(batch, block, keepers, progress)
+        self._backlog.append(batch, block, keepers, spare)
+
+    @staticmethod
+    def _numbered(type: str) -> Kind:
+        kind = KINDS[type]
+        if not kind.numbered:
+            raise ValueError(f"{type} has no number: it is sent at once or never, not appended to a journal")
+        return kind
 
     def _append_parts(self, data: bytes, time: str) -> None:
         seq = self.last_seq + 1
@@ -175,11 +183,11 @@ class Journal:
             self._backlog.append_gap(Gap(seq, seq, len(data), "journal_limit"))
             return
         split = self._backlog.begin_split(seq)
-        head = self._envelope.head("LOG", time)
+        head = self._envelope.head(LOG.name, time)
         batch: list[Record] = []
         size = 0
         for part in Parts(data, self._room, MESSAGE_CHARS).encoded(str(seq)):
-            batch.append(Record(seq, b"%s%s%s%d}" % (head, part, self._tail, seq), "LOG"))
+            batch.append(Record(seq, b"%s%s%s%d}" % (head, part, self._tail, seq), LOG.name))
             seq += 1
             size += len(part)
             if size >= self._segment_bytes:
@@ -197,15 +205,15 @@ class Journal:
         room = self._room - len(stream)
         if len(data) > room:
             data = cut(data, room)
-        message = b"%s%s%s%s%d}" % (self._envelope.head("COMPLETE", time), data[:-1], stream, self._tail, seq)
-        record = Record(seq, message, "COMPLETE")
+        message = b"%s%s%s%s%d}" % (self._envelope.head(COMPLETE.name, time), data[:-1], stream, self._tail, seq)
+        record = Record(seq, message, COMPLETE.name)
         self.last_seq = seq
         self._backlog.append([record], message + b"\n", [record], [])
         self.pulse.set()
 
     def _mark(self, gap: Gap) -> Record:
-        message = self._envelope.message("LOG", gap.data(), gap.last, timestamp(self._now()))
-        return Record(gap.last, message, "LOG")
+        message = self._envelope.message(LOG.name, gap.data(), gap.last, timestamp(self._now()))
+        return Record(gap.last, message, LOG.name)
 
     # --- out
 

@@ -26,10 +26,10 @@ class Segment:
         "first",
         "keepers",
         "last",
-        "progress",
         "records",
         "settled",
         "size",
+        "spare",
         "stored",
     )
 
@@ -43,8 +43,9 @@ class Segment:
         self.records: list[Record] | None = []
         #: What must never be lost, even if the disk cannot be read again: few, so they stay in memory.
         self.keepers: dict[int, Record] = {}
-        #: The numbers of STATUS messages that may be dropped; all else that may be is LOG.
-        self.progress: list[int] = []
+        #: Number -> kind of the messages that may be dropped and are not LOGs: if the file cannot be read any more,
+        #: the totals need to know what is gone.
+        self.spare: dict[int, str] = {}
         #: Whatever could be dropped is dropped.
         self.settled = False
         #: There is a file, whatever is in it.
@@ -98,7 +99,7 @@ class Segment:
         self.stored = 0
         self.keepers = {record.seq: record for record in records if is_kept(record.seq)}
         there = {record.seq for record in records}
-        self.progress = [seq for seq in self.progress if seq in there]
+        self.spare = {seq: type for seq, type in self.spare.items() if seq in there}
         return self.size - before
 
     def is_intact(self, content: bytes) -> bool:

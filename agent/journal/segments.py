@@ -53,14 +53,15 @@ class SegmentStore:
         """Of the segment that holds the first number after `after`."""
         return bisect_right(self.segments, after, key=lambda segment: segment.last)
 
-    def append(self, records: list[Record], block: bytes, keepers: Sequence[Record], progress: Sequence[int]) -> None:
+    def append(self, records: list[Record], block: bytes, keepers: Sequence[Record], spare: Sequence[Record]) -> None:
         """Take records, whose lines are `block`."""
         active = self.segments[-1]
         if active.size >= self._segment_bytes:
             active = self.roll()
         for record in keepers:
             active.keepers[record.seq] = record
-        active.progress.extend(progress)
+        for record in spare:
+            active.spare[record.seq] = record.type
         self.size += len(block)
         try:
             active.append(records, block, store=self.refused is None)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.journal.gaps import Gap, Record, gap_of
+from agent.protocol.kinds import KINDS, LOG
 
 
 class Totals:
     """The messages that exist: plain attributes, counted up and, where something is dropped, down."""
 
     def __init__(self) -> None:
-        self.counts = {"LOG": 0, "STATUS": 0, "ERROR": 0}
+        self.counts = {kind.name: 0 for kind in KINDS.values() if kind.counted}
         #: Bytes of their lines.
         self.size = 0
         self.dropped = 0
@@ -27,7 +28,7 @@ class Totals:
 
     def add(self, logs: int, others: Sequence[Record], block: bytes) -> None:
         """New messages: how many LOGs, the others, and the lines of all in order."""
-        self.counts["LOG"] += logs
+        self.counts[LOG.name] += logs
         for record in others:
             self.counts[record.type] += 1
         self.size += len(block)
@@ -38,8 +39,9 @@ class Totals:
         """Messages of a dead run, COMPLETE perhaps among them. What was first written is not known any more."""
         self._hashed = False
         for record in records:
-            if record.type in self.counts:
-                self.counts[record.type] += 1
+            kind = KINDS.get(record.type)
+            if kind is None or kind.counted:  # a later agent may have kinds that this one does not know
+                self.counts[record.type] = self.counts.get(record.type, 0) + 1
                 self.size += record.size
             if (gap := gap_of(record)) is not None:
                 self.gaps += 1
@@ -52,16 +54,17 @@ class Totals:
         self.dropped += len(gone)
         self._mark(opened, closed)
 
-    def lose(self, opened: Sequence[Gap], progress: int) -> None:
-        """Messages could not be read back, `progress` STATUSes among them; markers stand for them."""
+    def lose(self, opened: Sequence[Gap], others: Sequence[str]) -> None:
+        """Count messages out that cannot be read back; `others` are the kinds of those that were not LOGs."""
         count = sum(gap.count for gap in opened)
-        self.counts["STATUS"] -= progress
-        self.counts["LOG"] -= count - progress
+        for type in others:
+            self.counts[type] -= 1
+        self.counts[LOG.name] -= count - len(others)
         self.dropped += count
         self._mark(opened, [])
 
     def _mark(self, opened: Sequence[Gap], closed: Sequence[Gap]) -> None:
-        self.counts["LOG"] += len(opened) - len(closed)
+        self.counts[LOG.name] += len(opened) - len(closed)
         self.gaps += len(opened) - len(closed)
 
     def stream(self, last_seq: int) -> dict[str, Any]:

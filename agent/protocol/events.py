@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final
 
 import msgspec
 
-EventType = Literal["LOG", "STATUS", "ERROR", "COMPLETE"]
-Level = Literal["debug", "info", "warn", "error"]
-Source = Literal["agent", "git", "claude", "stderr"]
+from agent.protocol.data import Level as Level
+from agent.protocol.data import Source as Source
+from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -28,7 +28,8 @@ class Event(msgspec.Struct, frozen=True):
     person who follows the run on stderr.
     """
 
-    type: EventType
+    #: The name of its kind.
+    type: str
     pieces: tuple[bytes, ...]
     level: Level
     message: str
@@ -53,7 +54,7 @@ def log(level: Level, message: str, *, source: Source = "agent", kind: str | Non
         described["kind"] = kind
     described.update(metadata)
     data = encode_json({"level": level, "message": message, "metadata": described})
-    return Event("LOG", (data,), level, message, source)
+    return Event(LOG.name, (data,), level, message, source)
 
 
 def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
@@ -63,7 +64,7 @@ def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
     spares the person who follows on stderr; claude's lines always go to the server, where it is `info`.
     """
     begin, middle = _claude_log(level, kind)
-    return Event("LOG", (begin, encode_json(message), middle, raw, b"}}"), level, message, "claude", redacted=True)
+    return Event(LOG.name, (begin, encode_json(message), middle, raw, b"}}"), level, message, "claude", redacted=True)
 
 
 @functools.cache
@@ -77,7 +78,7 @@ def _claude_log(level: Level, kind: str) -> tuple[bytes, bytes]:
 def status(status: str, message: str, *, keep: bool = True, level: Level = "info", **fields: Any) -> Event:
     """A STATUS; fields such as `phase` or `progress` follow the plain ones. Progress is passed with keep=False."""
     data = encode_json({"status": status, "message": message, **fields})
-    return Event("STATUS", (data,), level, message, "agent", keep)
+    return Event(STATUS.name, (data,), level, message, "agent", keep)
 
 
 def error(message: str, *, code: str, details: str | None = None) -> Event:
@@ -85,12 +86,12 @@ def error(message: str, *, code: str, details: str | None = None) -> Event:
     fields = {"error": message, "code": code}
     if details:
         fields["details"] = details
-    return Event("ERROR", (encode_json(fields),), "error", message, "agent", True)
+    return Event(ERROR.name, (encode_json(fields),), "error", message)
 
 
 def complete(data: dict[str, Any], message: str, *, failed: bool) -> Event:
     """The COMPLETE of a run; the journal takes exactly one."""
-    return Event("COMPLETE", (encode_json(data),), "error" if failed else "info", message, "agent", True)
+    return Event(COMPLETE.name, (encode_json(data),), "error" if failed else "info", message)
 
 
 def timestamp(unix_time: float) -> str:
@@ -103,6 +104,16 @@ def timestamp(unix_time: float) -> str:
 def _second(unix_time: int) -> str:
     """Kept, since most of what has a time comes in the same second as what came before."""
     return datetime.fromtimestamp(unix_time, UTC).isoformat()[:19]
+
+
+#: Crockford's base 32.
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def ulid(unix_time: float, entropy: bytes) -> str:
+    """A ULID: 48 bits of milliseconds and 80 random bits (`entropy`, 10 bytes), sortable by time as text."""
+    number = int.from_bytes(int(unix_time * 1000).to_bytes(6, "big") + entropy, "big")
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 class Envelope:
@@ -128,7 +139,7 @@ class Envelope:
 
     def heartbeat(self, data: dict[str, Any], time: str) -> bytes:
         """A HEARTBEAT: neither numbered nor journalled, since a stale one is a lie."""
-        return b'%s%s,"runID":%s}' % (self.head("HEARTBEAT", time), encode_json(data), self._run)
+        return b'%s%s,"runID":%s}' % (self.head(HEARTBEAT.name, time), encode_json(data), self._run)
 
 
 def redelivered(message: bytes) -> bytes:

@@ -1,184 +1,22 @@
-"""Every message on the wire as a Struct, and their JSON Schema: `python -m agent.protocol.schema` prints it.
+"""Every message on the wire as a type, and the JSON Schema of all of them.
 
-The agent splices bytes and never encodes these; they state what those bytes mean, for authors of servers
-(docs/protocol.md holds the schema) and for the tests, which decode what was received with them. Nothing is forbidden
-beyond what is named: unknown fields may appear anywhere.
+schema.json beside this module is that schema for authors of servers. After a change, print it anew with
+`python -m agent.protocol.schema >agent/protocol/schema.json`; a test compares the two.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Union
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
-from agent.errors import ErrorCode
-from agent.protocol.events import Level, Source
+from agent.protocol.data import Count, Seq, Timestamp
+from agent.protocol.kinds import KINDS, Kind
 
-Count = Annotated[int, Meta(ge=0)]
-Seq = Annotated[int, Meta(ge=1)]
-Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
-Seconds = Annotated[float, Meta(ge=0)]
-Bytes = Annotated[int, Meta(ge=0)]
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """One part of a split LOG; the texts joined are the JSON of the original data."""
-
-    id: str
-    i: Seq
-    n: Seq
-    text: str
-
-
-class Gap(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What was dropped: fromSeq to toSeq, where toSeq is the marker's own seq."""
-
-    from_seq: Seq
-    to_seq: Seq
-    count: Count
-    bytes: Bytes
-    reason: str
-
-
-class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    source: Source
-    kind: str | UnsetType = UNSET
-    claude: Annotated[Any, Meta(description="the whole message of claude")] = UNSET
-    part: Part | UnsetType = UNSET
-    gap: Gap | UnsetType = UNSET
-    text: Annotated[str, Meta(description="the patch, where kind is patch")] | UnsetType = UNSET
-    encoding: Literal["base64"] | UnsetType = UNSET
-
-
-class LogData(Struct, frozen=True, kw_only=True):
-    level: Level
-    message: Annotated[str, Meta(description="one line for a person")]
-    metadata: Metadata | UnsetType = UNSET
-
-
-class Progress(Struct, frozen=True, kw_only=True):
-    stage: str
-    percent: Annotated[float, Meta(ge=0, le=100)] | None = None
-    done: Count | None = None
-    total: Count | None = None
-    bytes: Bytes | None = None
-    finished: bool | UnsetType = UNSET
-
-
-class Retry(Struct, frozen=True, kw_only=True):
-    """claude tries the API again."""
-
-    attempt: Count | None = None
-    delay: Seconds | None = None
-    reason: str | None = None
-
-
-class StatusData(Struct, frozen=True, kw_only=True):
-    status: Literal["starting", "running", "completed", "failed"]
-    message: str | UnsetType = UNSET
-    phase: str | UnsetType = UNSET
-    progress: Progress | UnsetType = UNSET
-    retry: Retry | UnsetType = UNSET
-    repo: str | UnsetType = UNSET
-    ref: str | None = None
-    title: str | UnsetType = UNSET
-    labels: dict[str, str] | UnsetType = UNSET
-    versions: dict[str, str] | UnsetType = UNSET
-    sessionID: str | None = None
-
-
-class ErrorData(Struct, frozen=True, kw_only=True):
-    error: str
-    code: ErrorCode | UnsetType = UNSET
-    details: str | UnsetType = UNSET
-
-
-class HeartbeatData(Struct, frozen=True, kw_only=True, rename="camel"):
-    timestamp: Timestamp
-    uptime: Seconds | UnsetType = UNSET
-    phase: str | UnsetType = UNSET
-    last_seq: Count | UnsetType = UNSET
-    confirmed_seq: Count | UnsetType = UNSET
-    queued: Count | UnsetType = UNSET
-    journal_bytes: Bytes | UnsetType = UNSET
-    dropped: Count | UnsetType = UNSET
-    idle: Annotated[Seconds, Meta(description="seconds since claude's last byte")] | None = None
-    turns: Count | UnsetType = UNSET
-    last_tool: str | None = None
-    cpu: Annotated[float, Meta(ge=0, description="cores in use")] | None = None
-    memory: Bytes | None = None
-    memory_limit: Bytes | None = None
-    pids: Count | None = None
-    disk: Annotated[Bytes, Meta(description="bytes free in the workspace")] | None = None
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """claude's last result, in its own words."""
-
-    is_error: bool
-    subtype: str
-    num_turns: Count | None = None
-    cost: Annotated[float, Meta(description="US dollars")] | None = None
-    usage: dict[str, Any] | None = None
-    session_id: str | None = None
-    permission_denials: list[Any] | UnsetType = UNSET
-    text: Annotated[str, Meta(description="claude's last words")] | None = None
-    model_usage: dict[str, Any] | None = None
-    terminal_reason: str | None = None
-
-
-class Changes(Struct, frozen=True, kw_only=True):
-    """What the run changed against the cloned commit."""
-
-    base: Annotated[str | None, Meta(description="the cloned commit; null when the repository was empty")]
-    head: Annotated[str | None, Meta(description="claude's HEAD")] = None
-    files: Count | UnsetType = UNSET
-    insertions: Count | UnsetType = UNSET
-    deletions: Count | UnsetType = UNSET
-    commits: Annotated[int, Meta(ge=0, description="of head, that base does not have")] | UnsetType = UNSET
-    untracked: Annotated[int, Meta(ge=0, description="files new to git and not ignored")] | UnsetType = UNSET
-    branch: Annotated[str, Meta(description="what PUSH_BRANCH made")] | UnsetType = UNSET
-    commit: Annotated[str, Meta(description="its last commit")] | UnsetType = UNSET
-    compareURL: Annotated[str, Meta(description="at GitHub")] | UnsetType = UNSET
-
-
-class Survivor(Struct, frozen=True, kw_only=True):
-    """A process of claude's that was still there after claude; it was killed, unless `left`."""
-
-    pid: Seq
-    name: str
-    left: Literal[True] | UnsetType = UNSET
-
-
-class Counts(Struct, frozen=True, kw_only=True):
-    LOG: Count
-    STATUS: Count
-    ERROR: Count
-
-
-class Stream(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a consumer compares with what it received; docs/protocol.md defines each field."""
-
-    last_seq: Seq
-    counts: Counts | None
-    bytes: Bytes | None
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None
-    dropped: Count
-    gaps: Count
-    redelivered: Count
-
-
-class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
-    exit_code: Annotated[int, Meta(ge=0, le=255)]
-    message: str | UnsetType = UNSET
-    duration: Annotated[float, Meta(ge=0, description="milliseconds")] | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    signal: str | None = None
-    result: Result | None = None
-    changes: Changes | None = None
-    survivors: list[Survivor] | UnsetType = UNSET
-    stream: Stream
+#: Version of the protocol. The second number grows with every field or kind that is added; the first one when a field
+#: changes its meaning or goes, which an existing server may not survive.
+VERSION = "1.0"
 
 
 class _Envelope(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -192,34 +30,17 @@ class _Numbered(_Envelope, frozen=True, kw_only=True):
     redelivered: Literal[True] | UnsetType = UNSET
 
 
-class Log(_Numbered, frozen=True, kw_only=True, tag="LOG"):
-    """Something that was said by the agent, by git or by claude."""
-
-    data: LogData
-
-
-class Status(_Numbered, frozen=True, kw_only=True, tag="STATUS"):
-    """The run entered a phase, or makes progress in one."""
-
-    data: StatusData
-
-
-class Error(_Numbered, frozen=True, kw_only=True, tag="ERROR"):
-    """What went wrong."""
-
-    data: ErrorData
-
-
-class Complete(_Numbered, frozen=True, kw_only=True, tag="COMPLETE"):
-    """The run is over; nothing has a higher seq."""
-
-    data: CompleteData
-
-
-class Heartbeat(_Envelope, frozen=True, kw_only=True, tag="HEARTBEAT"):
-    """The run is alive; not numbered, never sent again."""
-
-    data: HeartbeatData
+def _message(kind: Kind) -> type[Struct]:
+    """The type of a whole message of one kind."""
+    return msgspec.defstruct(
+        kind.name.capitalize(),
+        [("data", kind.data)],
+        bases=(_Numbered if kind.numbered else _Envelope,),
+        namespace={"__doc__": kind.meaning},
+        tag=kind.name,
+        frozen=True,
+        kw_only=True,
+    )
 
 
 class CancelData(Struct, frozen=True, kw_only=True):
@@ -241,7 +62,13 @@ class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="HEARTBEAT"):
     ack: Count
 
 
-FromAgent = Log | Status | Error | Heartbeat | Complete
+def from_agent() -> Any:
+    """The tagged union of all messages that the agent sends, one type for each row of `KINDS`."""
+    return Union[tuple(_message(kind) for kind in KINDS.values())]  # noqa: UP007  (the members are not static)
+
+
+FromAgent = from_agent()
+#: What a server may send.
 FromServer = Ack | Cancel
 
 
@@ -252,13 +79,16 @@ def schema() -> dict[str, Any]:
     definitions = {name: components[name] for name in sorted(components)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:claude-code-wrapper:protocol:{VERSION}",
+        "title": "Messages of the claude-code-wrapper agent",
+        "version": VERSION,
         "$ref": "#/$defs/FromAgent",
         "$defs": {"FromAgent": agent, "FromServer": server, **definitions},
     }
 
 
 def render() -> str:
-    """The schema as it stands in docs/protocol.md."""
+    """Return the schema as the text of schema.json, without a newline at its end."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode()
 
 

@@ -133,8 +133,8 @@ async def _follow(receiver: Receiver, *, once: bool, limits: Limits) -> int:
     # The agent closes once its COMPLETE is acknowledged; closing earlier would leave it in doubt.
     with trio.move_on_after(limits.receiver_patience):
         await receiver.until(lambda: not receiver.connections)
-    verdict = receiver.completed[0].verdict
-    return 0 if verdict is not None and verdict.whole else 1
+    comparison = receiver.completed[0].comparison
+    return 0 if comparison is not None and comparison.whole else 1
 
 
 def main(argv: Sequence[str]) -> int:

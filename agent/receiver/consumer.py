@@ -12,8 +12,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from agent.protocol.events import encode_json
+from agent.protocol.kinds import HEARTBEAT
 from agent.receiver.messages import Message, RunKey, parse
-from agent.receiver.run import Run, Verdict
+from agent.receiver.run import Comparison, Run
 
 
 class Accepted(Struct, frozen=True):
@@ -25,7 +26,7 @@ class Accepted(Struct, frozen=True):
     #: The numbers skipped right before it that no gap marker covers, first and last.
     missing: tuple[int, int] | None
     #: Set at COMPLETE.
-    verdict: Verdict | None
+    comparison: Comparison | None
 
 
 class Duplicate(Struct, frozen=True):
@@ -66,12 +67,13 @@ class Consumer:
         if not message.run_id:
             return Unnumbered(None, message, text)
         run = self._run(message.key)
-        if message.seq is None or message.type == "HEARTBEAT":
+        seq = message.number
+        if seq is None:
             return Unnumbered(run, message, text)
-        if message.seq < run.next:
+        if seq < run.next:
             return Duplicate(run, message)
-        missing = run.accept(message, message.seq, text)
-        return Accepted(run, message, text, missing, run.verdict if message.type == "COMPLETE" else None)
+        missing = run.accept(message, seq, text)
+        return Accepted(run, message, text, missing, run.comparison if message.is_last else None)
 
     def forget(self, key: RunKey) -> None:
         """Trust only what is stored, since storing failed."""
@@ -102,7 +104,9 @@ class Acks:
         first = step.run is not self._run
         self._run = step.run
         self._since += 1
-        if not (first or self._since >= self._every or step.message.type in ("HEARTBEAT", "COMPLETE")):
+        kind = step.message.kind
+        at_once = first or (kind is not None and (kind.last or not kind.numbered))
+        if not at_once and self._since < self._every:
             return None
         self._since = 0
         return step.run
@@ -110,4 +114,4 @@ class Acks:
 
 def ack(run: Run) -> str:
     """The acknowledgement of everything that is stored of a run."""
-    return encode_json({"type": "HEARTBEAT", "runID": run.key.run_id, "ack": run.next - 1}).decode()
+    return encode_json({"type": HEARTBEAT.name, "runID": run.key.run_id, "ack": run.next - 1}).decode()

@@ -8,6 +8,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
+from agent.protocol.kinds import KINDS, Kind
+
 _MARK = ',"redelivered":true}'
 
 
@@ -32,6 +34,23 @@ class Message(Struct, frozen=True):
     run_id: Annotated[str, _ID] = field(name="runID", default="")
     # 2^53 - 1 is the largest integer that every JSON reader keeps.
     seq: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+
+    @property
+    def kind(self) -> Kind | None:
+        """The row of its type; None for a type that this receiver does not know."""
+        return KINDS.get(self.type)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it ends its run."""
+        kind = self.kind
+        return kind is not None and kind.last
+
+    @property
+    def number(self) -> int | None:
+        """Its `seq`, unless its kind has none."""
+        kind = self.kind
+        return self.seq if kind is None or kind.numbered else None
 
     @property
     def key(self) -> RunKey:

@@ -27,6 +27,11 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def plain(fields: dict[str, Any]) -> str:
+    """The message of a kind that has no words of its own, else its fields."""
+    return word(fields.get("message")) or ", ".join(f"{name} {word(value)}" for name, value in fields.items())
+
+
 def progress(fields: dict[str, Any]) -> str:
     """How far the clone is: a bar where the end is known, else a count."""
     stage, percent, size = word(fields.get("stage")), number(fields.get("percent")), number(fields.get("bytes"))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import msgspec
 from msgspec import Struct
 
-from agent.protocol.schema import Gap, Stream
+from agent.protocol.data import Gap, Stream
+from agent.protocol.kinds import LOG
 from agent.receiver.messages import Message, RunKey, first_written
 
-#: Spans named in a verdict; the count is exact whatever their number.
+#: Spans named in a comparison; the count is exact whatever their number.
 _NAMED = 20
 
 
-class Verdict(Struct, frozen=True):
+class Comparison(Struct, frozen=True):
     """What became of a run's messages. `problems` is empty for a run that is here as it was written."""
 
     events: int
@@ -57,9 +59,9 @@ class Run:
         self.key = key
         self.next = 1
         self.lines: list[str] | None = [] if keep else None
-        self.verdict: Verdict | None = None
+        self.comparison: Comparison | None = None
         self.exit_code: int | None = None
-        self._counts = {"LOG": 0, "STATUS": 0, "ERROR": 0}
+        self._counts = Counter[str]()
         self._events = 0
         self._bytes = 0
         self._hash = hashlib.sha256()
@@ -79,19 +81,18 @@ class Run:
         self._events += 1
         if self.lines is not None:
             self.lines.append(text)
-        if message.type == "COMPLETE":
+        if message.is_last:
             self._compare(message, seq)
             return missing
         line = first_written(text).encode() + b"\n"
-        if message.type in self._counts:
-            self._counts[message.type] += 1
+        self._counts[message.type] += 1
         self._bytes += len(line)
         self._hash.update(line)
         return missing
 
     def _gap(self, message: Message, seq: int) -> tuple[int, int] | None:
         first = seq
-        if message.type == "LOG" and (marker := _marker(message)) is not None and marker.to_seq == seq:
+        if message.type == LOG.name and (marker := _marker(message)) is not None and marker.to_seq == seq:
             first = max(self.next, min(marker.from_seq, seq))
             self._gaps += 1
             self._dropped += marker.count
@@ -124,14 +125,14 @@ class Run:
             problems += self._differences(complete.stream, seq)
             if complete.stream.sha256 is None:
                 unchecked = "COMPLETE carries no sha256"
-        self.verdict = Verdict(self._events, self._missing, self._dropped, tuple(problems), unchecked)
+        self.comparison = Comparison(self._events, self._missing, self._dropped, tuple(problems), unchecked)
 
     def _differences(self, stream: Stream, seq: int) -> list[str]:
         here = {"lastSeq": seq, "dropped": self._dropped, "gaps": self._gaps}
         sent = {"lastSeq": stream.last_seq, "dropped": stream.dropped, "gaps": stream.gaps}
         if stream.counts is not None:
-            here |= self._counts
-            sent |= msgspec.structs.asdict(stream.counts)
+            for name in dict.fromkeys((*stream.counts, *self._counts)):
+                here[name], sent[name] = self._counts[name], stream.counts.get(name, 0)
         if stream.bytes is not None:
             here["bytes"], sent["bytes"] = self._bytes, stream.bytes
         found = [f"{name}: {here[name]} here, {sent[name]} sent" for name in here if here[name] != sent[name]]

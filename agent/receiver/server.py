@@ -146,7 +146,7 @@ class Receiver:
             run = acks.due(step)
             if run is None:
                 continue
-            if self._store is not None and not isinstance(step, Malformed) and step.message.type == "COMPLETE":
+            if self._store is not None and not isinstance(step, Malformed) and step.message.is_last:
                 await self._write_patch(self._store, run.key)
             if self.acks:
                 await self._acknowledge(connection, run)
@@ -170,7 +170,7 @@ class Receiver:
                 self._consumer.forget(step.run.key)
                 raise
         self._show(step)
-        if not isinstance(step, Malformed) and step.message.type == "COMPLETE" and step.run is not None:
+        if not isinstance(step, Malformed) and step.message.is_last and step.run is not None:
             del self.completed[: -self._limits.receiver_runs]
             self.completed.append(step.run)
         self._wake()

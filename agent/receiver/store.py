@@ -19,7 +19,8 @@ import msgspec
 
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.protocol.schema import LogData, Metadata
+from agent.protocol.data import LogData, Metadata
+from agent.protocol.kinds import LOG
 from agent.receiver.messages import RunKey, parse
 from agent.receiver.run import Run
 
@@ -144,7 +145,7 @@ class Store:
                 if b'"kind":"patch"' not in line:
                     continue
                 message = parse(line[:-1].decode(errors="replace"))
-                metadata = _metadata(message.data) if message and message.type == "LOG" else None
+                metadata = _metadata(message.data) if message and message.type == LOG.name else None
                 if metadata and metadata.source == "agent" and metadata.kind == "patch":
                     yield metadata
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TextIO
 
 from agent.limits import Limits
 from agent.protocol.events import encode_json
+from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
 from agent.receiver import phrases
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.messages import Message, RunKey
@@ -48,17 +49,17 @@ class JsonView:
         if isinstance(step, Malformed | Duplicate):
             return
         self._out.write(step.text + "\n")
-        if isinstance(step, Accepted) and step.verdict is not None:
-            verdict = step.verdict
+        if isinstance(step, Accepted) and step.comparison is not None:
+            comparison = step.comparison
             received = {
                 "type": "RECEIVED",
                 "containerID": step.run.key.container_id,
                 "runID": step.run.key.run_id,
-                "events": verdict.events,
-                "missing": verdict.missing,
-                "dropped": verdict.dropped,
-                "whole": verdict.whole,
-                "problems": verdict.problems,
+                "events": comparison.events,
+                "missing": comparison.missing,
+                "dropped": comparison.dropped,
+                "whole": comparison.whole,
+                "problems": comparison.problems,
             }
             self._out.write(encode_json(received).decode() + "\n")
         self._out.flush()
@@ -112,20 +113,23 @@ class TextView:
             self._line(message, "agent", "✗", f"missing: {step.missing[0]} to {step.missing[1]}", "31")
         fields = message.fields()
         match message.type:
-            case "LOG":
+            case LOG.name:
                 self._log(message, fields)
-            case "STATUS":
+            case STATUS.name:
                 self._status(message, fields)
-            case "ERROR":
+            case ERROR.name:
                 self._line(message, "agent", "✗", phrases.error(fields), "31")
-            case "HEARTBEAT" if step.run is None or step.run.verdict is None:
-                self._vitals(message, phrases.vitals(fields))
-            case "COMPLETE":
+            case HEARTBEAT.name:
+                if step.run is None or step.run.comparison is None:
+                    self._vitals(message, phrases.vitals(fields))
+            case COMPLETE.name:
                 self._line(message, "agent", "■", phrases.end(fields), "32" if fields.get("exitCode") == 0 else "31")
                 self._lines(message, [phrases.word(fields.get("message")), *phrases.bill(fields)])
-                if isinstance(step, Accepted) and step.verdict is not None:
-                    self._line(message, "", " ", step.verdict.summary, "32" if step.verdict.whole else "31")
-                    self._lines(message, list(step.verdict.problems))
+                if isinstance(step, Accepted) and step.comparison is not None:
+                    self._line(message, "", " ", step.comparison.summary, "32" if step.comparison.whole else "31")
+                    self._lines(message, list(step.comparison.problems))
+            case _:
+                self._line(message, "agent", " ", f"{message.type}: {phrases.plain(fields)}")
 
     def _announce(self, message: Message) -> None:
         if message.key not in self._runs:

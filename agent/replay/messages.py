@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from agent.protocol import events
 from agent.protocol.events import Event
+from agent.protocol.kinds import KINDS, LOG, Kind, UnknownKind
 from agent.replay import lines as recorded_lines
 from agent.replay.lines import RecordedError
 
@@ -27,7 +28,7 @@ class RecordedMessages(msgspec.Struct, frozen=True):
 
 
 class _Wire(msgspec.Struct):
-    type: events.EventType | Literal["HEARTBEAT"]
+    type: str
     timestamp: str
     data: msgspec.Raw
     #: HEARTBEATs have none.
@@ -68,17 +69,18 @@ def read(files: Sequence[Path], partial: bool) -> RecordedMessages:
     for file in files:
         for number, line in recorded_lines.whole(file, partial):
             wire = recorded_lines.decode(file, number, line, _Wire)
-            if wire.type == "HEARTBEAT" or wire.seq < following:
+            kind = _kind(file, number, wire.type)
+            if not kind.numbered or wire.seq < following:
                 continue  # of its moment; a copy
             if complete is not None:
                 raise RecordedError(f"{file} line {number}: a message after COMPLETE; play one run at a time")
             following = wire.seq + 1
             time = _time(file, number, wire.timestamp)
             began = began or time
-            if wire.type == "COMPLETE":
+            if kind.last:
                 complete = recorded_lines.decode(file, number, wire.data, dict)
                 event = _complete(complete)
-            elif wire.type == "LOG":
+            elif kind is LOG:
                 log = recorded_lines.decode(file, number, wire.data, _Log)
                 event = _log(log, bytes(wire.data))
                 if log.metadata.part is None or log.metadata.part.i == 1:
@@ -100,7 +102,14 @@ def _log(log: _Log, data: bytes) -> Event:
     if log.metadata.kind == "gap":
         # The numbers are new: what an old marker covers is not missing here.
         data = data.replace(b'"gap":', b'"recordedGap":')
-    return Event("LOG", (data,), log.level, log.message, log.metadata.source)
+    return Event(LOG.name, (data,), log.level, log.message, log.metadata.source)
+
+
+def _kind(file: Path, number: int, name: str) -> Kind:
+    try:
+        return KINDS[name]
+    except UnknownKind as error:
+        raise RecordedError(f"{file} line {number}: {error}") from None
 
 
 def _time(file: Path, number: int, text: str) -> float:

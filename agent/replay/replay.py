@@ -22,8 +22,8 @@ from agent.delivery.session import Listener
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.journal.journal import Journal
-from agent.protocol import ids
-from agent.protocol.events import Envelope, Event
+from agent.protocol.events import Envelope, Event, ulid
+from agent.protocol.kinds import LOG
 from agent.redaction.redactor import Redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
@@ -74,7 +74,7 @@ class Replay:
         self._config = config
         self._speed = speed
         self._redactor = Redactor(config.secrets)
-        self._envelope = Envelope(config.container_id, ids.ulid(time.time(), os.urandom(10)))
+        self._envelope = Envelope(config.container_id, ulid(time.time(), os.urandom(10)))
         self._journal = Journal.open(
             None,
             self._envelope,
@@ -122,7 +122,7 @@ class Replay:
         append = journal.append
 
         def watched(events: Sequence[Event]) -> None:
-            self._logs.update(event.source for event in events if event.type == "LOG")
+            self._logs.update(event.source for event in events if event.type == LOG.name)
             last = journal.last_seq
             append(events)
             if not printing:

@@ -31,10 +31,10 @@ def block(comment: str, language: str) -> str:
     return found[1]
 
 
-def test_the_schema_is_the_code_s():
-    assert block("schema", "json") == render() + "\n", (
-        "put the output of `python -m agent.protocol.schema` into docs/protocol.md"
-    )
+def test_the_schema_s_file_is_the_code_s():
+    file = ROOT / "agent" / "protocol" / "schema.json"
+    assert file.read_text() == render() + "\n", "run `python -m agent.protocol.schema >agent/protocol/schema.json`"
+    jsonschema.Draft202012Validator.check_schema(schema())
 
 
 def test_the_module_prints_the_schema():

@@ -140,6 +140,7 @@ DECLARATIONS = {
     "errors",
     "limits",
     "exits",
+    "protocol.data",
     "protocol.phase",
     "repository.cloned",
     "run.work",

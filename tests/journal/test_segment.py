@@ -95,11 +95,11 @@ def test_replacing_keeps_what_is_kept(directory):
     records, block = batch(1, 2, 3)
     segment.append(records, block, store=True)
     segment.keepers = {1: records[0], 2: records[1]}
-    segment.progress = [3]
+    segment.spare = {3: "STATUS"}
     grown = segment.replace(records[:1], lambda seq: seq < 3)
     segment.store()
     assert grown == -(len(block) - records[0].size)
-    assert (segment.keepers, segment.progress) == ({1: records[0]}, [])
+    assert (segment.keepers, segment.spare) == ({1: records[0]}, {})
     assert directory.read(1) == records[0].message + b"\n"
 
 

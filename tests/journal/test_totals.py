@@ -32,7 +32,7 @@ def test_dropping_voids_the_hash_and_counts_the_markers():
 def test_losing_tells_progress_from_logs():
     totals = Totals()
     totals.add(3, [Record(4, b"s", "STATUS")], b"")
-    totals.lose([Gap(2, 4, 6, "x")], 1)
+    totals.lose([Gap(2, 4, 6, "x")], ["STATUS"])
     assert totals.stream(5)["counts"] == {"LOG": 2, "STATUS": 0, "ERROR": 0}
 
 

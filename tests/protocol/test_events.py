@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.protocol import events
 from agent.protocol.events import Envelope, redelivered
+from agent.protocol.kinds import KINDS
 
 ENVELOPE = Envelope('c "1"', "RUN")
 
@@ -53,8 +54,8 @@ def test_what_is_kept() -> None:
     assert not events.log("error", "x").keep
     assert events.status("running", "x").keep
     assert not events.status("running", "43 %", keep=False).keep
-    assert events.error("x", code="clone").keep
-    assert events.complete({}, "x", failed=False).keep
+    assert not KINDS[events.error("x", code="clone").type].droppable
+    assert not KINDS[events.complete({}, "x", failed=False).type].droppable
 
 
 def test_error_without_details_has_none() -> None:
@@ -73,3 +74,14 @@ def test_heartbeat_has_no_number() -> None:
     parsed = json.loads(ENVELOPE.heartbeat({"phase": "RUNNING"}, "t"))
     assert "seq" not in parsed
     assert parsed["runID"] == "RUN"
+
+
+def test_a_known_ulid() -> None:
+    assert events.ulid(1469918176.385, bytes(10)) == "01ARYZ6S410000000000000000"
+
+
+@given(st.floats(0, 2**47 / 1000), st.floats(0, 2**47 / 1000), st.binary(min_size=10, max_size=10))
+def test_ulids_sort_by_time(a: float, b: float, entropy: bytes) -> None:
+    one, two = events.ulid(a, entropy), events.ulid(b, entropy)
+    assert len(one) == 26
+    assert (int(a * 1000) < int(b * 1000)) == (one < two)

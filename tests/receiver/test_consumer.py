@@ -29,9 +29,9 @@ def feed_all(lines: list[str]) -> Run:
 
 def test_a_whole_run_is_complete():
     run = feed_all(a_run(5).lines)
-    assert run.verdict is not None
-    assert run.verdict.whole
-    assert run.verdict.summary == "complete: 7 events, 0 missing"
+    assert run.comparison is not None
+    assert run.comparison.whole
+    assert run.comparison.summary == "complete: 7 events, 0 missing"
     assert run.exit_code == 0
 
 
@@ -39,16 +39,16 @@ def test_a_copy_is_dropped_and_hashed_as_first_written():
     written = a_run(5).lines
     lines = [*written[:3], copy_of(written[1]), copy_of(written[2]), *map(copy_of, written[3:])]
     run = feed_all(lines)
-    assert run.verdict is not None
-    assert run.verdict.problems == ()
+    assert run.comparison is not None
+    assert run.comparison.problems == ()
     assert [first_written(line) for line in run.lines or []] == written
 
 
 def test_the_mark_inside_a_message_is_not_taken_for_a_mark():
     inner = ',"redelivered":true}'
     run = feed_all(Written().add(log("info", inner)).complete().lines)
-    assert run.verdict is not None
-    assert run.verdict.whole
+    assert run.comparison is not None
+    assert run.comparison.whole
     assert first_written(f'{{"a":"{inner}"}}') == f'{{"a":"{inner}"}}'
 
 
@@ -60,29 +60,29 @@ def test_a_gap_is_named():
     assert missing == [(3, 5), (9, 9)]
     last = steps[-1]
     assert isinstance(last, Accepted)
-    assert last.verdict is not None
-    assert not last.verdict.whole
-    assert last.verdict.missing == 4
-    assert last.verdict.problems[:2] == ("missing: 3-5", "missing: 9")
-    assert "sha256 differs" in last.verdict.problems
+    assert last.comparison is not None
+    assert not last.comparison.whole
+    assert last.comparison.missing == 4
+    assert last.comparison.problems[:2] == ("missing: 3-5", "missing: 9")
+    assert "sha256 differs" in last.comparison.problems
 
 
 def test_what_a_marker_announces_is_not_missing_but_the_run_is_not_whole():
     run = feed_all(Written().add(log("info", "a")).drop(5).add(log("info", "b")).drop(1).complete().lines)
-    assert run.verdict is not None
-    assert (run.verdict.events, run.verdict.missing, run.verdict.dropped) == (5, 0, 6)
-    assert run.verdict.problems == (
+    assert run.comparison is not None
+    assert (run.comparison.events, run.comparison.missing, run.comparison.dropped) == (5, 0, 6)
+    assert run.comparison.problems == (
         "dropped by the agent: 2-6 (journal_limit)",
         "dropped by the agent: 8-8 (journal_limit)",
     )
-    assert run.verdict.unchecked == "COMPLETE carries no sha256"
+    assert run.comparison.unchecked == "COMPLETE carries no sha256"
 
 
 def test_what_is_missing_before_a_marker_is_missing():
     lines = Written().add(log("info", "a"), log("info", "lost")).drop(3).complete().lines
     run = feed_all([lines[0], *lines[2:]])
-    assert run.verdict is not None
-    assert run.verdict.missing == 1
+    assert run.comparison is not None
+    assert run.comparison.missing == 1
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_what_is_missing_before_a_marker_is_missing():
 def test_each_part_of_the_description_is_compared(wrong: dict, problem: str):
     written = Written().add(status("starting", "hello"), *(log("info", f"line {number}") for number in range(3)))
     run = feed_all(written.complete(**wrong).lines)
-    assert run.verdict is not None
-    assert any(found.startswith(problem) for found in run.verdict.problems), run.verdict.problems
+    assert run.comparison is not None
+    assert any(found.startswith(problem) for found in run.comparison.problems), run.comparison.problems
 
 
 def test_a_lost_agent_cannot_tell_what_it_wrote():
     run = feed_all(Written().add(log("info", "a")).complete(70, counts=None, bytes=None, sha256=None).lines)
-    assert run.verdict is not None
-    assert run.verdict.whole
-    assert "no sha256" in run.verdict.summary
+    assert run.comparison is not None
+    assert run.comparison.whole
+    assert "no sha256" in run.comparison.summary
 
 
 def test_a_plain_complete_has_nothing_to_compare():
@@ -116,9 +116,9 @@ def test_a_plain_complete_has_nothing_to_compare():
     step = target.feed(line)
     assert isinstance(step, Accepted)
     assert step.run.exit_code == 3
-    assert step.verdict is not None
-    assert step.verdict.whole
-    assert "nothing to compare" in step.verdict.summary
+    assert step.comparison is not None
+    assert step.comparison.whole
+    assert "nothing to compare" in step.comparison.summary
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_the_number_of_runs_in_memory_is_bounded():
 
 def test_the_spans_that_are_named_are_bounded():
     run = feed_all([line for line in a_run(200).lines if json.loads(line)["seq"] % 2])
-    assert run.verdict is None
+    assert run.comparison is None
     lines = a_run(201).lines
     run = feed_all([line for line in lines[:-1] if json.loads(line)["seq"] % 2] + lines[-1:])
-    assert run.verdict is not None
-    assert run.verdict.missing == 101
-    assert len(run.verdict.problems) < 40
+    assert run.comparison is not None
+    assert run.comparison.missing == 101
+    assert len(run.comparison.problems) < 40
 
 
 def acknowledged(lines: list[str], every: int = 100) -> list[int]:
@@ -220,8 +220,8 @@ def test_any_interleaving_of_redeliveries_stores_the_same(logs: int, deliveries:
             stored = max(stored, position + 1)
     run = next(iter(target.runs.values()))
     assert [first_written(line) for line in run.lines or []] == written.lines
-    assert run.verdict is not None
-    assert run.verdict.whole
+    assert run.comparison is not None
+    assert run.comparison.whole
     assert run.next == len(written.lines) + 1
 
 

@@ -66,8 +66,8 @@ async def test_a_run_is_received_acknowledged_and_verified():
     run = receiver.runs[KEY]
     assert run.lines == written.lines
     assert receiver.completed == [run]
-    assert run.verdict is not None
-    assert run.verdict.whole
+    assert run.comparison is not None
+    assert run.comparison.whole
     assert receiver.failures == []
 
 
@@ -258,7 +258,7 @@ def test_a_connection_over_streams_in_memory():
                 await connection.send_message(line)
             assert [await acked(connection) for _ in range(4)] == [1, 101, 201, 252]
             await connection.aclose()
-        assert receiver.runs[KEY].verdict is not None
+        assert receiver.runs[KEY].comparison is not None
 
     simulate(scenario)
 

@@ -54,8 +54,8 @@ def test_a_run_goes_on_after_a_restart(store: Store, stored: int):
     lines = a_run(3).lines
     receive(store, lines[:stored])
     run = receive(store, [copy_of(line) for line in lines]).runs[KEY]
-    assert run.verdict is not None
-    assert run.verdict.whole
+    assert run.comparison is not None
+    assert run.comparison.whole
     assert len(store.path(KEY).read_text().splitlines()) == len(lines)
 
 
@@ -66,8 +66,8 @@ def test_a_cut_line_is_cut_off(store: Store, cut: int):
     os.truncate(store.path(KEY), store.path(KEY).stat().st_size - cut)
     assert store.recall(KEY).next == 3
     run = receive(store, lines).runs[KEY]
-    assert run.verdict is not None
-    assert run.verdict.whole
+    assert run.comparison is not None
+    assert run.comparison.whole
     assert store.path(KEY).read_text().splitlines() == lines
 
 
@@ -76,8 +76,8 @@ def test_what_somebody_wrote_into_the_file_shows(store: Store):
     receive(store, lines[:3])
     store.path(KEY).write_text(store.path(KEY).read_text().replace("line 1", "line X"))
     run = receive(store, lines).runs[KEY]
-    assert run.verdict is not None
-    assert run.verdict.problems == ("sha256 differs",)
+    assert run.comparison is not None
+    assert run.comparison.problems == ("sha256 differs",)
 
 
 def test_a_link_is_not_followed(store: Store, tmp_path: Path):

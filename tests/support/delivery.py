@@ -14,10 +14,11 @@ from agent.delivery.session import Listener
 from agent.journal.journal import Journal
 from agent.limits import Limits
 from agent.protocol import events
-from agent.protocol.events import Envelope
+from agent.protocol.events import Envelope, timestamp
 from agent.protocol.inbound import Cancel
 from tests.support.peer import Peer
 
+ENVELOPE = Envelope("container", "RUN")
 ENDPOINT = Endpoint("server", 80, "/", None, ())
 LIMITS = msgspec.structs.replace(Limits(), backoff_min=0.01, backoff_max=0.1)
 
@@ -25,7 +26,7 @@ LIMITS = msgspec.structs.replace(Limits(), backoff_min=0.01, backoff_max=0.1)
 def journal(limits: Limits = LIMITS, parent: Path | None = None) -> Journal:
     return Journal.open(
         parent,
-        Envelope("container", "RUN"),
+        ENVELOPE,
         limits=limits,
         limit=1 << 30,
         message_limit=256 * 1024,
@@ -54,7 +55,7 @@ class Told:
 
     def heartbeat(self) -> bytes:
         self.beats += 1
-        return b'{"type":"HEARTBEAT","data":{"n":%d}}' % self.beats
+        return ENVELOPE.heartbeat({"timestamp": timestamp(0), "uptime": self.beats}, timestamp(0))
 
     def listener(self) -> Listener:
         return Listener(
