@@ -4,6 +4,10 @@ import signal
 
 import pytest
 
+from tests.support.purity import forbid_io
+
+forbid_io()
+
 # Whoever starts the suite in the background of a script, or with nohup, ignores these on behalf of all its children.
 for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL),
                         (signal.SIGINT, signal.default_int_handler)):  # fmt: skip

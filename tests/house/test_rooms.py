@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 import agent
+from tests.support.purity import PURE
 
 PACKAGE = Path(agent.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -157,10 +158,6 @@ def test_every_module_has_its_tests_in_the_same_room(path: Path) -> None:
         return
     place = TESTS / path.relative_to(PACKAGE).parent
     assert (place / f"test_{path.stem}.py").exists() or list(place.glob(f"test_{path.stem}_*.py"))
-
-
-#: Rooms, and modules of other rooms, that know neither Trio nor sockets nor processes.
-PURE = ("protocol", "redaction", "transcript", "outcome", "config", "journal/gaps", "journal/parts", "report/complete")
 
 
 @pytest.mark.parametrize("name", PURE)
