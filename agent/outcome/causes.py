@@ -16,7 +16,7 @@ from agent.exits import Exit
 
 
 class CauseKind(enum.Enum):
-    """Who made the run leave the straight path."""
+    """The origin of a cause."""
 
     #: A signal to the agent.
     SIGNAL = "signal"
@@ -28,12 +28,12 @@ class CauseKind(enum.Enum):
     REQUEST = "request"
     #: The memory guard.
     GUARD = "guard"
-    #: Something of ours failed: a clone, a connection at the start, a bug.
+    #: A failure of ours: a clone, a connection at the start, a bug.
     FAULT = "fault"
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Why the agent ends the run before claude does; it carries its own exit code, since a fault has many."""
+    """The reason why the agent ends the run before claude does. It carries its exit code, since faults have several."""
 
     kind: CauseKind
     exit: Exit
@@ -67,6 +67,7 @@ _REASONS = {
 
 
 def by_signal(number: int) -> Cause:
+    """A stop signal to the agent."""
     name = signal.Signals(number).name
     return Cause(
         CauseKind.SIGNAL,
@@ -80,19 +81,23 @@ def by_signal(number: int) -> Cause:
 
 
 def by_server() -> Cause:
+    """A cancel message of the server."""
     return Cause(CauseKind.REQUEST, Exit.TERMINATED, "cancelled", "cancelled", "cancelled by the server")
 
 
 def by_deadline(seconds: float) -> Cause:
+    """TIMEOUT is over."""
     message = f"timed out after {seconds:g} s (TIMEOUT), clone included"
     return Cause(CauseKind.DEADLINE, Exit.TIMEOUT, "timeout", "timeout", message)
 
 
 def by_silence(seconds: float) -> Cause:
+    """IDLE_TIMEOUT is over."""
     return Cause(CauseKind.IDLE, Exit.TIMEOUT, "idle", "idle", f"claude said nothing for {seconds:g} s (IDLE_TIMEOUT)")
 
 
 def by_refused_credentials() -> Cause:
+    """The API refuses the credentials, again and again."""
     message = (
         "the API refuses the credentials: check ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN or CLAUDE_CODE_OAUTH_TOKEN, "
         "and ANTHROPIC_BASE_URL"
@@ -101,6 +106,7 @@ def by_refused_credentials() -> Cause:
 
 
 def by_memory(used: int, limit: int) -> Cause:
+    """The memory guard; both numbers are bytes."""
     message = (
         f"the container uses {used >> 20} of {limit >> 20} MiB: claude was ended before the kernel would have killed "
         "everything; give it more memory"
@@ -109,7 +115,7 @@ def by_memory(used: int, limit: int) -> Cause:
 
 
 def by_fault(task: str, error: Exception) -> Cause:
-    """A task raised: what an AgentError says of itself, or a bug with its whole traceback."""
+    """The failure of a task: an AgentError in its own words, anything else as a bug with its whole traceback."""
     if isinstance(error, AgentError):
         reason = _REASONS.get(error.exit, error.code)
         return Cause(CauseKind.FAULT, error.exit, error.code, reason, str(error), error.details)

@@ -20,7 +20,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """The end of a run, as the process, COMPLETE and the termination message tell it. `code` is None for a success."""
 
     exit: int
-    #: A stable word for COMPLETE: `success`, or what stood in the way.
+    #: A stable word for COMPLETE: `success`, or the obstacle.
     reason: str
     code: ErrorCode | None
     #: One or two sentences for a person, with claude's own words where it said something.
@@ -30,7 +30,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What the table's conditions ask about."""
+    """The facts that the conditions of the table ask about."""
 
     status: ExitStatus
     summary: Summary
@@ -45,12 +45,12 @@ class _Facts(msgspec.Struct, frozen=True):
 
     @property
     def sigkill(self) -> bool:
-        """Also as a shell reports it, where CLAUDE_BIN is a script around the CLI."""
+        """Whether SIGKILL ended claude. If CLAUDE_BIN is a script around the CLI, its shell reports that as 137."""
         return self.status.signal == signal.SIGKILL or self.status.code == 128 + signal.SIGKILL
 
     @property
     def ended_by_signal(self) -> bool:
-        """The CLI catches SIGTERM and SIGHUP and exits with what a shell would say."""
+        """Whether a signal ended claude. The CLI catches SIGTERM and SIGHUP, and exits as a shell would report it."""
         return self.status.signal is not None or self.status.code in (129, 130, 143)
 
     @property
@@ -63,7 +63,9 @@ class _Facts(msgspec.Struct, frozen=True):
 
     @property
     def api_failed(self) -> bool:
-        """Older versions give neither a terminal_reason nor a status, only an error called success."""
+        """Whether the API failed. Older versions of the CLI give no terminal_reason and no status, only an error with
+        the subtype success.
+        """
         named = self.terminal_reason == "api_error" or self.http is not None
         return named or (self.subtype == "success" and not self.good and self.summary.last_api_error is not None)
 
@@ -78,12 +80,12 @@ class _Facts(msgspec.Struct, frozen=True):
 
     @property
     def untouched(self) -> bool:
-        """Not one reply of the model: nothing was spent, and the same run again loses nothing."""
+        """Whether the model never replied: nothing was spent, so that repeating the run loses nothing."""
         return self.summary.turns == 0
 
     @property
     def said(self) -> str:
-        """The CLI's own words: of the result, else the last of its stderr."""
+        """The CLI's own words: those of its result, else the last of its stderr."""
         words = self.result.said if self.result is not None else ""
         return one_line(words, 400) or _last_words(self.stderr) or "it gave no reason"
 
@@ -157,14 +159,14 @@ def verdict(
     stopped_after_result: bool = False,
     stderr_tail: str = "",
 ) -> Outcome:
-    """What the run came to.
+    """Judge a run.
 
     Args:
-        status: How claude ended; None when it never ran, which only a cause can explain.
-        summary: What its output came to; None as above.
-        cause: What stood before claude's exit and so outranks it.
-        oom: The container's kernel killed something for want of memory while claude ran.
-        stopped_after_result: claude was stopped because it outlived a good result by RESULT_GRACE.
+        status: How claude ended; None if it never ran, which only a cause can explain.
+        summary: The summary of its output; None as above.
+        cause: The cause of an early end. It came before claude's exit, and so outranks it.
+        oom: Whether the kernel killed a process of the container for lack of memory while claude ran.
+        stopped_after_result: Whether claude was stopped because it outlived a good result by RESULT_GRACE.
         stderr_tail: The last lines of claude's stderr; they explain a claude that gave no result.
     """
     details = stderr_tail.strip()[-DETAILS_CHARS:]
@@ -193,7 +195,7 @@ def after_delivery(outcome: Outcome, *, undelivered: int, strict: bool) -> Outco
 
 
 def _is_outage(facts: _Facts) -> bool:
-    """No answer at all, or the server's own failure; a 4xx would be the same again."""
+    """Whether the API did not answer, or failed itself. A 4xx would be the same again."""
     return facts.http >= 500 if facts.http is not None else facts.category in ("server_error", "overloaded", "unknown")
 
 

@@ -1,4 +1,4 @@
-"""Which of claude's background tasks are open: they keep the process alive after a result."""
+"""The open background tasks of claude, which keep its process alive after a result."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _ENDED = {"completed", "failed", "killed", "stopped"}
 
 
 def open_after(before: tuple[str, ...], line: Line) -> tuple[str, ...]:
-    """The IDs of the open tasks after this `system` line, the oldest first.
+    """Apply a `system` line to the IDs of the open tasks; returns those that are open now, the oldest first.
 
-    `background_tasks_changed` names them all; older versions of the CLI tell only of one at a time, and not whether
-    it is in the background. A subagent in the foreground is none: its call ends before the result comes.
+    `background_tasks_changed` lists all open tasks. Older versions of the CLI report one task at a time, and not
+    whether it is in the background. A subagent in the foreground does not count: its call ends before the result comes.
     """
     if line.subtype == "background_tasks_changed":
         return tuple(dict.fromkeys(_short(task.get("task_id")) for task in items(line.tasks, dict)))

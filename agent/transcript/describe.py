@@ -1,4 +1,4 @@
-"""One line that a person can read, for each message of claude's."""
+"""Descriptions of claude's messages: for each a line that a person can read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from agent.protocol.events import Level, timestamp
 from agent.text import count, one_line
 from agent.transcript.stream_json import NONE, Line, integer, items, mapping, text
 
-#: metadata.kind of a LOG with source `claude`: the closed list.
+#: The complete list of metadata.kind of a LOG with source `claude`.
 Kind = Literal[
-    "init",  # claude has started, or goes on after a background task
-    "text", "thinking",  # what the model says
+    "init",  # claude has started, or continues after a background task
+    "text", "thinking",  # the words of the model
     "tool_use",  # a tool is called
-    "tool_result", "tool_error", "file_change", "todo",  # what came of it
+    "tool_result", "tool_error", "file_change", "todo",  # its effect
     "user",  # a message in the user's name: an interruption, a subagent's task
     "result",  # the end of a turn of the conversation; the last one counts
     "permission_denied", "api_error", "api_retry", "model_fallback", "rate_limit",
@@ -32,7 +32,7 @@ Kind = Literal[
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What to log of a line; `status` holds the fields of a STATUS beside the LOG."""
+    """The description of a line, for its LOG; `status` holds the fields of a STATUS beside it, if there is one."""
 
     level: Level
     kind: Kind
@@ -41,7 +41,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class _Input(msgspec.Struct):
-    """The arguments of tools that name what a call is about."""
+    """The arguments of tools that name the subject of a call."""
 
     file_path: Raw = NONE
     notebook_path: Raw = NONE
@@ -65,14 +65,14 @@ _SUBJECTS = {
     "Bash": "command", "Glob": "pattern", "Grep": "pattern", "WebFetch": "url", "WebSearch": "query",
     "ToolSearch": "query", "Agent": "description", "Task": "description", "Skill": "skill", "TaskCreate": "subject",
 }  # fmt: skip
-#: Their arguments are told by the to-do list that they change.
+#: Tools shown without arguments, since the to-do list that they change is shown instead.
 _BARE = {"TodoWrite", "TaskList"}
 #: Tools whose success changes the file that they name.
 WRITERS = {"Write", "Edit", "MultiEdit", "NotebookEdit"}
 
 
 def tool_call(name: str, arguments: Raw, cwd: str) -> tuple[str, str]:
-    """The call as a line ("Edit src/login.js", "Bash: npm test"), and the path that it names or ""."""
+    """Describe a call, as "Edit src/login.js" or "Bash: npm test"; also returns the path that it names, or ""."""
     field = _PATHS.get(name) or _SUBJECTS.get(name)
     if field is not None:
         try:
@@ -91,7 +91,7 @@ def tool_call(name: str, arguments: Raw, cwd: str) -> tuple[str, str]:
 
 
 def describe(line: Line) -> Note:
-    """Lines that need no memory of earlier ones; an unknown one passes with its type as its message."""
+    """Describe a line for which no earlier line matters. An unknown kind of line gets its type as its message."""
     describer = _SYSTEM.get(line.subtype) if line.type == "system" else _OTHERS.get(line.type)
     if describer is not None:
         return describer(line)

@@ -1,4 +1,4 @@
-"""The `result` message: the CLI's own account of what a turn of the conversation came to."""
+"""The `result` message: the CLI's own account of a turn of the conversation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _denials = msgspec.json.Decoder(list[_Denial])
 
 
 def read_result(line: Line, cwd: str, limits: Limits) -> Result:
-    """Every field as it stands, or as if absent where it is of another type or too long."""
+    """Read every field. A field of another type than expected, or one that is too long, counts as absent."""
     usage, model_usage = value(line.usage, limits.result_bytes), value(line.model_usage, limits.result_bytes)
     return Result(
         subtype=one_line(line.subtype, 80),
@@ -59,7 +59,7 @@ def _read_denials(raw: Raw, cwd: str, limits: Limits) -> tuple[Denial, ...]:
 
 
 def describe_result(result: Result) -> Note:
-    """For example "result: success, 12 turns, $0.41"."""
+    """Describe a result, for example as "result: success, 12 turns, $0.41"."""
     named = result.terminal_reason or (result.subtype if result.subtype != "success" else "")
     word = "success" if result.good else named or "failed"
     parts = [f"result: {word}", count(result.num_turns or 0, "turn")]

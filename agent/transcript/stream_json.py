@@ -1,9 +1,9 @@
-"""One line of `claude --output-format stream-json`, typed as far as the transcript needs it.
+"""Lines of `claude --output-format stream-json`, typed as far as the transcript needs them.
 
-A run writes thousands of lines of any length, so one pass checks the syntax and finds the fields, and what is not
-needed is never built: such a field is `Raw`, the bytes of its value, and the readers below take from it what they can
-use. The format is the CLI's own and moves between versions: nothing here raises, whatever a line holds, and a field
-of another type than expected is as if absent.
+A run writes thousands of lines of any length. So a single pass checks the syntax and finds the fields, and no value is
+built before it is needed: a field is `Raw`, the bytes of its value, which the functions below read. The format is the
+CLI's own and changes between versions: nothing here raises, whatever a line holds, and a field of another type than
+expected counts as absent.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from msgspec import Raw
 
 from agent.limits import EXCERPT_BYTES, KIB, VALUE_BYTES
 
-#: What stays in the processor's cache, decoded.
+#: Small enough to stay in the processor's cache when it is decoded.
 _PIECE = 16 * KIB
 
 NONE = Raw()
 
 
 class Block(msgspec.Struct):
-    """One block of a message's content: text, thinking, tool_use, tool_result ..."""
+    """A block of a message's content: text, thinking, tool_use, tool_result ..."""
 
     type: str = ""
     text: Raw = NONE
@@ -39,13 +39,15 @@ class Block(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
+    """A message of the conversation, as the Messages API has it."""
+
     id: str | None = None
     model: str | None = None
     content: list[Block] | str = ""
 
 
 class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_usage": "modelUsage"}):
-    """All kinds of lines in one type, since `type` may come last."""
+    """A line of any kind, with the fields of all kinds: `type` may come last."""
 
     type: str = ""
     subtype: str = ""
@@ -107,7 +109,7 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
 
 
 class _Bare(msgspec.Struct):
-    """Any object at all."""
+    """An object of which nothing but its kind is read."""
 
     type: Raw = NONE
     subtype: Raw = NONE
@@ -118,17 +120,17 @@ _bare = msgspec.json.Decoder(_Bare)
 _text = msgspec.json.Decoder(str)
 _value = msgspec.json.Decoder()
 
-#: Every escape of a JSON text, one by one, so that a backslash is never read twice; group 1 is half a surrogate pair.
+#: An escape in a JSON text. Each is matched, so that no backslash is read twice; group 1 is half a surrogate pair.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 
 
 def parse(line: bytes, *, utf8: bool = False) -> tuple[Line | None, bytes]:
-    """The message, and the line as it may travel: strict receivers close the connection on bad UTF-8 and half
-    surrogate pairs, so both become U+FFFD. No message when the line is no JSON object.
+    """Parse a line; returns its message, None if the line is no JSON object, and the line in a form that may be sent.
 
-    `utf8`: the line is known to be UTF-8 (`is_utf8`).
+    Strict receivers close the connection on bad UTF-8 and on half surrogate pairs, so both become U+FFFD. `utf8` says
+    that the line is known to be UTF-8 (`is_utf8`).
     """
     if not utf8 and not line.isascii() and not is_utf8(line):
         line = line.decode("utf-8", "replace").encode()
@@ -155,7 +157,9 @@ def _decode(line: bytes) -> Line:
 
 
 def is_utf8(data: bytes | memoryview) -> bool:
-    """Checked in pieces: decoded at once, long data would take up to four times its size, and half as long again."""
+    """Whether the data is UTF-8. Checked in pieces: long data decoded at once would need up to four times its size in
+    memory, and half as much time again.
+    """
     view = memoryview(data)
     start = 0
     try:
@@ -168,7 +172,7 @@ def is_utf8(data: bytes | memoryview) -> bool:
 
 
 def text(raw: Raw, limit: int = EXCERPT_BYTES) -> str:
-    """The string, or about its first `limit` bytes and an ellipsis; "" when it is none."""
+    """Read a string, or about its first `limit` bytes and an ellipsis; "" if it is no string."""
     if raw is NONE:
         return ""
     view = memoryview(raw)
@@ -186,7 +190,7 @@ def text(raw: Raw, limit: int = EXCERPT_BYTES) -> str:
 
 
 def value(raw: Raw, limit: int = VALUE_BYTES) -> Any:
-    """Whatever it is, or None when absent or longer than `limit`."""
+    """Read a value of any type; None if it is absent or longer than `limit` bytes."""
     if raw is NONE or not 0 < len(memoryview(raw)) <= limit:
         return None
     try:
@@ -196,7 +200,7 @@ def value(raw: Raw, limit: int = VALUE_BYTES) -> Any:
 
 
 def number(raw: Raw) -> float | int | None:
-    """A finite number."""
+    """Read a finite number; None if it is none."""
     found = value(raw)
     if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
         return None
@@ -204,11 +208,13 @@ def number(raw: Raw) -> float | int | None:
 
 
 def integer(raw: Raw) -> int | None:
+    """Read a finite number without its fraction; None if it is no number."""
     found = number(raw)
     return None if found is None else int(found)
 
 
 def mapping(raw: Raw) -> dict[str, Any]:
+    """Read an object; empty if it is none."""
     found = value(raw)
     return found if isinstance(found, dict) else {}
 
@@ -217,6 +223,6 @@ _T = TypeVar("_T")
 
 
 def items(raw: Raw, type: type[_T]) -> list[_T]:
-    """The elements of that type; none when it is no list."""
+    """Read the elements of a type from a list; none if it is no list."""
     found = value(raw)
     return [item for item in found if isinstance(item, type)] if isinstance(found, list) else []

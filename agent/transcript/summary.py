@@ -1,4 +1,4 @@
-"""What is known of a claude run so far: the vocabulary between the transcript and those who judge or report it."""
+"""The summary of a claude run so far: kept by the transcript, read by the watchdog, the verdict and the reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Todo(msgspec.Struct, frozen=True):
-    """Progress of claude's own to-do list, and the item it is at."""
+    """Progress of claude's own to-do list, and the item in progress."""
 
     done: int
     total: int
@@ -39,14 +39,14 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One `result` message, bounded. There may be several in a run, and the last one counts.
+    """A `result` message, bounded. A run may have several, and the last one counts.
 
-    `usage` is that of this result only and misses an aborted turn; `model_usage` and `total_cost_usd` add up over
-    the process and do not. Fields of another type than expected are as if absent.
+    `usage` is that of this result only and lacks an aborted turn; `model_usage` and `total_cost_usd` add up over the
+    process and include it. Fields of another type than expected count as absent.
     """
 
     subtype: str
-    #: True unless the CLI said `false`: `subtype` is "success" for failures of the API too.
+    #: True unless the CLI said `false`. `subtype` alone does not tell: it is "success" for failures of the API too.
     is_error: bool
     num_turns: int | None = None
     total_cost_usd: float | None = None
@@ -65,17 +65,20 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def good(self) -> bool:
-        """Three of the five facts. No turn means that the model was never asked: a slash command, say."""
+        """Whether the result tells of a success; that is three of the five facts in verdict.py.
+
+        Without a turn the model was never asked: a slash command ends so.
+        """
         return not self.is_error and self.subtype == "success" and (self.num_turns or 0) > 0
 
     @property
     def said(self) -> str:
-        """claude's own words about a failure; its internal diagnostics are for nobody."""
+        """claude's own words about a failure, without its internal diagnostics."""
         return "; ".join(error for error in self.errors if not error.startswith("[ede_diagnostic]")) or self.text
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A run up to now; bounded whatever claude writes."""
+    """The run up to now. Its size is bounded, whatever claude writes."""
 
     lines: int = 0
     size: int = 0
@@ -105,6 +108,8 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def settled(self) -> bool:
-        """Nothing is left to do for claude: a result, no open task, and no turn that began since (each begins with an
-        init, also the one that a background task's end sets off)."""
+        """Whether nothing is left for claude to do: it gave a result, no task is open, and no turn began since.
+
+        Each turn begins with an init, also the turn that the end of a background task starts.
+        """
         return self.last_result is not None and not self.open_tasks and self.inits <= self.results

@@ -13,15 +13,15 @@ _Items = dict[str, tuple[str, str]]
 
 
 class TodoList:
-    """Follows the results of the tools, not the calls: a refused change is none."""
+    """The list as the results of the tools tell it; a call alone changes nothing, since it may be refused."""
 
     def __init__(self, remembered: int) -> None:
         self._remembered = remembered
-        #: id -> (status, what it is about)
+        #: id -> (status, subject)
         self._items: _Items = {}
 
     def apply(self, tool: str, result: dict[str, Any]) -> Todo | None:
-        """The list after this result; None while nothing is on it."""
+        """Apply the result of a tool; returns the progress after it, or None if the list is empty."""
         if tool == "TodoWrite":
             self._items = _listed(result.get("newTodos"))
         elif tool == "TaskList":

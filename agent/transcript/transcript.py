@@ -1,7 +1,7 @@
-"""claude's stdout, line by line, to what the server sees of it; and what the run has come to so far.
+"""The transcript of claude's stdout: makes events of its lines, and keeps the summary of the run.
 
-Each line gives exactly one LOG that carries the whole message, byte for byte as it came, and where it tells of
-progress (an API retry, the to-do list) a STATUS beside it. Nothing that a line holds can raise.
+Each line becomes exactly one LOG that carries the whole message, byte for byte as it came. A line that tells of
+progress (an API retry, the to-do list) gets a STATUS beside it. Nothing that a line holds can raise.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class _Call(msgspec.Struct, frozen=True):
 
 
 class Transcript:
-    """Feed it every line in order; `summary` is the run up to then."""
+    """Takes every line in order; `summary` is the run up to the last of them."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        # What most lines change is counted here: a new summary for each of them would cost as much as their decoding.
+        # These change with most lines, and a new summary for each line would cost as much as its decoding.
         self._lines = self._size = self._bad_lines = self._turns = self._tool_calls = 0
         self._last_tool: str | None = None
         self._summary = Summary()
@@ -60,6 +60,7 @@ class Transcript:
 
     @property
     def summary(self) -> Summary:
+        """The run up to the last line."""
         return msgspec.structs.replace(
             self._summary,
             lines=self._lines,
@@ -71,9 +72,9 @@ class Transcript:
         )
 
     def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
-        """The events of one line, which is redacted already and has no newline at its end.
+        """Take a line, redacted and without its newline; returns its events.
 
-        `utf8`: it is known to be UTF-8.
+        `utf8` says that the line is known to be UTF-8.
         """
         self._lines += 1
         self._size += len(line)
@@ -90,7 +91,7 @@ class Transcript:
         return events
 
     def oversize(self, line: Oversize) -> list[Event]:
-        """The event of a line that was skipped. Its text stays out: a secret cut in two is not recognised."""
+        """Take note of a line that was skipped; returns its event, without text: half a secret is not recognised."""
         self._lines += 1
         self._size += line.length
         self._bad_lines += 1
@@ -249,7 +250,7 @@ def _words(message: stream_json.Message) -> str:
 
 
 def _output(block: Block) -> str:
-    """What a tool gave back, or its beginning."""
+    """The output of a tool, or its beginning."""
     said = text(block.content)
     if said:
         return said
@@ -262,7 +263,7 @@ def _output(block: Block) -> str:
 
 
 def _within(line: Line, notes: list[Note]) -> Note:
-    """One note for a line, however many blocks it has, marked where it is a subagent's."""
+    """Merge the notes of a line's blocks into one, and mark it if the line is a subagent's."""
     if len(notes) == 1:
         note = notes[0]
     elif not notes:
