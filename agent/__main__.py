@@ -13,11 +13,11 @@ from agent import signals
 
 def main() -> int:
     """The exit status of the command."""
-    from agent.commands.dispatch import dispatch
+    from agent.commands import dispatch
 
     signals.record()
     try:
-        return dispatch(sys.argv[1:])
+        return dispatch.dispatch(sys.argv[1:])
     finally:
         signals.ignore()
 

@@ -23,8 +23,8 @@ import msgspec
 from agent.errors import AgentError
 from agent.files import untrusted
 from agent.limits import DETAILS_CHARS, Limits
-from agent.process.run import Launch, Patience
-from agent.repository.git import Git, run_git
+from agent.process import Launch, Patience
+from agent.repository import Git, run_git
 
 #: The tree without a file, which every git knows, by the length of a name.
 _EMPTY_TREES = {

@@ -18,12 +18,10 @@ from agent.artifacts import session_log as cli_session
 from agent.artifacts.changes import Changes, ChangesError, Snapshot
 from agent.artifacts.output_directory import Output, Write
 from agent.artifacts.push import commit_message, push
-from agent.config.config import Config
-from agent.protocol import events
-from agent.protocol.events import Publish
-from agent.redaction.redactor import Redactor
-from agent.repository.cloned import Cloned
-from agent.repository.git import Git
+from agent.config import Config
+from agent.protocol import Publish, events
+from agent.redaction import Redactor
+from agent.repository import Cloned, Git
 
 #: Longer than any secret in the form that is searched for.
 _OVERLAP = 4096

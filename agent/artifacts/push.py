@@ -9,7 +9,7 @@ import msgspec
 
 from agent.artifacts.changes import Changes, ChangesError, Snapshot
 from agent.errors import ErrorCode
-from agent.repository.git import Git
+from agent.repository import Git
 
 _GITHUB = re.compile(r"(?:https://|ssh://git@|git@)github\.com[/:](.+?)(?:\.git)?/?")
 #: What fits into a line of `git log`.

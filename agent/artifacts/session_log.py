@@ -17,7 +17,7 @@ import trio
 
 from agent.artifacts.output_directory import Output, sessions
 from agent.files import untrusted
-from agent.redaction.redactor import Redactor
+from agent.redaction import Redactor
 
 #: The setting of RESUME_SESSION for the newest session that is there.
 AUTO = "auto"

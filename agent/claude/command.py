@@ -19,12 +19,11 @@ from typing import Final
 import msgspec
 import trio
 
-from agent.config.config import Config
+from agent.config import Config
 from agent.errors import CliError
 from agent.exits import Exit
-from agent.files.private_directory import PrivateDirectory
-from agent.process.pipes import open_output_pipe
-from agent.process.run import Patience, run
+from agent.files import PrivateDirectory
+from agent.process import Patience, open_output_pipe, run_process
 from agent.text import one_line
 
 #: Tools that work on after the result and keep the process alive, which no variable of the CLI turns off.
@@ -157,7 +156,7 @@ async def check_cli(config: Config) -> str:
     async with out, err:
         with trio.move_on_after(config.limits.cli_check) as scope:
             try:
-                status = await run(
+                status = await run_process(
                     [program, "--version"],
                     env={**DEFAULTS, **_passed(config.environ), **config.claude_env},
                     cwd="/",

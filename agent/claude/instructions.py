@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from agent.protocol.events import Event, log
+from agent.protocol import Event, log
 
 #: Where the CLI looks for the instructions of a project.
 INSTRUCTIONS: Final = ("CLAUDE.md", ".claude/CLAUDE.md")

@@ -16,11 +16,9 @@ import trio
 from agent.claude.watchdog import Activity
 from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
-from agent.protocol.events import Event, Publish, log
-from agent.redaction.redactor import Redactor
-from agent.transcript.stream_json import is_utf8
-from agent.transcript.summary import Summary
-from agent.transcript.transcript import Transcript
+from agent.protocol import Event, Publish, log
+from agent.redaction import Redactor
+from agent.transcript import Summary, Transcript, is_utf8
 
 
 class ClaudeOutput:

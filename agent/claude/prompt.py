@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 import trio
 
-from agent.process.pipes import enlarge
+from agent.process import enlarge
 
 #: A prompt beginning so is a command of the CLI, which may end as a success without any request.
 COMMAND: Final = "/"

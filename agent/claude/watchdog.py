@@ -9,7 +9,7 @@ import trio
 
 from agent.limits import Limits
 from agent.ticks import next_tick
-from agent.transcript.summary import Summary
+from agent.transcript import Summary
 
 
 class Bark(enum.Enum):

@@ -1,1 +1,7 @@
 """commands."""
+
+from __future__ import annotations
+
+from agent.commands import dispatch
+
+__all__ = ["dispatch"]

@@ -19,13 +19,13 @@ from agent import signals
 from agent.claude import command as claude
 from agent.commands.check_local import LOCAL_CHECKS, Finding, State
 from agent.commands.run import in_container
-from agent.config.config import LOGINS, Config, examine
-from agent.delivery.connection import ConnectionLost, Endpoint, connect
+from agent.config import LOGINS, Config, examine
+from agent.delivery import ConnectionLost, Endpoint, connect
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.files.private_directory import private_directory
+from agent.files import private_directory
 from agent.process import hardening
-from agent.redaction.redactor import Redactor
+from agent.redaction import Redactor
 from agent.repository import clone, git
 
 USAGE = """\

@@ -10,11 +10,11 @@ from typing import Literal
 
 import msgspec
 
-from agent.config.config import Config
+from agent.config import Config
 from agent.errors import CloneError, ConfigError
-from agent.files.private_directory import private_directory
+from agent.files import private_directory
 from agent.limits import MIB
-from agent.repository.workspace import Workspace
+from agent.repository import Workspace
 from agent.vitals import cgroup
 
 State = Literal["ok", "warn", "fail"]

@@ -47,7 +47,7 @@ def _serve(arguments: Sequence[str]) -> int:
 
 
 def _replay(arguments: Sequence[str]) -> int:
-    from agent.replay.command import main
+    from agent.replay import main
 
     return main(arguments)
 

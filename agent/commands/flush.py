@@ -10,16 +10,14 @@ from pathlib import Path
 import trio
 
 from agent import signals
-from agent.config.config import Config, examine
-from agent.delivery.connection import Endpoint
-from agent.delivery.session import Listener
+from agent.config import Config, examine
+from agent.delivery import Endpoint, Listener
 from agent.errors import AgentError, ConfigError, ServerUnreachable, first_leaf
 from agent.exits import Exit
-from agent.files.private_directory import remove_stale
-from agent.journal.journal import Journal
-from agent.journal.run_directory import is_run
-from agent.redaction.redactor import Redactor
-from agent.run.salvage import deliver, open_orphan, troubles
+from agent.files import remove_stale
+from agent.journal import Journal, is_run
+from agent.redaction import Redactor
+from agent.run import deliver, open_orphan, troubles
 
 USAGE = """\
 usage: agent flush DIR

@@ -14,31 +14,25 @@ import msgspec
 import trio
 
 from agent import signals
-from agent.config.config import Config, examine
+from agent.config import Config, examine
 from agent.errors import ConfigError
-from agent.journal.journal import Journal
+from agent.journal import Journal
 from agent.limits import MIB, Limits
-from agent.outcome import causes
-from agent.outcome.causes import Cause, CauseKind
-from agent.outcome.verdict import Outcome, verdict
+from agent.outcome import Cause, CauseKind, Outcome, causes, judge
 from agent.process import hardening
-from agent.protocol import events
-from agent.protocol.events import Envelope, ulid
-from agent.redaction.redactor import Redactor
-from agent.replay.recorder import Recording
-from agent.report.complete import complete_fields
-from agent.report.console import Console
-from agent.report.reporter import Reporter
-from agent.report.termination_log import termination_message, write_termination_message
-from agent.report.uncaught import redact_uncaught
-from agent.run.inbox import Inbox
-from agent.run.link import Link
-from agent.run.local_work import LocalWork
-from agent.run.salvage import salvage
-from agent.run.supervisor import Supervisor
-from agent.run.work import Work
-from agent.vitals import cgroup
-from agent.vitals.heartbeat import HealthFile
+from agent.protocol import Envelope, events, ulid
+from agent.redaction import Redactor
+from agent.replay import Recording
+from agent.report import (
+    Console,
+    Reporter,
+    complete_fields,
+    redact_uncaught,
+    termination_message,
+    write_termination_message,
+)
+from agent.run import Inbox, Link, LocalWork, Supervisor, Work, salvage_all
+from agent.vitals import HealthFile, cgroup
 
 
 def in_container(environ: Mapping[str, str]) -> bool:
@@ -95,7 +89,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 write_health=partial(_write_health, health, reporter),
                 emergency_exit=partial(_leave, work, reporter, console, stack),
                 fault=fault or journal_fault or record_fault,
-                salvage=partial(salvage, config, link.endpoint, reporter) if link.endpoint else None,
+                salvage=partial(salvage_all, config, link.endpoint, reporter) if link.endpoint else None,
                 observe=recording.observe if recording else None,
             )
             for warning in config.warnings:
@@ -114,7 +108,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
 
 def _answer_alone(error: Exception, config: Config, console: Console, journal: Journal | None = None) -> int:
     """What a run needs cannot be put together: nothing could reach the server yet; COMPLETE waits in the journal."""
-    outcome = verdict(None, None, causes.by_fault("the start", error))
+    outcome = judge(None, None, causes.by_fault("the start", error))
     outcome = msgspec.structs.replace(outcome, message=console.redact(outcome.message))
     if journal is not None:
         fields = complete_fields(outcome, duration=0, signal=None, summary=None, changes=None, survivors=())
@@ -221,7 +215,7 @@ async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link)
     cause = causes.by_fault("the supervisor", bug)
     outcome = reporter.outcome
     if outcome is None:
-        outcome = verdict(None, None, cause)
+        outcome = judge(None, None, cause)
         work.conclude(reporter.complete(outcome, signal=None, changes=None, survivors=()), reporter.publish)
     else:
         reporter.fault(cause)
@@ -237,7 +231,7 @@ def _leave(work: LocalWork, reporter: Reporter, console: Console, resources: con
     try:
         work.emergency_sweep()
         if reporter.outcome is None:
-            cancelled = verdict(None, None, causes.by_signal(number))
+            cancelled = judge(None, None, causes.by_signal(number))
             name = signal.Signals(number).name
             fields = reporter.complete(cancelled, signal=name, changes=None, survivors=())
             work.conclude(fields, reporter.publish)

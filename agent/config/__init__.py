@@ -1,1 +1,9 @@
 """config."""
+
+from __future__ import annotations
+
+from agent.config.config import LOGINS, Config, examine
+from agent.config.urls import is_loopback
+from agent.config.variables import VARIABLES
+
+__all__ = ["LOGINS", "VARIABLES", "Config", "examine", "is_loopback"]

@@ -19,7 +19,7 @@ from agent.config import sources, urls
 from agent.config.variables import BY_NAME, VARIABLES, Variable
 from agent.errors import ConfigError
 from agent.limits import Limits
-from agent.protocol.events import Level
+from agent.protocol import Level
 
 #: What claude can log in by; one of them is enough.
 LOGINS = (

@@ -15,10 +15,9 @@ import trio
 
 from agent.delivery.connection import Connection, ConnectionLost
 from agent.delivery.pace import Pace
-from agent.journal.journal import Record
+from agent.journal import Record
 from agent.limits import Limits
-from agent.protocol.events import Level, redelivered
-from agent.protocol.inbound import Ack, BadAck, Cancel, parse_inbound
+from agent.protocol import Ack, BadAck, Cancel, Level, parse_inbound, redelivered
 from agent.pulse import Pulse
 
 

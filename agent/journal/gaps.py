@@ -13,9 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from agent.lines import split
-from agent.protocol import events
-from agent.protocol.data import Gap as GapData
-from agent.protocol.kinds import LOG
+from agent.protocol import LOG, events
+from agent.protocol import Gap as GapData
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

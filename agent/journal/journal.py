@@ -20,8 +20,7 @@ from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
 from agent.limits import MESSAGE_CHARS, Limits
-from agent.protocol.events import Envelope, Event, encode_json, timestamp
-from agent.protocol.kinds import COMPLETE, KINDS, LOG, Kind
+from agent.protocol import COMPLETE, KINDS, LOG, Envelope, Event, Kind, encode_json, timestamp
 from agent.pulse import Pulse
 
 __all__ = ["Journal", "Record"]

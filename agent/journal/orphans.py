@@ -14,8 +14,7 @@ from agent.exits import Exit
 from agent.journal.journal import Journal
 from agent.journal.run_directory import RunDirectory, is_run
 from agent.limits import Limits
-from agent.protocol import events
-from agent.protocol.events import Envelope
+from agent.protocol import Envelope, events
 
 
 def find(journal_dir: Path) -> list[Path]:

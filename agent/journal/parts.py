@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agent.protocol.events import encode_json
+from agent.protocol import encode_json
 
 #: JSON of JSON escapes quotes and backslashes: a text at most doubles.
 _GROWTH = 2

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.journal.gaps import Gap, Record, gap_of
-from agent.protocol.kinds import KINDS, LOG
+from agent.protocol import KINDS, LOG
 
 
 class Totals:

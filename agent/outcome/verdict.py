@@ -13,7 +13,7 @@ from agent.exits import Exit, ExitStatus
 from agent.limits import DETAILS_CHARS
 from agent.outcome.causes import Cause
 from agent.text import one_line
-from agent.transcript.summary import Result, Summary
+from agent.transcript import Result, Summary
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ _TABLE = (
 )  # fmt: skip
 
 
-def verdict(
+def judge(
     status: ExitStatus | None,
     summary: Summary | None,
     cause: Cause | None,

@@ -4,7 +4,7 @@ Each command that claude runs lives in a session of its own, daemons fork twice:
 lead to all of them. But orphans come to the nearest subreaper, which we are (hardening.py), so that every descendant
 stays one, and /proc shows them all.
 
-Exit statuses of our own children belong to process.run(): nothing here waits for one of those, and every other child
+Exit statuses of our own children belong to run_process(): nothing here waits for one of those, and every other child
 of this process is taken for an orphan. Hence no part of the agent may start a process in any other way.
 """
 
@@ -90,7 +90,7 @@ def _sweep(limit: float, spare: Container[int]) -> Generator[float, None, Swept]
     pause = 0.0
     while True:
         # All of them before the first is killed, for its children would move while we look for them.
-        left = {process.pid: process.name for process in descendants(spare) if not process.dead}
+        left = {process.pid: process.name for process in living(spare) if not process.dead}
         for pid in left:
             _signal(pid, signal.SIGKILL)
         found |= left
@@ -109,7 +109,7 @@ def _freeze(deadline: float, spare: Container[int], found: dict[int, str]) -> Ge
     active = True
     while active and time.monotonic() < deadline:
         active = False
-        for process in descendants(spare, dead):
+        for process in living(spare, dead):
             if process.dead:
                 dead.add(process.pid)
             elif process.pid not in found:
@@ -138,7 +138,7 @@ class _Process(msgspec.Struct, frozen=True):
     dead: bool
 
 
-def descendants(spare: Container[int] = (), known: Container[int] = ()) -> Iterator[_Process]:
+def living(spare: Container[int] = (), known: Container[int] = ()) -> Iterator[_Process]:
     """Every descendant of this process that is not reaped, parents first.
 
     Those in `spare` and `known` and what they started are left out. Read while the tree is changing it may miss some.

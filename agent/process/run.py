@@ -22,7 +22,7 @@ from agent.exits import ExitStatus
 from agent.limits import Limits
 from agent.process.child import Child, Launch, Unkillable, own_children
 
-__all__ = ["Launch", "Patience", "Unkillable", "own_children", "run"]
+__all__ = ["Launch", "Patience", "Unkillable", "own_children", "run_process"]
 
 _KILL_WAIT = Limits().kill_wait
 
@@ -53,7 +53,7 @@ class Patience:
                 self._waits.discard(scope)
 
 
-async def run(
+async def run_process(
     argv: Sequence[str],
     *,
     env: Mapping[str, str],

@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from agent.protocol.events import encode_json
-from agent.protocol.kinds import HEARTBEAT
+from agent.protocol import HEARTBEAT, encode_json
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Comparison, Run
 

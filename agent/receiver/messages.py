@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
-from agent.protocol.kinds import KINDS, Kind
+from agent.protocol import KINDS, Kind
 
 _MARK = ',"redelivered":true}'
 

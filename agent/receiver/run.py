@@ -8,8 +8,7 @@ from collections import Counter
 import msgspec
 from msgspec import Struct
 
-from agent.protocol.data import Gap, Stream
-from agent.protocol.kinds import LOG
+from agent.protocol import LOG, Gap, Stream
 from agent.receiver.messages import Message, RunKey, first_written
 
 #: Spans named in a comparison; the count is exact whatever their number.

@@ -19,8 +19,7 @@ import msgspec
 
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.protocol.data import LogData, Metadata
-from agent.protocol.kinds import LOG
+from agent.protocol import LOG, LogData, Metadata
 from agent.receiver.messages import RunKey, parse
 from agent.receiver.run import Run
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from agent.limits import Limits
-from agent.protocol.events import encode_json
-from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
+from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS, encode_json
 from agent.receiver import phrases
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.messages import Message, RunKey

@@ -13,7 +13,7 @@ import trio
 
 from agent import signals
 from agent.arguments import ArgumentParser
-from agent.config.config import Config, examine
+from agent.config import Config, examine
 from agent.errors import AgentError, ConfigError, first_leaf
 from agent.exits import Exit
 from agent.limits import KIB

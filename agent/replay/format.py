@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent import __version__
-from agent.outcome.verdict import Outcome
+from agent.outcome import Outcome
 
 #: Of a recording's format; a reader refuses another.
 FORMAT = 1

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from agent.outcome.verdict import Outcome
-from agent.protocol.events import Event
+from agent.outcome import Outcome
+from agent.protocol import Event
 from agent.replay import lines as recorded_lines
 from agent.replay import messages as recorded_journal
 from agent.replay import report_codec as recorded_reports

@@ -10,9 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agent.protocol import events
-from agent.protocol.events import Event
-from agent.protocol.kinds import KINDS, LOG, Kind, UnknownKind
+from agent.protocol import KINDS, LOG, Event, Kind, UnknownKind, events
 from agent.replay import lines as recorded_lines
 from agent.replay.lines import RecordedError
 

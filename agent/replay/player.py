@@ -14,15 +14,14 @@ import trio
 from agent.errors import AgentError
 from agent.exits import ExitStatus
 from agent.limits import MIB
-from agent.protocol.phase import Phase
+from agent.protocol import Phase
 from agent.pulse import Pulse
 from agent.replay import report_codec as recorded_reports
 from agent.replay.format import Inbox, Skipped
 from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.work import PlayedWork
-from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
-from agent.run.work import Swept
+from agent.run import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled, Swept
 
 
 class Player:

@@ -21,17 +21,16 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 import trio
 
-from agent.config.config import Config
-from agent.config.variables import VARIABLES
+from agent.config import VARIABLES, Config
 from agent.exits import ExitStatus
 from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
-from agent.outcome.verdict import Outcome
-from agent.protocol.events import Event, encode_json
-from agent.redaction.redactor import Redactor
+from agent.outcome import Outcome
+from agent.protocol import Event, encode_json
+from agent.redaction import Redactor
 from agent.replay import report_codec as recorded_reports
 from agent.replay.format import FORMAT, About, Entry, Said, Skipped
-from agent.run.inbox import Ended, Report
+from agent.run import Ended, Report
 
 Publish = Callable[[Sequence[Event]], None]
 Stream = Literal["stdout", "stderr"]

@@ -15,25 +15,18 @@ import msgspec
 import trio
 
 from agent import signals
-from agent.config.config import Config
-from agent.delivery.connection import Endpoint
-from agent.delivery.sender import Sender
-from agent.delivery.session import Listener
+from agent.config import Config
+from agent.delivery import Endpoint, Listener, Sender
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.journal.journal import Journal
-from agent.protocol.events import Envelope, Event, ulid
-from agent.protocol.kinds import LOG
-from agent.redaction.redactor import Redactor
+from agent.journal import Journal
+from agent.protocol import LOG, Envelope, Event, ulid
+from agent.redaction import Redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
 from agent.replay.work import PlayedWork
-from agent.report.complete import result_fields
-from agent.report.console import Console
-from agent.report.reporter import Reporter
-from agent.run.inbox import Inbox
-from agent.run.link import Link
-from agent.run.supervisor import Supervisor
+from agent.report import Console, Reporter, result_fields
+from agent.run import Inbox, Link, Supervisor
 
 #: What is counted of both runs, by the source of the LOG; the agent's own tell of its surroundings.
 _COUNTED = {"lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git"}

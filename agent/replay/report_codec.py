@@ -6,13 +6,12 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from agent.claude.watchdog import Bark
+from agent.claude import Bark
 from agent.errors import AgentError, ErrorCode
 from agent.exits import Exit, ExitStatus
 from agent.replay.format import Fault, Inbox
-from agent.repository.cloned import Cloned
-from agent.run.inbox import Failed, Report
-from agent.run.work import Swept
+from agent.repository import Cloned
+from agent.run import Failed, Report, Swept
 
 _TYPES: dict[str, Any] = {"check": str, "clone": Cloned, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark}
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import trio
 
-from agent.claude.output import ClaudeOutput
-from agent.claude.watchdog import Bark
-from agent.config.config import Config
+from agent.claude import Bark, ClaudeOutput
+from agent.config import Config
 from agent.exits import ExitStatus
-from agent.process.run import Patience
-from agent.protocol.events import Publish
-from agent.redaction.redactor import Redactor
-from agent.repository.cloned import Cloned
-from agent.run.work import Swept
+from agent.process import Patience
+from agent.protocol import Publish
+from agent.redaction import Redactor
+from agent.repository import Cloned
+from agent.run import Swept
 
 #: Chunks on their way to a reader: a replay at full speed must not run ahead of the journal.
 _AHEAD = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.outcome.verdict import Outcome
-from agent.transcript.summary import Result, Summary
+from agent.outcome import Outcome
+from agent.transcript import Result, Summary
 
 
 def result_fields(result: Result, summary: Summary) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from agent.limits import Limits
-from agent.protocol.events import Event, Level, encode_json, timestamp
+from agent.protocol import Event, Level, encode_json, timestamp
 
 #: Terminal sequences and marks that turn text around: what is shown was said by repositories, servers and programs.
 _UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")

@@ -10,17 +10,14 @@ import msgspec
 import trio
 
 from agent import __version__
-from agent.config.config import Config
-from agent.journal.journal import Journal
-from agent.outcome.causes import Cause
-from agent.outcome.verdict import Outcome, after_delivery
-from agent.protocol import events
-from agent.protocol.events import Envelope, Event
-from agent.protocol.phase import Phase
+from agent.config import Config
+from agent.journal import Journal
+from agent.outcome import Cause, Outcome, after_delivery
+from agent.protocol import Envelope, Event, Phase, events
 from agent.report.complete import complete_fields
 from agent.report.console import Console
 from agent.report.termination_log import termination_message, write_termination_message
-from agent.transcript.summary import Summary
+from agent.transcript import Summary
 
 #: STATUS.status, the plain protocol's word, for each phase that is entered.
 _PLAIN_STATUS = {Phase.PENDING: "starting", Phase.CONNECTING: "starting"}

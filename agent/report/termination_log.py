@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from agent.outcome.verdict import Outcome
-from agent.protocol.events import encode_json
+from agent.outcome import Outcome
+from agent.protocol import encode_json
 
 #: Kubernetes shows at most this much of a termination message.
 TERMINATION_BYTES = 4096

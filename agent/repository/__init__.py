@@ -1,1 +1,10 @@
 """repository."""
+
+from __future__ import annotations
+
+from agent.repository import clone, git
+from agent.repository.cloned import Cloned
+from agent.repository.git import Git, run_git
+from agent.repository.workspace import Workspace
+
+__all__ = ["Cloned", "Git", "Workspace", "clone", "git", "run_git"]

@@ -18,13 +18,12 @@ from typing import NamedTuple
 
 import trio
 
-from agent.config.config import Config
+from agent.config import Config
 from agent.errors import CloneError, ConfigError
 from agent.exits import Exit, ExitStatus
 from agent.limits import KIB
-from agent.process.run import Patience
-from agent.protocol import events
-from agent.protocol.events import Publish
+from agent.process import Patience
+from agent.protocol import Publish, events
 from agent.repository.cloned import Cloned
 from agent.repository.git import Git, run_git
 from agent.repository.git_errors import clone_error, stalled

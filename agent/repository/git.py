@@ -23,12 +23,12 @@ from urllib.parse import unquote, urlsplit
 
 import trio
 
-from agent.config.config import Config
+from agent.config import Config
 from agent.errors import AgentError, ConfigError
 from agent.exits import ExitStatus
-from agent.files.private_directory import PrivateDirectory
+from agent.files import PrivateDirectory
 from agent.limits import Limits
-from agent.process import run as process
+from agent.process import Launch, Patience, run_process
 from agent.repository.git_settings import (
     Settings,
     as_environment,
@@ -136,16 +136,16 @@ async def run_git(
     *,
     environment: Mapping[str, str],
     cwd: Path,
-    patience: process.Patience,
+    patience: Patience,
     limits: Limits,
     on_stderr: Callable[[bytes], None],
     on_stdout: Callable[[bytes], object] | None = None,
     stdin: int = subprocess.DEVNULL,
-    launch: process.Launch | None = None,
+    launch: Launch | None = None,
 ) -> tuple[ExitStatus, bytes]:
     """Run one git command to its end; its exit status and its stdout, which should be small or go to `on_stdout`.
 
-    `stdin` is closed here, as process.run() does.
+    `stdin` is closed here, as run_process() does.
 
     Raises:
         OSError: git cannot be run, or `on_stdout` raised it; git is gone then.
@@ -171,7 +171,7 @@ async def run_git(
             readers.start_soon(_read, out, deliver, limits.read_bytes)
             readers.start_soon(_read, err, on_stderr, limits.read_bytes)
             try:
-                status = await process.run(
+                status = await run_process(
                     ["git", *arguments],
                     env=environment,
                     cwd=cwd,

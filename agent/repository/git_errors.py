@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agent.config.urls import is_loopback
+from agent.config import is_loopback
 from agent.errors import CloneError, ErrorCode
 from agent.exits import Exit
 

@@ -7,8 +7,7 @@ from collections import deque
 import trio
 
 from agent.limits import Limits
-from agent.protocol import events
-from agent.protocol.events import Publish
+from agent.protocol import Publish, events
 from agent.repository.git_progress import Progress, StderrParser
 
 #: All that a transfer brings has come with the last of these; what follows is local work, which may be silent.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.protocol.phase import Phase
+from agent.protocol import Phase
 from agent.run.machine import LIVES, RunMachine
 
 _HEAD = """\
@@ -29,7 +29,7 @@ def document() -> str:
         f"{_HEAD}```mermaid\n{RunMachine:mermaid}```\n\n"
         f"## What lives in which state\n\n{table}\n\n"
         f"In the final states ({finals}) nothing is alive. The final state and the exit code come from one Outcome: "
-        f"`verdict(exit status, last result, cause)`.\n\n"
+        f"`judge(exit status, last result, cause)`.\n\n"
         f"## Every transition\n\n{RunMachine:md}"
     )
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from agent.config.config import Config
-from agent.delivery.connection import Endpoint, OpenStream
-from agent.delivery.sender import Sender
-from agent.delivery.session import Listener
-from agent.journal.journal import Journal
-from agent.protocol import events
-from agent.protocol.events import Envelope
-from agent.protocol.inbound import Cancel
-from agent.report.reporter import Reporter
+from agent.config import Config
+from agent.delivery import Endpoint, Listener, OpenStream, Sender
+from agent.journal import Journal
+from agent.protocol import Cancel, Envelope, events
+from agent.report import Reporter
 from agent.run.inbox import CancelRequested, Connected, Report
 
 

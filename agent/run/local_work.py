@@ -16,30 +16,21 @@ from uuid import uuid4
 import msgspec
 import trio
 
+from agent.artifacts import Harvest, Output, Snapshot, branch_name
 from agent.artifacts import session_log as cli_session
-from agent.artifacts.changes import Snapshot
-from agent.artifacts.harvest import Harvest
-from agent.artifacts.output_directory import Output
-from agent.artifacts.push import branch_name
+from agent.claude import Bark, ClaudeOutput, prompt, watchdog
 from agent.claude import command as claude
 from agent.claude import instructions as trust
-from agent.claude import prompt, watchdog
-from agent.claude.output import ClaudeOutput
-from agent.claude.watchdog import Bark
-from agent.config.config import Config
+from agent.config import Config
 from agent.errors import ConfigError
 from agent.exits import ExitStatus
-from agent.files.private_directory import PrivateDirectory, private_directory, remove_stale
-from agent.process import descendants
-from agent.process import run as process
-from agent.process.pipes import open_output_pipe
-from agent.process.run import Launch, Patience
-from agent.protocol.events import Publish, log
-from agent.redaction.redactor import Redactor
-from agent.repository import clone, git
-from agent.repository.cloned import Cloned
+from agent.files import PrivateDirectory, private_directory, remove_stale
+from agent.process import Launch, Patience, descendants, open_output_pipe, run_process
+from agent.protocol import Publish, log
+from agent.redaction import Redactor
+from agent.repository import Cloned, clone, git
 from agent.run.work import Listening, Swept
-from agent.vitals.sampler import MemoryGuard, Sample, Sampler, sample_forever
+from agent.vitals import MemoryGuard, Sample, Sampler, sample_forever
 
 
 class LocalClaude(ClaudeOutput):
@@ -76,7 +67,7 @@ class LocalClaude(ClaudeOutput):
         grace = self._config.kill_grace
         polite = min(self._limits.interrupt_grace, grace)
         try:
-            return await process.run(
+            return await run_process(
                 self._argv,
                 env=self._environment,
                 cwd=self._config.workspace_dir,

@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 from statemachine import State, StateMachine
 
-from agent.outcome.causes import Cause, CauseKind
-from agent.outcome.verdict import Outcome
-from agent.protocol.phase import Phase
+from agent.outcome import Cause, CauseKind, Outcome
+from agent.protocol import Phase
 
 
 class Lives(NamedTuple):

@@ -8,16 +8,12 @@ from pathlib import Path
 
 import trio
 
-from agent.config.config import Config
-from agent.delivery.connection import Endpoint
-from agent.delivery.sender import Sender
-from agent.delivery.session import Listener
-from agent.journal import orphans
-from agent.journal.journal import Journal
-from agent.journal.run_directory import is_run
+from agent.config import Config
+from agent.delivery import Endpoint, Listener, Sender
+from agent.journal import Journal, is_run, orphans
 from agent.limits import Limits
-from agent.protocol.events import Level
-from agent.report.reporter import Reporter
+from agent.protocol import Level
+from agent.report import Reporter
 
 
 async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener: Listener, gate: float | None) -> None:
@@ -60,7 +56,7 @@ async def open_orphan(path: Path, limits: Limits) -> Journal:
     return journal
 
 
-async def salvage(config: Config, endpoint: Endpoint, reporter: Reporter) -> None:
+async def salvage_all(config: Config, endpoint: Endpoint, reporter: Reporter) -> None:
     """One dead run after the other, each over a connection of its own. Whether its task runs again is not ours to say.
 
     Cancelling: safe; what is left waits for the next agent or for `agent flush`.

@@ -16,22 +16,20 @@ from typing import Any
 
 import trio
 
-from agent.claude.watchdog import Bark
-from agent.config.config import Config
-from agent.delivery.sender import Sender
+from agent.claude import Bark
+from agent.config import Config
+from agent.delivery import Sender
 from agent.exits import ExitStatus
-from agent.outcome import causes
-from agent.outcome.causes import Cause, CauseKind
-from agent.outcome.verdict import Outcome, verdict
-from agent.process.run import Patience
-from agent.protocol.phase import Phase
-from agent.report.reporter import Reporter
-from agent.repository.cloned import Cloned
+from agent.outcome import Cause, CauseKind, Outcome, causes, judge
+from agent.process import Patience
+from agent.protocol import Phase
+from agent.report import Reporter
+from agent.repository import Cloned
 from agent.run.inbox import CancelRequested, Connected, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
 from agent.run.work import ClaudeRun, Swept, Work
-from agent.vitals.heartbeat import beat_forever
+from agent.vitals import beat_forever
 
 Task = Callable[[], Awaitable[Any]]
 
@@ -329,7 +327,7 @@ class Supervisor:
         """Settle the outcome, say it, and give the delivery its limit."""
         machine, run = self._machine, self._run
         swept = self._swept or Swept()
-        machine.outcome = verdict(
+        machine.outcome = judge(
             self._status,
             run.summary if run else None,
             machine.cause,

@@ -8,13 +8,12 @@ from typing import Any, Literal, Protocol
 import msgspec
 import trio
 
-from agent.claude.watchdog import Activity, Bark
+from agent.claude import Activity, Bark
 from agent.exits import ExitStatus
-from agent.process.descendants import Survivor
-from agent.process.run import Patience
-from agent.protocol.events import Publish
-from agent.repository.cloned import Cloned
-from agent.transcript.summary import Summary
+from agent.process import Patience, Survivor
+from agent.protocol import Publish
+from agent.repository import Cloned
+from agent.transcript import Summary
 
 
 class Swept(msgspec.Struct, frozen=True):

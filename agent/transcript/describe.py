@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from agent.limits import MESSAGE_CHARS
-from agent.protocol.events import Level, timestamp
+from agent.protocol import Level, timestamp
 from agent.text import count, one_line
 from agent.transcript.stream_json import NONE, Line, integer, items, mapping, text
 

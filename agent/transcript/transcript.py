@@ -13,7 +13,7 @@ import msgspec
 
 from agent.limits import Limits
 from agent.lines import Oversize
-from agent.protocol.events import Event, Level, claude_log, encode_json, status
+from agent.protocol import Event, Level, claude_log, encode_json, status
 from agent.text import count, one_line
 from agent.transcript import stream_json
 from agent.transcript.background_tasks import open_after

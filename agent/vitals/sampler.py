@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.limits import Limits
-from agent.process.descendants import descendants
+from agent.process import descendants
 from agent.ticks import next_tick
 from agent.vitals import cgroup
 
@@ -105,7 +105,7 @@ class Sampler:
         import psutil  # 20 ms that a container need not pay
 
         cpu, memory, count = 0.0, 0, 0
-        for pid in [os.getpid(), *(process.pid for process in descendants() if not process.dead)]:
+        for pid in [os.getpid(), *(process.pid for process in descendants.living() if not process.dead)]:
             try:
                 process = psutil.Process(pid)
                 with process.oneshot():

@@ -17,7 +17,7 @@ from agent.claude.command import Files, arguments, check_cli, environment, find_
 from agent.config.config import Config, load
 from agent.errors import CliError
 from agent.exits import Exit
-from agent.files.private_directory import PrivateDirectory, private_directory
+from agent.files.private import PrivateDirectory, private_directory
 from tests.support import scripted_claude
 
 SESSION = "11111111-2222-4333-8444-555555555555"
@@ -276,7 +276,7 @@ async def test_the_systems_own_words_where_there_are_no_better_ones(
         await trio.lowlevel.checkpoint()
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(claude, "run", noexec)
+    monkeypatch.setattr(claude, "run_process", noexec)
     with pytest.raises(CliError, match="cannot be executed: Permission denied"):
         await check_cli(config(CLAUDE_BIN=str(scripted_claude.install(tmp_path))))
 

@@ -12,7 +12,7 @@ import trio
 from agent.commands.flush import Flush, main
 from agent.config.config import examine
 from agent.limits import Limits
-from tests.files.test_private_directory import killed_run
+from tests.files.test_private import killed_run
 from tests.journal.test_orphans import dead_run
 from tests.support.arrivals import Arrivals
 from tests.support.collector import collecting, unused_port

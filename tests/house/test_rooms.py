@@ -47,7 +47,7 @@ EXCEPTIONS = {
     (ROOT, "commands"),  # __main__ starts the commands
 }
 #: Rooms whose door is not built yet. This may only shrink.
-WITHOUT_A_DOOR = set(MAY_IMPORT)
+WITHOUT_A_DOOR: set[str] = set()
 
 
 class Arrow(NamedTuple):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agent.exits import Exit, ExitStatus
 from agent.outcome.causes import Cause, CauseKind
-from agent.outcome.verdict import Outcome, after_delivery, verdict
+from agent.outcome.verdict import Outcome, after_delivery
+from agent.outcome.verdict import judge as verdict
 from agent.transcript.summary import ApiError, Result, Summary
 
 GOOD = Result("success", False, num_turns=3, text="Done.")

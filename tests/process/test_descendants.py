@@ -34,7 +34,7 @@ AGENT = """
 
     swept, took = trio.run(stop)
     time.sleep(0.1)
-    left = [process.name for process in descendants.descendants()]
+    left = [process.name for process in descendants.living()]
     print(json.dumps([[s.name for s in swept.survivors], [s.name for s in swept.left], left, took]))
 """
 
@@ -150,7 +150,7 @@ def test_names_with_brackets_are_read_right() -> None:
     with subprocess.Popen([*PYTHON, named], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        assert [(one.pid, one.name, one.dead) for one in descendants.descendants()] == [(child.pid, ") Z 1 (", False)]
+        assert [(one.pid, one.name, one.dead) for one in descendants.living()] == [(child.pid, ") Z 1 (", False)]
         child.kill()
 
 
@@ -165,13 +165,13 @@ def test_a_thousand_orphans_are_reaped_and_no_status_is_stolen() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(descendants.reap, 0.001)
                 for _ in range(20):
-                    status = await run([sys.executable, "-I", "-S", "-c", escape], stdout=-3, **null)
+                    status = await run_process([sys.executable, "-I", "-S", "-c", escape], stdout=-3, **null)
                     assert status.code == 7, status
                 await trio.sleep(0.2)
                 nursery.cancel_scope.cancel()
 
         trio.run(main)
-        print(len(list(descendants.descendants())))
+        print(len(list(descendants.living())))
     """
     done = subprocess.run(agent_program(code), capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("0\n", "")

@@ -31,7 +31,7 @@ def test_what_a_careless_parent_left_is_undone() -> None:
     code = """
         null = dict(stdin=-3, stdout=os.dup(1), stderr=os.dup(2), stop=(), patience=Patience())
         argv = ["sh", "-c", "kill -TERM $$; exit 7"]
-        print(trio.run(lambda: run(argv, env=dict(os.environ), cwd="/", **null)))
+        print(trio.run(lambda: run_process(argv, env=dict(os.environ), cwd="/", **null)))
     """
     program = agent_program(code)
     careless = (

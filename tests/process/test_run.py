@@ -186,7 +186,7 @@ RUN = "env=dict(os.environ),cwd='/',stdin=-3,stdout=os.dup(1),stderr=os.dup(2),s
 
 def test_the_child_dies_with_a_killed_agent() -> None:
     launch = "launch=Launch(report=lambda text:None),started=lambda pid:print(pid,flush=True)"
-    program = agent_program(f"trio.run(lambda: run(['sleep','600'],{RUN},{launch}))")
+    program = agent_program(f"trio.run(lambda: run_process(['sleep','600'],{RUN},{launch}))")
     with subprocess.Popen(program, stdout=subprocess.PIPE) as agent:
         assert agent.stdout is not None
         pid = int(agent.stdout.readline())
@@ -196,7 +196,9 @@ def test_the_child_dies_with_a_killed_agent() -> None:
 
 
 def test_an_interrupt_of_the_keyboard_does_not_leave_the_child_behind() -> None:
-    program = agent_program(f"trio.run(lambda: run(['sleep','600'],{RUN},started=lambda pid:print(pid,flush=True)))")
+    program = agent_program(
+        f"trio.run(lambda: run_process(['sleep','600'],{RUN},started=lambda pid:print(pid,flush=True)))"
+    )
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as agent:
         assert agent.stdout is not None
         pid = int(agent.stdout.readline())

@@ -15,7 +15,7 @@ import trio
 from agent.config.config import Config, load
 from agent.errors import CloneError, ConfigError
 from agent.exits import Exit
-from agent.files.private_directory import PrivateDirectory, private_directory
+from agent.files.private import PrivateDirectory, private_directory
 from agent.limits import Limits
 from agent.process.run import Patience
 from agent.repository.clone import clone

@@ -11,7 +11,7 @@ import trio
 from agent.config.config import load
 from agent.errors import ConfigError
 from agent.exits import ExitStatus
-from agent.files.private_directory import private_directory
+from agent.files.private import private_directory
 from agent.limits import Limits
 from agent.process.run import Patience
 from agent.repository.git import prepare, run_git

@@ -13,7 +13,7 @@ from agent.delivery.session import Listener
 from agent.errors import ServerUnreachable
 from agent.journal.run_directory import RunDirectory
 from agent.limits import Limits
-from agent.run.salvage import deliver, open_orphan, salvage
+from agent.run.salvage import deliver, open_orphan, salvage_all
 from tests.journal.test_orphans import dead_run
 from tests.support.arrivals import Arrivals
 from tests.support.collector import collecting, unused_port
@@ -42,7 +42,7 @@ def endpoint(url: str) -> Endpoint:
 async def salvaged(tmp_path, url: str) -> Told:
     told = Told()
     with trio.fail_after(20):
-        await salvage(config(tmp_path, url), endpoint(url), told)
+        await salvage_all(config(tmp_path, url), endpoint(url), told)
     return told
 
 
@@ -93,7 +93,7 @@ async def test_a_cancelled_delivery_leaves_the_rest_and_the_lock(tmp_path) -> No
     dead_run(tmp_path, run_id="R2")
     told = Told()
     with unused_port() as port, trio.move_on_after(0.3):
-        await salvage(config(tmp_path, "ws://x"), endpoint(f"ws://127.0.0.1:{port}"), told)
+        await salvage_all(config(tmp_path, "ws://x"), endpoint(f"ws://127.0.0.1:{port}"), told)
     (line,) = told.lines
     words = f"101 of 101 messages of a dead run are not delivered: they stay in {path}, and 1 more dead runs"
     assert line == ("warn", words)

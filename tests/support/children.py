@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from agent.exits import ExitStatus
-from agent.process.run import Launch, Patience, run
+from agent.process.run import Launch, Patience, run_process
 
 #: -I -S: nothing but the interpreter's own start, 10 ms.
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -56,7 +56,7 @@ async def run_child(
     env: dict[str, str] | None = None,
 ) -> ExitStatus:
     """`run()` with what does not matter to a test filled in."""
-    return await run(
+    return await run_process(
         argv,
         env=env if env is not None else {"PATH": os.environ["PATH"]},
         cwd=cwd,

@@ -21,9 +21,9 @@ from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark, watch
 from agent.config.config import load
 from agent.exits import ExitStatus
-from agent.files.private_directory import private_directory
+from agent.files.private import private_directory
 from agent.outcome.causes import Cause, by_deadline, by_refused_credentials
-from agent.outcome.verdict import Outcome, verdict
+from agent.outcome.verdict import Outcome, judge
 from agent.process.pipes import open_output_pipe
 from agent.process.run import Launch, Patience, run
 from agent.protocol.events import Event
@@ -124,5 +124,5 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
                     cause = by_deadline(stop_after)
                 watching.cancel_scope.cancel()
         seconds = trio.current_time() - began
-    outcome = verdict(status, output.summary, cause, stderr_tail=output.stderr_tail)
+    outcome = judge(status, output.summary, cause, stderr_tail=output.stderr_tail)
     return Ran(status, output.summary, outcome, events, output.stderr_tail, seconds)

@@ -20,7 +20,7 @@ from agent.protocol.events import Event
 from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
-from agent.run import supervisor
+from agent.run import inbox, supervisor
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
@@ -154,13 +154,13 @@ def drain_before_complete(patch: Patch) -> None:
 
 def report_before_leaving(patch: Patch) -> None:
     """A task is alive until its report is handled."""
-    post = supervisor.Supervisor.post
+    post = inbox.Inbox.post
 
-    def leave_first(self: supervisor.Supervisor, report: Report, leave: Callable[[], None] = lambda: None) -> None:
+    def leave_first(self: inbox.Inbox, report: Report, leave: Callable[[], None] = lambda: None) -> None:
         leave()
         post(self, report)
 
-    patch(supervisor.Supervisor, "post", leave_first)
+    patch(inbox.Inbox, "post", leave_first)
 
 
 def rest_of_a_line(patch: Patch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.artifacts.changes import Snapshot
 from agent.config.config import Config, load
-from agent.files.private_directory import private_directory
+from agent.files.private import private_directory
 from agent.process.run import Launch, Patience
 from agent.repository.git import Git, prepare
 from tests.support.git_servers import git

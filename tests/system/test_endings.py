@@ -462,9 +462,9 @@ NO_PLACE = {
     "nowhere": "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']",
     "read-only": "import errno, tempfile\ndef refuse(**_): raise OSError(errno.EROFS, 'Read-only file system')\n"
     "tempfile.mkdtemp = refuse",
-    "full": "import errno, agent.files.private_directory\n"
+    "full": "import errno, agent.files.private\n"
     "def refuse(*_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-    "agent.files.private_directory.open = refuse",
+    "agent.files.private.open = refuse",
 }
 
 
@@ -517,7 +517,7 @@ FATAL_BUGS = {
     "check": "agent.claude.command.check_cli = async_boom",
     "clone": "agent.repository.clone.clone = async_boom",
     "begin": "agent.run.local_work.LocalWork.begin = boom",
-    "claude": "agent.process.run.run = async_boom",
+    "claude": "agent.run.local_work.run_process = async_boom",
     "prompt": "agent.claude.prompt.write_prompt = async_boom",
     "stdout": "agent.claude.output.ClaudeOutput.read_stdout = async_boom",
     "stderr": "agent.claude.output.ClaudeOutput.read_stderr = async_boom",
@@ -525,7 +525,7 @@ FATAL_BUGS = {
     "transcript": "agent.transcript.transcript.Transcript.feed = boom",
     "reporter": "agent.report.reporter.Reporter.cloned = boom",
     "machine": "agent.run.machine.RunMachine.latch_exit = boom",
-    "verdict": "agent.run.supervisor.verdict = boom",
+    "verdict": "agent.run.supervisor.judge = boom",
     "signals": "agent.signals.listen = async_boom",
 }
 HARMLESS_BUGS = {
@@ -534,7 +534,7 @@ HARMLESS_BUGS = {
     "reaper": "agent.process.descendants.reap = async_boom",
     "sweep": "agent.run.local_work.LocalWork.sweep = async_boom",
     "harvest": "agent.run.local_work.LocalWork.harvest = async_boom",
-    "salvage": "agent.commands.run.salvage = async_boom",
+    "salvage": "agent.commands.run.salvage_all = async_boom",
     "health": "agent.report.reporter.Reporter.health = boom",
 }
 IMPORTS = "import agent.__main__, agent.commands.run, agent.run.machine, agent.signals\n"

@@ -16,7 +16,7 @@ import pytest
 from agent.exits import ExitStatus
 from agent.limits import KIB, MIB, Limits
 from agent.lines import LineFramer
-from agent.outcome.verdict import verdict
+from agent.outcome.verdict import judge
 from agent.protocol.events import Event
 from agent.transcript.transcript import Transcript
 from tests.support.claude_lines import (
@@ -64,7 +64,7 @@ def test_golden(name: str, update_golden: bool) -> None:
 
     code = meta["exit_code"]
     status = ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
-    outcome = verdict(status, transcript.summary, None, stderr_tail=meta["stderr"])
+    outcome = judge(status, transcript.summary, None, stderr_tail=meta["stderr"])
     found = [
         *map(golden, events),
         {"summary": msgspec.to_builtins(transcript.summary)},

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from agent.errors import ConfigError
-from agent.files.private_directory import private_directory, remove_stale
+from agent.files.private import private_directory, remove_stale
 
 
 def mode(path: Path) -> int:
@@ -97,7 +97,7 @@ def test_so_is_a_disk_that_is_full(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with private_directory(tmp_path) as private:
-        monkeypatch.setattr("agent.files.private_directory.open", full, raising=False)
+        monkeypatch.setattr("agent.files.private.open", full, raising=False)
         with pytest.raises(ConfigError, match=r"TMPDIR.*No space left on device"):
             private.write("token", "secret")
 
@@ -119,7 +119,7 @@ def test_nesting_beyond_any_recursion_goes_too(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from agent.files.private_directory import private_directory, remove_stale
+from agent.files.private import private_directory, remove_stale
 with private_directory(Path(sys.argv[1])) as private:
     private.write("token", "secret")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -181,7 +181,7 @@ async def test_links_in_it_are_not_followed(tmp_path):
 async def test_removing_does_not_hold_up_the_start(tmp_path, monkeypatch):
     killed_run(tmp_path)
     slow = threading.Event()
-    monkeypatch.setattr("agent.files.private_directory._remove_dead", lambda paths: slow.wait(20))
+    monkeypatch.setattr("agent.files.private._remove_dead", lambda paths: slow.wait(20))
     began = time.monotonic()
     await remove_stale(0.1, tmp_path)
     assert time.monotonic() - began < 5
@@ -206,7 +206,7 @@ def test_a_file_system_without_locks_is_used_all_the_same(tmp_path, monkeypatch)
     def refuse(*_):
         raise OSError(errno.ENOLCK, "no locks")
 
-    monkeypatch.setattr("agent.files.private_directory.fcntl.flock", refuse)
+    monkeypatch.setattr("agent.files.private.fcntl.flock", refuse)
     with private_directory(tmp_path) as private:
         assert not private.path.name.startswith("agent-private-"), "nobody may take it for a dead run's"
         assert private.write("token", "secret").exists()
