@@ -25,7 +25,7 @@ from agent.files.private import private_directory
 from agent.outcome.causes import Cause, by_deadline, by_refused_credentials
 from agent.outcome.verdict import Outcome, judge
 from agent.process.pipes import open_output_pipe
-from agent.process.run import Launch, Patience, run
+from agent.process.run import Launch, Patience, run_process
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.transcript.summary import Summary
@@ -109,7 +109,7 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
                 nursery.start_soon(prompt.write_prompt, pipe)
                 watching.start_soon(end_where_refused, output)
                 with trio.move_on_after(stop_after) as work:
-                    status = await run(
+                    status = await run_process(
                         [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()))],
                         env=claude.environment(config, private.path, {}),
                         cwd=config.workspace_dir,
