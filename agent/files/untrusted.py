@@ -1,4 +1,4 @@
-"""Files that claude may have put there: read as the text that they are, no link and no pipe followed."""
+"""Safe reading of files that claude may have written: as plain text, and without following a link or a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def head(directory: Path, limit: int) -> str | None:
-    """The commit that HEAD names, read as text: a git that looks would read the configuration beside it."""
+    """The commit that HEAD names, None if it names none. HEAD is read as text, since git would also read, and obey, the
+    configuration beside it.
+    """
     text = read_text(directory / "HEAD", limit).strip()
     if not text.startswith("ref: "):
         return text if COMMIT.fullmatch(text) else None
@@ -32,7 +34,7 @@ def head(directory: Path, limit: int) -> str | None:
 
 
 def read_text(path: Path, limit: int) -> str:
-    """A regular file's text, empty where there is none."""
+    """The first `limit` bytes of a regular file, as text; empty if there is no such file."""
     try:
         with regular(path) as fd:
             return os.read(fd, limit).decode(errors="surrogateescape")
@@ -42,7 +44,7 @@ def read_text(path: Path, limit: int) -> str:
 
 @contextmanager
 def regular(path: Path) -> Iterator[int]:
-    """A regular file for reading; raises OSError for links, pipes and all else."""
+    """Open a regular file for reading; gives its descriptor. Raises OSError for links, pipes and everything else."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -1,11 +1,11 @@
-"""Everything that this process started and that started each other: found, frozen, killed, reaped.
+"""The descendants of this process: found, frozen, killed, reaped.
 
-Each command that claude runs lives in a session of its own, daemons fork twice: neither process groups nor parents
-lead to all of them. But orphans come to the nearest subreaper, which we are (hardening.py), so that every descendant
-stays one, and /proc shows them all.
+Each command that claude runs has a session of its own, and daemons fork twice: neither process groups nor parents lead
+to all of them. But an orphan becomes a child of the nearest subreaper, which we are (hardening.py). So every descendant
+remains one, and /proc shows them all.
 
-Exit statuses of our own children belong to run_process(): nothing here waits for one of those, and every other child
-of this process is taken for an orphan. Hence no part of the agent may start a process in any other way.
+Exit statuses of our own children belong to run_process(): nothing here waits for those, and every other child of this
+process is taken for an orphan. Hence no part of the agent may start a process in any other way.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from agent.limits import Limits
 from agent.process.run import own_children
 from agent.ticks import next_tick
 
-#: Not so without CONFIG_PROC_CHILDREN, nor in some sandboxes.
+#: False for kernels without CONFIG_PROC_CHILDREN, and in some sandboxes.
 _KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 _CORPSES = Limits().corpses
 
 
 class Survivor(msgspec.Struct, frozen=True):
-    """A process that was still there. `name` is what the kernel calls it, at most 15 characters (a command line may
-    hold secrets, and reading that of a stuck process hangs)."""
+    """A process that a sweep found. `name` is the kernel's, of at most 15 characters: a command line may hold secrets,
+    and reading that of a stuck process hangs.
+    """
 
     pid: int
     name: str
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """What a sweep met: everything alive at its beginning or born during it, and what of that it could not end."""
+    """The result of a sweep: all that lived at its beginning or was born during it, and what it could not end."""
 
     survivors: tuple[Survivor, ...]
     left: tuple[Survivor, ...]
@@ -47,10 +48,9 @@ class Swept(msgspec.Struct, frozen=True):
 async def sweep(limit: float, spare: Container[int] = ()) -> Swept:
     """End every descendant but those in `spare` (and what those started), within `limit` seconds.
 
-    First all are stopped until no running one is left, since those who fork would outrun the killing; then they are
-    killed and reaped until none is left. Left can be processes of other users and those stuck in the kernel.
-
-    A fork bomb of thousands takes the kernel longer to end than that; all of it is killed, what is still dying is left.
+    First all are stopped, since processes that fork would outrun the killing; then they are killed and reaped until
+    none is left. Processes of other users, and those stuck in the kernel, cannot be ended. A fork bomb of thousands may
+    take the kernel longer than the limit: all of it is killed, and what is still dying counts as left.
 
     Cancelling: not possible, since it must not end with processes stopped; takes at most about `limit`.
     """
@@ -62,7 +62,7 @@ async def sweep(limit: float, spare: Container[int] = ()) -> Swept:
 
 
 def sweep_now(limit: float, spare: Container[int] = ()) -> Swept:
-    """The same without Trio, for an agent that ends at once."""
+    """Sweep without Trio, for an agent that ends at once."""
     steps = _Sweep(limit, spare)
     for pause in steps:
         time.sleep(pause)
@@ -70,7 +70,7 @@ def sweep_now(limit: float, spare: Container[int] = ()) -> Swept:
 
 
 class _Sweep:
-    """The steps of a sweep; iterating gives how long to pause before the next one."""
+    """The steps of a sweep; iterating gives the pause before the next step, in seconds."""
 
     result = Swept((), ())
 
@@ -83,19 +83,19 @@ class _Sweep:
 
 
 def _sweep(limit: float, spare: Container[int]) -> Generator[float, None, Swept]:
-    """Yields how long to pause. Half of the limit at most is spent on freezing."""
+    """Yields the pause before the next step. Freezing takes half of the limit at most."""
     deadline = time.monotonic() + limit
     found: dict[int, str] = {}
     yield from _freeze(time.monotonic() + limit / 2, spare, found)
     pause = 0.0
     while True:
-        # All of them before the first is killed, for its children would move while we look for them.
+        # Listed before the first is killed, since its children change their parent while we look for them.
         left = {process.pid: process.name for process in living(spare) if not process.dead}
         for pid in left:
             _signal(pid, signal.SIGKILL)
         found |= left
         reaped = reap_orphans()
-        # Who forks and ends in turn may have been missed alive, but not without a corpse.
+        # A process that forks and ends at once may have been missed alive, but it leaves a corpse.
         if (not left and not reaped) or time.monotonic() >= deadline:
             return Swept(*(tuple(Survivor(*one) for one in some.items()) for some in (found, left)))
         yield pause
@@ -103,8 +103,9 @@ def _sweep(limit: float, spare: Container[int]) -> Generator[float, None, Swept]
 
 
 def _freeze(deadline: float, spare: Container[int], found: dict[int, str]) -> Generator[float, None, None]:
-    """Stop all until nothing new appears. The dead are left to hold their places under a limit of processes, unless
-    they are so many that looking through them gives those who fork and end in turn the time to get away."""
+    """Stop everything until nothing new appears. The dead are not reaped, since they take up room under a limit of
+    processes; unless they are so many that looking through them lets a process that forks and ends at once get away.
+    """
     dead: set[int] = set()
     active = True
     while active and time.monotonic() < deadline:
@@ -113,7 +114,7 @@ def _freeze(deadline: float, spare: Container[int], found: dict[int, str]) -> Ge
             if process.dead:
                 dead.add(process.pid)
             elif process.pid not in found:
-                # At once, not after the listing: who forks and ends in turn is caught in the act or never.
+                # At once, not after the listing: later a process that forks and ends at once is gone.
                 _signal(process.pid, signal.SIGSTOP)
                 found[process.pid] = process.name
             else:
@@ -134,7 +135,7 @@ class _Process(msgspec.Struct, frozen=True):
     pid: int
     parent: int
     name: str
-    #: A zombie, or about to be none any more. (The first thread of a process may be a zombie while others run.)
+    #: A zombie, or being reaped. (The first thread of a process may be a zombie while others run.)
     dead: bool
 
 
@@ -152,7 +153,7 @@ def living(spare: Container[int] = (), known: Container[int] = ()) -> Iterator[_
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process, zombies included; empty when there is no such process (any more)."""
+    """The children of a process, zombies included; empty if there is no such process."""
     if not _KERNEL_LISTS_CHILDREN:
         everyone = [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]  # noqa: PTH208
         return [other for other in everyone if (process := _process(other)) is not None and process.parent == pid]
@@ -175,7 +176,7 @@ def _process(pid: int) -> _Process | None:
 
 
 def _read(path: str) -> bytes:
-    """A file of /proc, at a third of the price of open()."""
+    """A file of /proc, read in a third of the time that open() takes."""
     fd = os.open(path, os.O_RDONLY)
     try:
         read = b""
@@ -187,9 +188,9 @@ def _read(path: str) -> bytes:
 
 
 def reap_orphans() -> int:
-    """Reap the dead among the processes that others left to us; returns how many."""
+    """Reap the dead among the orphans that became our children; returns how many there were."""
     with contextlib.suppress(ChildProcessError):
-        # Mostly nobody has died: this call tells for a tenth of what a look through /proc costs.
+        # Usually nothing has died: this call tells so in a tenth of the time that a look through /proc takes.
         if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return 0
     reaped = 0

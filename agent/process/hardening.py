@@ -1,4 +1,4 @@
-"""What the agent's own process sets up for itself, at its start."""
+"""Settings of the agent's own process, made at its start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def become_subreaper() -> None:
-    """Have every orphaned descendant re-parented to this process, in whatever session it is. Raises OSError."""
+    """Have every orphaned descendant, in any session, become a child of this process. Raises OSError."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -24,16 +24,18 @@ def harden_self() -> None:
 
 
 def clear_inherited_signals() -> None:
-    """Undo what a careless parent left us: an ignored SIGCHLD loses exit statuses, a blocked signal is never seen."""
+    """Undo what a careless parent has set: an ignored SIGCHLD loses exit statuses, a blocked signal never arrives."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def keep_freed_memory(spare: int, block: int) -> None:
-    """Have malloc keep what is freed for what comes next: up to `spare` bytes at the end of the heap, and blocks
-    smaller than `block`. Otherwise it gives much of a batch back to the kernel and takes it again for the next one,
-    page by page. Does nothing where the C library is not glibc."""
+    """Have malloc keep freed memory: up to `spare` bytes at the end of the heap, and blocks smaller than `block` bytes.
+
+    Otherwise it returns much of the memory of a batch to the kernel, and takes it back for the next batch, page by
+    page. Does nothing if the C library is not glibc.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, spare)

@@ -1,8 +1,8 @@
-"""What the kernel accounts to the container that we run in: memory, CPU, processes, and their limits.
+"""The cgroup of this container: its use of memory, CPU and processes, and their limits.
 
 A container sees its own cgroup as the root of the mount (v2, or one mount per controller with v1), whatever path
-/proc/self/cgroup shows. The machine's own root cgroup is told apart by what only it lacks (v2: memory.current) or has
-(v1: release_agent): its numbers are those of the machine, not ours. Reading costs about 8 µs a file.
+/proc/self/cgroup shows. Outside a container the root is that of the machine, whose numbers are not ours: it is
+recognised by a file that only it lacks (v2: memory.current) or has (v1: release_agent). Reading a file takes 8 µs.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _NO_LIMIT = 1 << 60
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes, seconds and counts since the start of the container; None is what this kernel does not tell."""
+    """Bytes, seconds and counts since the start of the container; None where this kernel does not tell."""
 
-    #: Without the file cache that the kernel would rather drop than kill anybody.
+    #: Without the file cache, which the kernel drops before it kills anything.
     working_set: int | None
     memory_limit: int | None
-    #: Processes killed by the kernel for want of memory.
+    #: Processes that the kernel killed for lack of memory.
     oom_kills: int | None
     cpu_seconds: float | None
     #: CPU time per second of wall-clock time, in cores.
     cpu_quota: float | None
-    #: How long the quota has kept us waiting.
+    #: Time in which the quota let no process of ours run.
     throttled_seconds: float | None
     pids: int | None
     pids_limit: int | None
 
 
 def find(root: Path = Path("/sys/fs/cgroup")) -> CgroupV2 | CgroupV1 | None:
-    """The cgroup of this container; None outside one."""
+    """Find the cgroup of this container; None outside a container."""
     if (root / "cgroup.controllers").exists():
         return CgroupV2(root) if (root / "memory.current").exists() else None
     memory = root / "memory"
@@ -44,6 +44,8 @@ def find(root: Path = Path("/sys/fs/cgroup")) -> CgroupV2 | CgroupV1 | None:
 
 
 class CgroupV2:
+    """A cgroup of version 2: all controllers in one directory."""
+
     source: Literal["cgroup2", "cgroup1"] = "cgroup2"
 
     def __init__(self, root: Path) -> None:
@@ -66,6 +68,8 @@ class CgroupV2:
 
 
 class CgroupV1:
+    """A cgroup of version 1: a directory for each controller."""
+
     source: Literal["cgroup2", "cgroup1"] = "cgroup1"
 
     def __init__(self, root: Path) -> None:
@@ -97,13 +101,13 @@ def _scaled(value: int | None, unit: float) -> float | None:
 
 
 def _number(path: Path) -> int | None:
-    """None for a file that is not there, and for `max` or -1: no limit."""
+    """The number in a file; None if there is no such file, or no limit (`max`, -1)."""
     text = _text(path)
     return int(text) if text.isdecimal() else None
 
 
 def _table(path: Path) -> dict[str, int]:
-    """`name number` lines."""
+    """The numbers in a file of `name number` lines."""
     words = _text(path).split()
     return {name: int(value) for name, value in zip(words[::2], words[1::2], strict=False) if value.isdecimal()}
 

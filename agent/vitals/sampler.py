@@ -1,4 +1,4 @@
-"""What the run uses, measured every few seconds: of the container where there is one, else of our own processes."""
+"""Samples of what the run uses, every few seconds: of its container if there is one, else of our own processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agent.vitals import cgroup
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes, seconds and counts; None is what cannot be known here, or is not limited."""
+    """Bytes, seconds and counts; None where something cannot be known here, or is not limited."""
 
     #: Seconds of a clock that never goes back.
     time: float
@@ -25,7 +25,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
     #: Cores in use, on average since the sample before.
     cpu_cores: float | None = None
-    #: Working set: without the file cache that the kernel would rather drop than kill anybody.
+    #: Working set: without the file cache, which the kernel drops before it kills anything.
     memory: int | None = None
     memory_limit: int | None = None
     pids: int | None = None
@@ -33,15 +33,16 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     #: Free for us on the file system of the workspace.
     disk_free: int | None = None
     disk_total: int | None = None
-    #: Processes that the kernel killed for want of memory, since the container began.
+    #: Processes that the kernel killed for lack of memory, since the container began.
     oom_kills: int | None = None
 
     @property
     def memory_fraction(self) -> float | None:
+        """Memory in use, as a part of its limit."""
         return self.memory / self.memory_limit if self.memory is not None and self.memory_limit else None
 
     def fields(self) -> dict[str, Any]:
-        """As HEARTBEAT has them: cores in use, bytes, counts; `disk` is what is free. Unknown ones are absent."""
+        """The fields of HEARTBEAT: cores in use, bytes, counts; `disk` is the free space. Unknown ones are absent."""
         fields = {
             "cpu": None if self.cpu_cores is None else round(self.cpu_cores, 2),
             "memory": self.memory,
@@ -53,21 +54,21 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryGuard:
-    """Decides that the container is about to be out of memory, while there is still enough to say so."""
+    """Decides that the container is about to run out of memory, while there is enough left to report it."""
 
     def __init__(self, limits: Limits) -> None:
         self._threshold = limits.memory_guard
         self._above = 0
 
     def exceeded(self, sample: Sample) -> bool:
-        """True from the second sample in a row above the threshold: one may be a peak that is over already."""
+        """True from the second sample in a row above the threshold: the first may be a peak that is over already."""
         fraction = sample.memory_fraction
         self._above = self._above + 1 if fraction is not None and fraction >= self._threshold else 0
         return self._above >= 2
 
 
 class Sampler:
-    """Takes samples; the cores in use are those of the time since the one before."""
+    """Takes samples. The cores in use are an average since the sample before."""
 
     def __init__(self, workspace: Path, root: Path = Path("/sys/fs/cgroup")) -> None:
         self._workspace = workspace
@@ -75,12 +76,12 @@ class Sampler:
         self._before: Sample | None = None
 
     def sample(self) -> Sample:
-        """Never raises for what cannot be read; takes 0.1 ms with a cgroup, about 0.1 ms a process without."""
+        """Take a sample. Never raises for what cannot be read. Takes 0.1 ms with a cgroup, else 0.1 ms a process."""
         sample = self._processes() if self._cgroup is None else self._container(self._cgroup)
         before, self._before = self._before, sample
         if before is None or before.cpu_seconds is None or sample.cpu_seconds is None or sample.time <= before.time:
             return sample
-        # What a process used and nobody waited for is lost with it, so that the sum may fall.
+        # The time of a process that nobody waited for is lost when it ends, so that the sum may fall.
         cores = max(0.0, sample.cpu_seconds - before.cpu_seconds) / (sample.time - before.time)
         return msgspec.structs.replace(sample, cpu_cores=cores)
 
@@ -101,8 +102,8 @@ class Sampler:
         )
 
     def _processes(self) -> Sample:
-        """Resident memory counts what processes share once for each of them: an upper bound."""
-        import psutil  # 20 ms that a container need not pay
+        """Sum up our processes. Memory that they share counts once for each of them: an upper bound."""
+        import psutil  # imported here, since its 20 ms are of no use in a container
 
         cpu, memory, count = 0.0, 0, 0
         for pid in [os.getpid(), *(process.pid for process in descendants.living() if not process.dead)]:
@@ -111,7 +112,7 @@ class Sampler:
                 with process.oneshot():
                     used, resident = process.cpu_times(), process.memory_info().rss
             except psutil.Error:
-                continue  # it has ended meanwhile
+                continue  # it ended meanwhile
             cpu += used.user + used.system + used.children_user + used.children_system
             memory += resident
             count += 1
@@ -128,7 +129,7 @@ class Sampler:
 
     def _disk(self) -> tuple[int | None, int | None]:
         place = self._workspace
-        while not place.exists() and place != place.parent:  # the clone may have yet to make it
+        while not place.exists() and place != place.parent:  # the clone may not have made it yet
             place = place.parent
         try:
             disk = os.statvfs(place)
@@ -138,7 +139,7 @@ class Sampler:
 
 
 async def sample_forever(sampler: Sampler, limits: Limits, deliver: Callable[[Sample], None]) -> None:
-    """Deliver a sample at once, and then one in each interval: a shorter one where memory is limited.
+    """Deliver a sample at once, and then at each interval, which is shorter if memory is limited.
 
     Cancelling: safe.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.vitals.heartbeat import HealthFile
+from agent.vitals.health_file import HealthFile
 
 SCRIPT = Path(__file__).parents[2] / "healthcheck.sh"
 SHELL = shutil.which("dash") or "/bin/sh"
