@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from agent.errors import ErrorCode
 
@@ -48,7 +48,16 @@ class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     part: Part | UnsetType = UNSET
     gap: Gap | UnsetType = UNSET
     text: Annotated[str, Meta(description="the patch, where kind is patch")] | UnsetType = UNSET
-    encoding: Literal["base64"] | UnsetType = UNSET
+    encoding: Annotated[Literal["base64"], Meta(description="of text, where the patch is not UTF-8")] | UnsetType = (
+        UNSET
+    )
+    details: Annotated[str, Meta(description="the evidence for a warning")] | UnsetType = UNSET
+    length: Annotated[int, Meta(ge=0, description="bytes of a line that was too long")] | UnsetType = UNSET
+    ignored: Annotated[list[str], Meta(description="paths of the clone that claude does not obey")] | UnsetType = UNSET
+    refused: (
+        Annotated[list[str], Meta(description="instructions that claude does not get, each with the reason")]
+        | UnsetType
+    ) = UNSET
 
 
 class LogData(Struct, frozen=True, kw_only=True):
@@ -70,8 +79,10 @@ class Retry(Struct, frozen=True, kw_only=True):
     """claude tries the API again."""
 
     attempt: Count | None = None
-    delay: Seconds | None = None
+    of: Annotated[int, Meta(ge=0, description="attempts at most")] | None = None
+    delay: Annotated[int, Meta(ge=0, description="milliseconds until the attempt")] | None = None
     reason: str | None = None
+    status: Annotated[int, Meta(description="HTTP status of the answer; null where none came")] | None = None
 
 
 class StatusData(Struct, frozen=True, kw_only=True):
@@ -82,6 +93,9 @@ class StatusData(Struct, frozen=True, kw_only=True):
     retry: Retry | UnsetType = UNSET
     repo: str | UnsetType = UNSET
     ref: str | None = None
+    head: Annotated[str, Meta(description="the cloned commit; null for an empty repository")] | None = None
+    branch: Annotated[str, Meta(description="the cloned branch; null for a tag or a commit")] | None = None
+    reason: Annotated[str, Meta(description="COMPLETE.reason, in the last STATUS")] | UnsetType = UNSET
     title: str | UnsetType = UNSET
     labels: dict[str, str] | UnsetType = UNSET
     versions: dict[str, str] | UnsetType = UNSET
@@ -113,6 +127,14 @@ class HeartbeatData(Struct, frozen=True, kw_only=True, rename="camel"):
     disk: Annotated[Bytes, Meta(description="bytes free in the workspace")] | None = None
 
 
+class Denial(Struct, frozen=True, kw_only=True):
+    """A tool call that claude's permissions did not allow."""
+
+    tool_name: str
+    tool_use_id: str
+    call: Annotated[str, Meta(description="one line for a person")]
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """claude's last result, in its own words."""
 
@@ -122,7 +144,7 @@ class Result(Struct, frozen=True, kw_only=True):
     cost: Annotated[float, Meta(description="US dollars")] | None = None
     usage: dict[str, Any] | None = None
     session_id: str | None = None
-    permission_denials: list[Any] | UnsetType = UNSET
+    permission_denials: list[Denial] | UnsetType = UNSET
     text: Annotated[str, Meta(description="claude's last words")] | None = None
     model_usage: dict[str, Any] | None = None
     terminal_reason: str | None = None
@@ -170,6 +192,8 @@ class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str | UnsetType = UNSET
     signal: str | None = None
     result: Result | None = None
+    #: Of claude, where it gave no result.
+    session_id: str | UnsetType = field(name="session_id", default=UNSET)
     changes: Changes | None = None
     survivors: list[Survivor] | UnsetType = UNSET
     stream: Stream

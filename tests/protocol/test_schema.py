@@ -12,6 +12,8 @@ import pytest
 from agent.errors import ErrorCode
 from agent.protocol.events import log
 from agent.protocol.schema import FromAgent, schema
+from tests.support import contract
+from tests.support.contract import Texts
 from tests.support.runs import Written, a_run, copy_of
 
 
@@ -41,3 +43,18 @@ def test_the_schema_refuses(wrong: str):
         jsonschema.validate(json.loads(wrong), schema())
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(wrong, type=FromAgent)
+
+
+@pytest.mark.parametrize(("before", "where"), [('"kind":', "data.metadata.odd"), ('"seq":1', "odd")])
+def test_a_test_that_receives_an_undocumented_field_fails(before: str, where: str):
+    line = Written().add(log("info", "x", kind="link")).lines[0]
+    contract.check(line)
+    line = line.replace(before, f'"odd":null,{before}')
+    with pytest.raises(contract.Undocumented, match=f"does not name {where}:"):
+        Texts().append(line)
+
+
+def test_a_test_that_receives_what_the_schema_refuses_fails():
+    line = Written().add(log("info", "x")).lines[0]
+    with pytest.raises(contract.Undocumented, match=r"data\.level"):
+        Texts().append(line.replace('"level":"info"', '"level":"loud"'))

@@ -107,11 +107,11 @@ def nothing_missing(facts: Facts) -> Iterator[str]:
     if facts.whole is None:
         yield "no message at all"
         return
-    verdict = facts.whole.verdict
-    if verdict is not None:
-        if verdict.missing:
-            yield f"{verdict.missing} numbers are missing: {verdict.problems}"
-        foreign = [problem for problem in verdict.problems if not problem.startswith(_ANNOUNCED)]
+    comparison = facts.whole.comparison
+    if comparison is not None:
+        if comparison.missing:
+            yield f"{comparison.missing} numbers are missing: {comparison.problems}"
+        foreign = [problem for problem in comparison.problems if not problem.startswith(_ANNOUNCED)]
         if foreign and not any("the disk lost" in note for note in run.history.notes):
             yield f"COMPLETE does not describe the run: {foreign}"
     stored = facts.stored[-1]["seq"] if facts.stored else 0

@@ -19,6 +19,7 @@ from agent.receiver.run import Run
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
 from tests.simulation.wire import Lane, Wire
+from tests.support import contract
 
 #: Faults that strike before a WebSocket stands.
 _OPENING = (
@@ -154,6 +155,7 @@ class Server:
         lost = self.losses
         while True:
             text = await ws.get_message()
+            contract.check(text)
             if self.losses > lost:
                 return  # the server that took this message is no more
             step = self.consumer.feed(text)

@@ -9,6 +9,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from tests.support import contract
+
 _MARK = ',"redelivered":true}'
 
 
@@ -39,6 +41,7 @@ class Arrivals:
             self._take(line)
 
     def _take(self, line: str) -> None:
+        contract.check(line)
         seq = json.loads(line).get("seq")
         if seq is None:
             return

@@ -12,6 +12,8 @@ from typing import Any
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
+from tests.support.contract import Texts
+
 Message = dict[str, Any]
 Condition = Callable[[Message], bool]
 
@@ -21,7 +23,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.url = ""
-        self.texts: list[str] = []
+        self.texts: list[str] = Texts()
         #: The first message of which this holds is the last one read; nothing is answered after it, no PING either.
         self.stall_at: Condition = lambda message: False
         #: Close codes of the connections that ended.

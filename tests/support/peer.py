@@ -12,6 +12,8 @@ from trio.testing import memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 from wsproto.utilities import ProtocolError
 
+from tests.support.contract import Texts
+
 
 class Peer:
     """Accepts connections and hands each to `serve(ws, n)`, n = 0, 1, ...; keeps every text that it received."""
@@ -53,7 +55,7 @@ class Peer:
         client, server = memory_stream_pair()
         self.streams.append(server)
         number = len(self.connections)
-        self.connections.append([])
+        self.connections.append(Texts())
         self.nursery.start_soon(self._connection, server, number)
         return client
 
