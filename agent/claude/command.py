@@ -11,9 +11,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -23,7 +23,7 @@ from agent.config import Config
 from agent.errors import CliError
 from agent.exits import Exit
 from agent.files import PrivateDirectory
-from agent.process import Patience, open_output_pipe, run_process
+from agent.process import Command, Patience, Stdio, open_output_pipe, run_process
 from agent.text import one_line
 
 #: Tools that work on after the result and keep the process alive, which no variable of the CLI turns off.
@@ -130,7 +130,7 @@ def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[s
 
     Everything else of the container's environment stays behind. `private` takes the CLI's own files where HOME cannot.
     """
-    found = {**DEFAULTS, **_passed(config.environ), **git, **config.claude_env}
+    found = _variables(config, git)
     if not found.get("HOME"):
         # The CLI crashes without one.
         found["HOME"] = str(private)
@@ -157,14 +157,11 @@ async def check_cli(config: Config) -> str:
         with trio.move_on_after(config.limits.cli_check) as scope:
             try:
                 status = await run_process(
-                    [program, "--version"],
-                    env={**DEFAULTS, **_passed(config.environ), **config.claude_env},
-                    cwd="/",
-                    stdin=subprocess.DEVNULL,
-                    stdout=out_write,
-                    stderr=err_write,
+                    Command([program, "--version"], _variables(config), "/"),
+                    Stdio(stdout=out_write, stderr=err_write),
                     stop=(),
                     patience=Patience(),
+                    limits=config.limits,
                 )
             except OSError as e:
                 raise cannot_run(program, e) from e
@@ -185,7 +182,7 @@ async def check_cli(config: Config) -> str:
 
 def find_cli(config: Config) -> str:
     """The absolute path of the program. Raises CliError: it is not there (127), or no executable file (126)."""
-    path = {**DEFAULTS, **_passed(config.environ), **config.claude_env}["PATH"]
+    path = _variables(config)["PATH"]
     if found := shutil.which(config.claude_bin, path=path):
         return str(Path(found).absolute())
     name = config.claude_bin
@@ -212,6 +209,11 @@ def cannot_run(program: str, error: OSError) -> CliError:
     return CliError(f"{program} cannot be executed: {why}", exit=Exit.CLI_NOT_EXECUTABLE)
 
 
+def _variables(config: Config, git: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Each source of claude's variables outranks the one before it: the defaults, the container, git's, CLAUDE_ENV."""
+    return {**DEFAULTS, **_passed(config.environ), **git, **config.claude_env}
+
+
 def _passed(environ: Mapping[str, str]) -> dict[str, str]:
     """The part of an environment that is meant for claude; an empty value counts as none, as in the configuration."""
     return {
@@ -222,7 +224,7 @@ def _passed(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _background(config: Config) -> bool:
-    value = {**DEFAULTS, **_passed(config.environ), **config.claude_env}[NO_BACKGROUND]
+    value = _variables(config)[NO_BACKGROUND]
     return value.strip().lower() not in ("1", "true", "yes", "on")
 
 

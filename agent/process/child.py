@@ -1,4 +1,4 @@
-"""One spawned child, from the fork until it is reaped."""
+"""A spawned child, from the fork until it is reaped."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -19,23 +20,23 @@ from agent.exits import ExitStatus
 from agent.limits import Limits
 from agent.process.hardening import clear_inherited_signals
 
-_LIMITS = Limits()
-#: launch.py as a module, whose bytecode is kept: compiling it would take 3 ms of each start. At the end of the path,
-#: so that it hides nothing of the standard library.
+#: launch.py, run as a module, since its bytecode is kept: compiling it would take 3 ms of each start. Its directory is
+#: the last of the path, so that it hides nothing of the standard library.
 _LAUNCHER = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import launch; launch.run()"
 
-#: The children that are not reaped yet; nobody but their Child may wait for them.
+#: The children that are not reaped yet. Only their Child may wait for them.
 _own: set[int] = set()
 own_children: Collection[int] = _own
 
 
 class Unkillable(AgentError):
-    """A child outlived SIGKILL, or is dead and held by a debugger: how it ended cannot be known."""
+    """A child outlived SIGKILL, or is dead and held by a debugger, so that its exit status cannot be known."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """Start through launch.py: killed when the agent dies, no new privileges, chosen first when memory runs out.
+    """The guards of a child that is started through launch.py: it is killed when the agent dies, gets no new
+    privileges, and is the first to go when memory runs out.
 
     `isolate` puts the child into a Landlock domain, so that it and its descendants cannot read the environment, the
     memory and the descriptors of any process outside, nor signal one. `hidden` are files and directories that they
@@ -48,20 +49,41 @@ class Launch:
     hidden: tuple[Path, ...] = ()
 
 
-class Child:
-    """A spawned child until it is reaped. Its pid cannot be reused before that, so signals never go astray."""
+@dataclass(frozen=True)
+class Command:
+    """A program to run: its arguments with itself as the first, its whole environment, its directory, its guards.
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: Path | str,
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        launch: Launch | None,
-    ) -> None:
+    Without `launch` it is started directly, and has no guards.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path | str
+    launch: Launch | None = None
+
+
+class Stdio(NamedTuple):
+    """The descriptors that become a child's; negative ones are subprocess's constants."""
+
+    stdin: int = subprocess.DEVNULL
+    stdout: int = subprocess.DEVNULL
+    stderr: int = subprocess.DEVNULL
+
+    def close(self) -> None:
+        """Close our copies."""
+        for fd in {*self}:
+            if fd >= 0:
+                os.close(fd)
+
+
+class Child:
+    """A spawned child until it is reaped. Its pid cannot be reused before that, so that no signal goes astray."""
+
+    def __init__(self, command: Command, stdio: Stdio, limits: Limits) -> None:
+        """Start the command. Raises OSError, as subprocess does."""
+        argv, launch = command.argv, command.launch
         self._name = argv[0]
+        self._limits = limits
         self._launch = launch
         self._status: trio.lowlevel.FdStream | None = None
         write = -1
@@ -76,11 +98,11 @@ class Child:
                 signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
             self._popen = subprocess.Popen(
                 argv,
-                env=env,
-                cwd=os.fspath(cwd),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
+                env=command.env,
+                cwd=os.fspath(command.cwd),
+                stdin=stdio.stdin,
+                stdout=stdio.stdout,
+                stderr=stdio.stderr,
                 start_new_session=True,
                 pass_fds=() if launch is None else (write,),
             )
@@ -99,7 +121,7 @@ class Child:
             self._pidfd = -1
 
     async def launched(self) -> Exception | None:
-        """Wait until the program itself runs; what hinders it is returned.
+        """Wait until the program itself runs; returns the error if it cannot.
 
         Cancelling: safe.
         """
@@ -120,16 +142,16 @@ class Child:
         return failure
 
     async def exit(self) -> None:
-        """Wait until the child is a zombie, and ours.
+        """Wait until the child is a zombie, and no debugger holds it.
 
         Cancelling: safe.
         """
         if self._pidfd >= 0:
             await trio.lowlevel.wait_readable(self._pidfd)
-            # Whoever traces it (strace, gdb) gets a dead child first, and usually lets go of it at once.
-            with trio.move_on_after(_LIMITS.tracer), suppress(ChildProcessError):
+            # A tracer (strace, gdb) gets a dead child first, and usually lets go of it at once.
+            with trio.move_on_after(self._limits.tracer), suppress(ChildProcessError):
                 while not self._can_be_reaped():
-                    await trio.sleep(_LIMITS.tracer_poll)
+                    await trio.sleep(self._limits.tracer_poll)
         else:
             dead = partial(os.waitid, os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             await trio.to_thread.run_sync(dead, abandon_on_cancel=True)
@@ -138,17 +160,20 @@ class Child:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the child alone, and continue it if it is stopped."""
         os.kill(self.pid, number)
         os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
+        """Kill its whole process group."""
         os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> ExitStatus:
+        """Take its exit status. Raises Unkillable if it is not dead, RuntimeError if something else has taken it."""
         self._close_status()
         if self._pidfd >= 0:
             os.close(self._pidfd)
-        # From here on a child that outlives SIGKILL is an orphan like others: the reaper takes it when it dies.
+        # From here on a child that outlives SIGKILL is an orphan like others, which the reaper takes when it dies.
         _own.discard(self.pid)
         self._popen.returncode = 0  # subprocess must not wait for it as well
         try:

@@ -20,13 +20,11 @@ from pathlib import Path
 import msgspec
 import trio
 
-from agent.limits import Limits
 from agent.process.run import own_children
 from agent.ticks import next_tick
 
 #: False for kernels without CONFIG_PROC_CHILDREN, and in some sandboxes.
 _KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
-_CORPSES = Limits().corpses
 
 
 class Survivor(msgspec.Struct, frozen=True):
@@ -45,8 +43,10 @@ class Swept(msgspec.Struct, frozen=True):
     left: tuple[Survivor, ...]
 
 
-async def sweep(limit: float, spare: Container[int] = ()) -> Swept:
+async def sweep(limit: float, corpses: int, spare: Container[int] = ()) -> Swept:
     """End every descendant but those in `spare` (and what those started), within `limit` seconds.
+
+    `corpses` is the number of dead processes that may stay unreaped meanwhile.
 
     First all are stopped, since processes that fork would outrun the killing; then they are killed and reaped until
     none is left. Processes of other users, and those stuck in the kernel, cannot be ended. A fork bomb of thousands may
@@ -54,16 +54,16 @@ async def sweep(limit: float, spare: Container[int] = ()) -> Swept:
 
     Cancelling: not possible, since it must not end with processes stopped; takes at most about `limit`.
     """
-    steps = _Sweep(limit, spare)
+    steps = _Sweep(limit, corpses, spare)
     with trio.CancelScope(shield=True):
         for pause in steps:
             await trio.sleep(pause)
     return steps.result
 
 
-def sweep_now(limit: float, spare: Container[int] = ()) -> Swept:
+def sweep_now(limit: float, corpses: int, spare: Container[int] = ()) -> Swept:
     """Sweep without Trio, for an agent that ends at once."""
-    steps = _Sweep(limit, spare)
+    steps = _Sweep(limit, corpses, spare)
     for pause in steps:
         time.sleep(pause)
     return steps.result
@@ -74,19 +74,18 @@ class _Sweep:
 
     result = Swept((), ())
 
-    def __init__(self, limit: float, spare: Container[int]) -> None:
-        self._limit = limit
-        self._spare = spare
+    def __init__(self, limit: float, corpses: int, spare: Container[int]) -> None:
+        self._steps = _sweep(limit, corpses, spare)
 
     def __iter__(self) -> Iterator[float]:
-        self.result = yield from _sweep(self._limit, self._spare)
+        self.result = yield from self._steps
 
 
-def _sweep(limit: float, spare: Container[int]) -> Generator[float, None, Swept]:
+def _sweep(limit: float, corpses: int, spare: Container[int]) -> Generator[float, None, Swept]:
     """Yields the pause before the next step. Freezing takes half of the limit at most."""
     deadline = time.monotonic() + limit
     found: dict[int, str] = {}
-    yield from _freeze(time.monotonic() + limit / 2, spare, found)
+    yield from _freeze(time.monotonic() + limit / 2, corpses, spare, found)
     pause = 0.0
     while True:
         # Listed before the first is killed, since its children change their parent while we look for them.
@@ -102,7 +101,9 @@ def _sweep(limit: float, spare: Container[int]) -> Generator[float, None, Swept]
         pause = min(pause + 0.001, 0.02)
 
 
-def _freeze(deadline: float, spare: Container[int], found: dict[int, str]) -> Generator[float, None, None]:
+def _freeze(
+    deadline: float, corpses: int, spare: Container[int], found: dict[int, str]
+) -> Generator[float, None, None]:
     """Stop everything until nothing new appears. The dead are not reaped, since they take up room under a limit of
     processes; unless they are so many that looking through them lets a process that forks and ends at once get away.
     """
@@ -120,7 +121,7 @@ def _freeze(deadline: float, spare: Container[int], found: dict[int, str]) -> Ge
             else:
                 continue
             active = True
-        if len(dead) > _CORPSES:
+        if len(dead) > corpses:
             reap_orphans()
             dead.clear()
         yield 0

@@ -28,7 +28,7 @@ from agent.errors import AgentError, ConfigError
 from agent.exits import ExitStatus
 from agent.files import PrivateDirectory
 from agent.limits import Limits
-from agent.process import Launch, Patience, run_process
+from agent.process import Command, Launch, Patience, Stdio, run_process
 from agent.repository.git_settings import (
     Settings,
     as_environment,
@@ -172,15 +172,11 @@ async def run_git(
             readers.start_soon(_read, err, on_stderr, limits.read_bytes)
             try:
                 status = await run_process(
-                    ["git", *arguments],
-                    env=environment,
-                    cwd=cwd,
-                    stdin=stdin,
-                    stdout=out_write,
-                    stderr=err_write,
+                    Command(["git", *arguments], environment, cwd, launch),
+                    Stdio(stdin, out_write, err_write),
                     stop=[(signal.SIGTERM, limits.git_grace)],
                     patience=patience,
-                    launch=launch,
+                    limits=limits,
                 )
             except (OSError, AgentError) as e:
                 failure = e

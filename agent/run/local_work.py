@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,81 +17,18 @@ import trio
 
 from agent.artifacts import Harvest, Output, Snapshot, branch_name
 from agent.artifacts import session_log as cli_session
-from agent.claude import Bark, ClaudeOutput, prompt, watchdog
+from agent.claude import LocalClaude
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config
 from agent.errors import ConfigError
-from agent.exits import ExitStatus
 from agent.files import PrivateDirectory, private_directory, remove_stale
-from agent.process import Launch, Patience, descendants, open_output_pipe, run_process
+from agent.process import Command, Launch, Patience, descendants
 from agent.protocol import Publish, log
 from agent.redaction import Redactor
 from agent.repository import Cloned, clone, git
 from agent.run.work import Listening, Swept
 from agent.vitals import MemoryGuard, Sample, Sampler, sample_forever
-
-
-class LocalClaude(ClaudeOutput):
-    """One claude with its pipes (work.ClaudeRun)."""
-
-    def __init__(
-        self,
-        config: Config,
-        argv: Sequence[str],
-        environment: Mapping[str, str],
-        private: Path,
-        redactor: Redactor,
-        launch: Launch,
-        transcribe: Callable[[bytes], None] | None = None,
-        recording: Listening | None = None,
-    ) -> None:
-        limits = config.limits
-        self._config = config
-        self._argv = argv
-        self._environment = environment
-        self._launch = launch
-        self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
-        stdout, self._stdout_end = open_output_pipe(limits.pipe_bytes)
-        stderr, self._stderr_end = open_output_pipe(limits.pipe_bytes)
-        super().__init__(
-            stdout if recording is None else recording.tap(stdout, "stdout"),
-            stderr if recording is None else recording.tap(stderr, "stderr"),
-            redactor,
-            limits,
-            transcribe,
-        )
-
-    async def run(self, patience: Patience) -> ExitStatus:
-        grace = self._config.kill_grace
-        polite = min(self._limits.interrupt_grace, grace)
-        try:
-            return await run_process(
-                self._argv,
-                env=self._environment,
-                cwd=self._config.workspace_dir,
-                stdin=self._prompt.read_end,
-                stdout=self._stdout_end,
-                stderr=self._stderr_end,
-                # SIGINT first: the CLI answers it with a result that carries cost and usage.
-                stop=[(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)],
-                patience=patience,
-                launch=self._launch,
-            )
-        except OSError as error:
-            raise claude.cannot_run(self._argv[0], error) from error
-
-    async def feed(self) -> None:
-        await prompt.write_prompt(self._prompt)
-
-    async def watch(self) -> Bark:
-        return await watchdog.watch(
-            self.activity,
-            lambda: self.summary,
-            idle_timeout=self._config.idle_timeout,
-            result_grace=self._config.result_grace,
-            limits=self._limits,
-        )
 
 
 class LocalWork:
@@ -170,12 +106,12 @@ class LocalWork:
             self._restore_session(config.resume_session, publish)
         self._oom_kills = self._sampler.sample().oom_kills or 0
         transcribe = self._transcriber(self._output, publish) if self._output else None
-        return LocalClaude(
-            config, argv, self._environment, private.path, self._redactor, launch, transcribe, self._recording
-        )
+        command = Command(argv, self._environment, config.workspace_dir, launch)
+        tap = self._recording.tap if self._recording else None
+        return LocalClaude(config, command, private.path, self._redactor, transcribe=transcribe, tap=tap)
 
     async def sweep(self) -> Swept:
-        swept = await descendants.sweep(self._limits.sweep)
+        swept = await descendants.sweep(self._limits.sweep, self._limits.corpses)
         oom = (self._sampler.sample().oom_kills or 0) > self._oom_kills
         return Swept(swept.survivors, swept.left, oom)
 
@@ -256,7 +192,7 @@ class LocalWork:
         return {} if self._sample is None else self._sample.fields()
 
     def emergency_sweep(self) -> None:
-        descendants.sweep_now(1.0)
+        descendants.sweep_now(self._limits.emergency_sweep, self._limits.corpses)
 
     def close(self) -> None:
         """Remove what was private; nothing of the run is alive any more."""

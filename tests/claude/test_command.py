@@ -18,6 +18,7 @@ from agent.config.config import Config, load
 from agent.errors import CliError
 from agent.exits import Exit
 from agent.files.private import PrivateDirectory, private_directory
+from agent.process import Stdio
 from tests.support import scripted_claude
 
 SESSION = "11111111-2222-4333-8444-555555555555"
@@ -270,9 +271,8 @@ async def test_what_cannot_be_executed_is_126(tmp_path: Path) -> None:
 async def test_the_systems_own_words_where_there_are_no_better_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def noexec(*_: Any, stdout: int, stderr: int, **__: Any) -> None:
-        os.close(stdout)
-        os.close(stderr)
+    async def noexec(_: Any, stdio: Stdio, **__: Any) -> None:
+        stdio.close()
         await trio.lowlevel.checkpoint()
         raise PermissionError(13, "Permission denied")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.exits import ExitStatus
+from agent.limits import Limits
 from agent.process import child
-from agent.process.run import Launch, Patience, own_children, run_process
+from agent.process.run import Command, Launch, Patience, Stdio, own_children, run_process
 from tests.support.children import run_child
 
 LAUNCHES = pytest.mark.parametrize("launch", [None, Launch(report=lambda text: None)], ids=["direct", "launched"])
@@ -67,8 +68,8 @@ async def test_a_program_that_cannot_run_is_an_error_that_names_it(
     path = str(tmp_path / program)
     fds = [os.open("/dev/null", os.O_RDWR) for _ in range(3)]
     with pytest.raises(error) as caught:
-        await run_process([path], env={}, cwd=tmp_path, stdin=fds[0], stdout=fds[1], stderr=fds[2], stop=(),
-                  patience=Patience(), launch=launch)  # fmt: skip
+        await run_process(Command([path], {}, tmp_path, launch), Stdio(*fds), stop=(), patience=Patience(),
+                          limits=Limits())  # fmt: skip
     assert caught.value.filename == path
     assert program != "garbage" or caught.value.errno == errno.ENOEXEC
     for fd in fds:

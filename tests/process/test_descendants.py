@@ -29,7 +29,7 @@ AGENT = """
 
     async def stop():
         began = time.perf_counter()
-        swept = await descendants.sweep(2.0)
+        swept = await descendants.sweep(2.0, 200)
         return swept, time.perf_counter() - began
 
     swept, took = trio.run(stop)
@@ -111,7 +111,7 @@ def test_who_forks_for_ever_under_a_limit_is_beaten(code: str) -> None:
 def test_what_cannot_be_ended_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["sleep", "20"]) as other:
         monkeypatch.setattr(os, "kill", lambda pid, number: (_ for _ in ()).throw(PermissionError))
-        found = descendants.sweep_now(0.2)
+        found = descendants.sweep_now(0.2, 200)
         monkeypatch.undo()
         other.kill()
     assert [(one.pid, one.name) for one in found.left] == [(other.pid, "sleep")]
@@ -122,17 +122,17 @@ async def test_the_spared_and_their_children_stay() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 20 & echo; wait"], stdout=subprocess.PIPE) as spared:
         assert spared.stdout is not None
         spared.stdout.readline()
-        found = await sweep(1.0, spare={spared.pid})
+        found = await sweep(1.0, 200, spare={spared.pid})
         assert found.survivors == ()
         assert spared.poll() is None
-        found = await sweep(1.0)
+        found = await sweep(1.0, 200)
         assert len(found.survivors) == 2
         assert found.left == ()
         spared.returncode = -9  # the sweep reaped it
 
 
 async def test_nothing_to_sweep_is_quick() -> None:
-    assert await sweep(2.0) == descendants.Swept((), ())
+    assert await sweep(2.0, 200) == descendants.Swept((), ())
 
 
 def test_children_are_found_without_the_kernels_list_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,6 @@ def test_names_with_brackets_are_read_right() -> None:
 def test_a_thousand_orphans_are_reaped_and_no_status_is_stolen() -> None:
     code = """
         hardening.become_subreaper()
-        null = dict(env=dict(os.environ), cwd="/", stop=(), patience=Patience(), stdin=-3, stderr=-3)
         orphans = "import os\\nfor i in range(50):\\n if os.fork()==0: os._exit(0)\\n"
         escape = "import os\\nif os.fork(): os._exit(7)\\n" + orphans
 
@@ -165,7 +164,8 @@ def test_a_thousand_orphans_are_reaped_and_no_status_is_stolen() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(descendants.reap, 0.001)
                 for _ in range(20):
-                    status = await run_process([sys.executable, "-I", "-S", "-c", escape], stdout=-3, **null)
+                    command = Command([sys.executable, "-I", "-S", "-c", escape], dict(os.environ), "/")
+                    status = await run_process(command, Stdio(), **plain)
                     assert status.code == 7, status
                 await trio.sleep(0.2)
                 nursery.cancel_scope.cancel()

@@ -29,9 +29,8 @@ def test_a_hardened_agent_is_not_read_by_its_own_user_even_without_landlock() ->
 
 def test_what_a_careless_parent_left_is_undone() -> None:
     code = """
-        null = dict(stdin=-3, stdout=os.dup(1), stderr=os.dup(2), stop=(), patience=Patience())
-        argv = ["sh", "-c", "kill -TERM $$; exit 7"]
-        print(trio.run(lambda: run_process(argv, env=dict(os.environ), cwd="/", **null)))
+        command = Command(["sh", "-c", "kill -TERM $$; exit 7"], dict(os.environ), "/")
+        print(trio.run(lambda: run_process(command, Stdio(-3, os.dup(1), os.dup(2)), **plain)))
     """
     program = agent_program(code)
     careless = (

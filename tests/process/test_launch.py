@@ -167,8 +167,8 @@ UNPRIVILEGED = """
     launch = Launch(report=lambda text: print("warn", text), hidden=(Path(place, "journal"), Path(place, "absent")))
     argv = [sys.executable, "-I", "-S", "-c", code]
     env = {"OUTSIDE": str(os.getpid()), "PATH": "/usr/bin:/bin"}
-    print(trio.run(lambda: run_process(argv, env=env, cwd=place + "/workspace", stdin=-3, stdout=os.dup(1),
-                               stderr=os.dup(2), stop=(), patience=Patience(), launch=launch)))
+    command = Command(argv, env, place + "/workspace", launch)
+    print(trio.run(lambda: run_process(command, Stdio(-3, os.dup(1), os.dup(2)), **plain)))
 """
 
 

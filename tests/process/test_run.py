@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
 from agent.exits import ExitStatus
-from agent.process import run as process
-from agent.process.run import Launch, Patience, Unkillable
-from tests.support.children import agent_program, alive, appears, deaf, gone, python, run_child
+from agent.process.run import Launch, Patience, Unkillable, own_children
+from tests.support.children import LIMITS, agent_program, alive, appears, deaf, gone, python, run_child
 
 LAUNCHES = pytest.mark.parametrize("launch", [None, Launch(report=lambda text: None)], ids=["direct", "launched"])
 STOP = ((signal.SIGINT, 0.3), (signal.SIGTERM, 0.3))
@@ -47,7 +47,7 @@ async def stop_child(
                 nursery.start_soon(ask, scope)
                 stopped.status = await run_child(python(code), path, stop=stop, patience=patience, launch=launch)
     stopped.took = trio.current_time() - asked
-    assert not process.own_children
+    assert not own_children
     return stopped
 
 
@@ -127,7 +127,7 @@ async def test_a_cancel_at_any_moment_ends_in_a_status_and_leaves_nothing(
         with trio.fail_after(10), trio.move_on_after(milliseconds / 1000):
             status = await run_child(["sleep", "600"], tmp_path, launch=launch, started=pids.append)
             assert status == ExitStatus(signal=signal.SIGINT)
-        assert not process.own_children
+        assert not own_children
         assert not any(alive(pid) for pid in pids)
 
 
@@ -153,7 +153,7 @@ async def test_an_error_of_the_caller_does_not_leave_the_child_behind(tmp_path: 
     with pytest.raises(LookupError, match="the caller's own"):
         await run_child(["sleep", "600"], tmp_path, started=started)
     assert not alive(pids[0])
-    assert not process.own_children
+    assert not own_children
 
 
 async def test_without_pidfd_a_thread_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ async def test_without_pidfd_a_thread_waits(tmp_path: Path, monkeypatch: pytest.
 
 async def test_a_child_that_outlives_sigkill_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pids: list[int] = []
-    monkeypatch.setattr(process, "_KILL_WAIT", 0.1)
+    limits = msgspec.structs.replace(LIMITS, kill_wait=0.1)
     monkeypatch.setattr(os, "killpg", lambda pid, number: None)
     with trio.CancelScope() as scope:
 
@@ -176,17 +176,18 @@ async def test_a_child_that_outlives_sigkill_is_an_error(tmp_path: Path, monkeyp
             scope.cancel("test")
 
         with pytest.raises(Unkillable, match=r"sleep \(pid \d+\) outlives SIGKILL"):
-            await run_child(["sleep", "600"], tmp_path, stop=(), started=started)
+            await run_child(["sleep", "600"], tmp_path, stop=(), started=started, limits=limits)
     os.kill(pids[0], signal.SIGKILL)
     os.waitpid(pids[0], 0)  # noqa: ASYNC222
 
 
-RUN = "env=dict(os.environ),cwd='/',stdin=-3,stdout=os.dup(1),stderr=os.dup(2),stop=(),patience=Patience()"
+STDIO = "Stdio(-3,os.dup(1),os.dup(2))"
+STARTED = "started=lambda pid:print(pid,flush=True)"
 
 
 def test_the_child_dies_with_a_killed_agent() -> None:
-    launch = "launch=Launch(report=lambda text:None),started=lambda pid:print(pid,flush=True)"
-    program = agent_program(f"trio.run(lambda: run_process(['sleep','600'],{RUN},{launch}))")
+    command = "Command(['sleep','600'],dict(os.environ),'/',Launch(report=lambda text:None))"
+    program = agent_program(f"trio.run(lambda: run_process({command},{STDIO},**plain,{STARTED}))")
     with subprocess.Popen(program, stdout=subprocess.PIPE) as agent:
         assert agent.stdout is not None
         pid = int(agent.stdout.readline())
@@ -196,9 +197,8 @@ def test_the_child_dies_with_a_killed_agent() -> None:
 
 
 def test_an_interrupt_of_the_keyboard_does_not_leave_the_child_behind() -> None:
-    program = agent_program(
-        f"trio.run(lambda: run_process(['sleep','600'],{RUN},started=lambda pid:print(pid,flush=True)))"
-    )
+    command = "Command(['sleep','600'],dict(os.environ),'/')"
+    program = agent_program(f"trio.run(lambda: run_process({command},{STDIO},**plain,{STARTED}))")
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as agent:
         assert agent.stdout is not None
         pid = int(agent.stdout.readline())
@@ -229,7 +229,7 @@ def tracing(pid: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
             tracer.kill()
 
 
-async def run_traced(tmp_path: Path, seconds: float) -> ExitStatus:
+async def run_traced(tmp_path: Path, seconds: float, patience: float = 10) -> ExitStatus:
     with ExitStack() as stack, trio.fail_after(20):
         code = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\nraise SystemExit(3)"
 
@@ -237,7 +237,8 @@ async def run_traced(tmp_path: Path, seconds: float) -> ExitStatus:
             stack.enter_context(tracing(pid, seconds))
             (tmp_path / "go").touch()
 
-        return await run_child(python(code), tmp_path, started=started)
+        limits = msgspec.structs.replace(LIMITS, tracer=patience)
+        return await run_child(python(code), tmp_path, started=started, limits=limits)
 
 
 async def test_a_tracer_that_lets_go_costs_nothing_but_time(tmp_path: Path) -> None:
@@ -246,4 +247,4 @@ async def test_a_tracer_that_lets_go_costs_nothing_but_time(tmp_path: Path) -> N
 
 async def test_a_tracer_that_does_not_let_go_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unkillable, match=r"is dead, but process \d+ traces it"):
-        await run_traced(tmp_path, 600)
+        await run_traced(tmp_path, 600, patience=0.3)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,9 +11,8 @@ import msgspec
 import pytest
 import trio
 
-from agent.claude.watchdog import Bark
 from agent.config.config import Config, load
-from agent.errors import CliError, ConfigError
+from agent.errors import ConfigError
 from agent.process import hardening
 from agent.process.run import Patience
 from agent.protocol.events import Event
@@ -96,24 +94,6 @@ async def test_a_run(tmp_path, local_work) -> None:
     assert "Done." in published.messages
 
 
-async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path, local_work) -> None:
-    published = Published()
-    _, run = await begin(local_work(configure(tmp_path, "polite")), published)
-    with trio.fail_after(10):
-        await drive(run, published, Patience(), cancel_after=0.5)
-    assert run.summary.last_result is not None
-    assert run.summary.last_result.total_cost_usd is not None
-
-
-async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path, local_work) -> None:
-    published = Published()
-    _, run = await begin(local_work(configure(tmp_path, "deaf")), published)
-    began = trio.current_time()
-    status = await drive(run, published, Patience(), cancel_after=0.5)
-    assert status.signal == signal.SIGKILL
-    assert 2 <= trio.current_time() - began - 0.5 <= 4
-
-
 async def test_the_branch_to_push_to_is_named_before_the_clone(tmp_path, local_work) -> None:
     repository = make_origin(tmp_path)
     git(repository, "branch", "-m", "main", "by-run-1")
@@ -122,26 +102,6 @@ async def test_the_branch_to_push_to_is_named_before_the_clone(tmp_path, local_w
     await work.check()
     with pytest.raises(ConfigError, match="PUSH_BRANCH: by-run-1 is the default branch"):
         await work.clone(Published(), Patience())
-
-
-async def test_one_that_vanished_after_its_check(tmp_path, local_work) -> None:
-    config = configure(tmp_path, "ok")
-    published = Published()
-    _, run = await begin(local_work(config), published)
-    Path(config.claude_bin).unlink()
-    with pytest.raises(CliError):
-        await run.run(Patience())
-
-
-async def test_the_watchdog_sees_one_that_lingers(tmp_path, local_work) -> None:
-    config = configure(tmp_path, "lingers", RESULT_GRACE="500")
-    published = Published()
-    _, run = await begin(local_work(config), published)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drive, run, published, Patience())
-        with trio.fail_after(10):
-            assert await run.watch() is Bark.LINGERS
-        nursery.cancel_scope.cancel()
 
 
 async def test_what_it_leaves_behind_is_swept_and_named(tmp_path, local_work) -> None:

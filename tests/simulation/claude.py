@@ -185,7 +185,7 @@ class Claude(ClaudeOutput):
             await self._exited.wait()
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
-                await process._stop(cast("Any", self), plan, patience)
+                await process._stop(cast("Any", self), plan, patience, self._limits)
         if self._status is None:
             raise process.Unkillable("claude outlives SIGKILL")
         return self._status

@@ -14,8 +14,10 @@ from pathlib import Path
 import trio
 
 from agent.exits import ExitStatus
-from agent.process.run import Launch, Patience, run_process
+from agent.limits import Limits
+from agent.process.run import Command, Launch, Patience, Stdio, run_process
 
+LIMITS = Limits()
 #: -I -S: nothing but the interpreter's own start, 10 ms.
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
@@ -39,6 +41,8 @@ def agent_program(code: str) -> list[str]:
         from pathlib import Path
         from agent.process import descendants; from agent.process import hardening
         from agent.process.run import *
+        from agent.limits import Limits
+        plain = dict(stop=(), patience=Patience(), limits=Limits())
     """
     return [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)]
 
@@ -54,18 +58,15 @@ async def run_child(
     launch: Launch | None = None,
     started: Callable[[int], None] | None = None,
     env: dict[str, str] | None = None,
+    limits: Limits = LIMITS,
 ) -> ExitStatus:
     """`run()` with what does not matter to a test filled in."""
     return await run_process(
-        argv,
-        env=env if env is not None else {"PATH": os.environ["PATH"]},
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
+        Command(argv, env if env is not None else {"PATH": os.environ["PATH"]}, cwd, launch),
+        Stdio(stdout=stdout, stderr=stderr),
         stop=stop,
         patience=patience or Patience(),
-        launch=launch,
+        limits=limits,
         started=started,
     )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,14 @@ import trio
 
 from agent.claude import command as claude
 from agent.claude import instructions as trust
-from agent.claude import prompt
-from agent.claude.output import ClaudeOutput
-from agent.claude.watchdog import Bark, watch
+from agent.claude.run import LocalClaude
+from agent.claude.watchdog import Bark
 from agent.config.config import load
 from agent.exits import ExitStatus
 from agent.files.private import private_directory
 from agent.outcome.causes import Cause, by_deadline, by_refused_credentials
 from agent.outcome.verdict import Outcome, judge
-from agent.process.pipes import open_output_pipe
-from agent.process.run import Launch, Patience, run_process
+from agent.process.run import Command, Launch, Patience
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.transcript.summary import Summary
@@ -84,10 +82,9 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
     def publish(batch: Sequence[Event]) -> None:
         events.extend(batch)
 
-    async def end_where_refused(output: ClaudeOutput) -> None:
+    async def end_where_refused(run: LocalClaude) -> None:
         nonlocal cause
-        bark = await watch(output.activity, lambda: output.summary, idle_timeout=None, result_grace=60, limits=limits)
-        if bark is Bark.REFUSED:
+        if await run.watch() is Bark.REFUSED:
             cause = by_refused_credentials()
             work.cancel()
 
@@ -96,33 +93,21 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
         if not config.trust_repo and (warning := survey.warning()):
             publish([warning])
         files = claude.write_files(config, private, "" if config.trust_repo else survey.instructions)
-        pipe = prompt.open_prompt(prompt.encode_prompt(config.task), private.path, limits.pipe_bytes)
-        out, out_end = open_output_pipe(limits.pipe_bytes)
-        err, err_end = open_output_pipe(limits.pipe_bytes)
-        output = ClaudeOutput(out, err, Redactor(config.secrets), limits)
+        argv = [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()))]
+        environment = claude.environment(config, private.path, {})
+        command = Command(argv, environment, config.workspace_dir, Launch(report=lambda _: None))
+        run = LocalClaude(config, command, private.path, Redactor(config.secrets))
         began = trio.current_time()
-
         with trio.fail_after(stop_after + 15):
-            async with out, err, trio.open_nursery() as nursery, trio.open_nursery() as watching:
-                nursery.start_soon(output.read_stdout, publish)
-                nursery.start_soon(output.read_stderr, publish)
-                nursery.start_soon(prompt.write_prompt, pipe)
-                watching.start_soon(end_where_refused, output)
+            async with trio.open_nursery() as nursery, trio.open_nursery() as watching:
+                for task in (partial(run.read_stdout, publish), partial(run.read_stderr, publish), run.feed):
+                    nursery.start_soon(task)
+                watching.start_soon(end_where_refused, run)
                 with trio.move_on_after(stop_after) as work:
-                    status = await run_process(
-                        [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()))],
-                        env=claude.environment(config, private.path, {}),
-                        cwd=config.workspace_dir,
-                        stdin=pipe.read_end,
-                        stdout=out_end,
-                        stderr=err_end,
-                        stop=[(signal.SIGINT, 3.0), (signal.SIGTERM, 3.0)],
-                        patience=Patience(),
-                        launch=Launch(report=lambda _: None),
-                    )
+                    status = await run.run(Patience())
                 if work.cancel_called and cause is None:
                     cause = by_deadline(stop_after)
                 watching.cancel_scope.cancel()
         seconds = trio.current_time() - began
-    outcome = judge(status, output.summary, cause, stderr_tail=output.stderr_tail)
-    return Ran(status, output.summary, outcome, events, output.stderr_tail, seconds)
+    outcome = judge(status, run.summary, cause, stderr_tail=run.stderr_tail)
+    return Ran(status, run.summary, outcome, events, run.stderr_tail, seconds)

@@ -1,0 +1,98 @@
+"""A claude of this machine: a scripted one, with its real pipes and a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from agent.claude.command import Files, arguments, environment, find_cli
+from agent.claude.run import LocalClaude
+from agent.claude.watchdog import Bark
+from agent.config.config import load
+from agent.errors import CliError
+from agent.process.run import Command, Patience
+from agent.redaction.redactor import Redactor
+from tests.support.scripted_claude import install
+
+
+def make(tmp_path: Path, script: str, **more: str) -> LocalClaude:
+    variables = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "REPO_URL": "file:///nowhere", "TASK": "do it",
+        "WS_SERVER": "none", "WORKSPACE_DIR": str(tmp_path), "CLAUDE_BIN": str(install(tmp_path)),
+        "ANTHROPIC_API_KEY": "hunter2-hunter2", "CLAUDE_CODE_SCRIPT": script, "KILL_GRACE": "2s", **more,
+    }  # fmt: skip
+    config = load(variables, in_container=False)
+    argv = [find_cli(config), *arguments(config, Files(), "session")]
+    command = Command(argv, environment(config, tmp_path, {}), tmp_path)
+    return LocalClaude(config, command, tmp_path, Redactor(config.secrets))
+
+
+async def drive(run: LocalClaude, patience: Patience, cancel_after: float | None = None) -> Any:
+    """All tasks of a claude; its exit status."""
+    status = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.read_stdout, lambda batch: None)
+        nursery.start_soon(run.read_stderr, lambda batch: None)
+        nursery.start_soon(run.feed)
+        with trio.CancelScope() as scope:
+            if cancel_after is not None:
+                scope.deadline = trio.current_time() + cancel_after
+            status = await run.run(patience)
+    return status
+
+
+async def test_it_runs_to_its_end(tmp_path: Path) -> None:
+    run = make(tmp_path, "ok")
+    status = await drive(run, Patience())
+    assert status.code == 0
+    assert run.summary.last_result is not None
+    assert run.summary.last_result.good
+
+
+async def test_a_tap_is_read_in_place_of_the_pipe(tmp_path: Path) -> None:
+    names = []
+
+    def tap(stream: trio.abc.ReceiveStream, name: str) -> trio.abc.ReceiveStream:
+        names.append(name)
+        return stream
+
+    made = make(tmp_path, "ok")
+    await drive(LocalClaude(made._config, made._command, tmp_path, Redactor({}), tap=tap), Patience())
+    assert names == ["stdout", "stderr"]
+
+
+async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path: Path) -> None:
+    run = make(tmp_path, "polite")
+    with trio.fail_after(10):
+        await drive(run, Patience(), cancel_after=0.5)
+    assert run.summary.last_result is not None
+    assert run.summary.last_result.total_cost_usd is not None
+
+
+async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path: Path) -> None:
+    run = make(tmp_path, "deaf")
+    began = trio.current_time()
+    status = await drive(run, Patience(), cancel_after=0.5)
+    assert status.signal == signal.SIGKILL
+    assert 2 <= trio.current_time() - began - 0.5 <= 4
+
+
+async def test_a_program_that_vanished_after_its_check_is_named(tmp_path: Path) -> None:
+    run = make(tmp_path, "ok")
+    (tmp_path / "claude").unlink()
+    with pytest.RaisesGroup(CliError):
+        await drive(run, Patience())
+
+
+async def test_the_watchdog_sees_one_that_lingers(tmp_path: Path) -> None:
+    run = make(tmp_path, "lingers", RESULT_GRACE="500")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drive, run, Patience())
+        with trio.fail_after(10):
+            assert await run.watch() is Bark.LINGERS
+        nursery.cancel_scope.cancel()
