@@ -23,6 +23,8 @@ class Failed(msgspec.Struct, frozen=True):
 
     task: str
     error: Exception
+    #: The run goes on without it.
+    dispensable: bool = False
 
 
 class Signalled(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Signalled(msgspec.Struct, frozen=True):
 
 class Connected(msgspec.Struct, frozen=True):
     """A server answers, for the first time or again."""
+
+    first: bool = False
 
 
 class CancelRequested(msgspec.Struct, frozen=True):

@@ -10,14 +10,19 @@ import trio
 
 
 class Lifetime:
-    """A set of cancel scopes with one deadline. What joins after a cancel is cancelled at once."""
+    """A set of cancel scopes with one deadline. What joins after a cancel is cancelled at once.
 
-    def __init__(self, name: str) -> None:
+    A failure in a `dispensable` lifetime is a WARN; the run goes on without that task.
+    """
+
+    def __init__(self, name: str, *, dispensable: bool = False) -> None:
         self.name = name
+        self.dispensable = dispensable
         #: In order of joining, so that a seed replays the order of a cancel as well.
         self._scopes: dict[trio.CancelScope, None] = {}
         self._deadline = float("inf")
         self._reason: str | None = None
+        self._emptied = trio.Event()
 
     @property
     def empty(self) -> bool:
@@ -32,7 +37,16 @@ class Lifetime:
         return scope
 
     def leave(self, scope: trio.CancelScope) -> None:
+        """Count the task of this scope as ended."""
         del self._scopes[scope]
+        if self.empty:
+            self._emptied.set()
+            self._emptied = trio.Event()
+
+    async def wait_empty(self) -> None:
+        """Return once no task is alive. Cancelling: safe."""
+        while not self.empty:
+            await self._emptied.wait()
 
     def cancel(self, reason: str) -> None:
         self._reason = reason

@@ -47,9 +47,10 @@ class Link:
             self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)
 
     def _connected(self, up: bool) -> None:
+        first = self._reporter.connected is None
         self._reporter.connected = up
         if up:
-            self._post(Connected())
+            self._post(Connected(first))
 
     def _notice(self, level: events.Level, message: str) -> None:
         self._reporter.notice(level, message)

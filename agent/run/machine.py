@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from statemachine import State, StateMachine
+from statemachine import StateMachine
+from statemachine.states import States
 
 from agent.outcome import Cause, CauseKind, Outcome
 from agent.protocol import Phase
@@ -53,53 +54,53 @@ LIVES = {
 class RunMachine(StateMachine):
     """One run, from PENDING to one of four final states."""
 
-    PENDING = State(initial=True)
-    CONNECTING = State()
-    CLONING = State()
-    RUNNING = State()
-    STOPPING = State()
-    DRAINING = State()
-    REPORTING = State()
-    SUCCEEDED = State(final=True)
-    FAILED = State(final=True)
-    TIMED_OUT = State(final=True)
-    CANCELLED = State(final=True)
+    states = States.from_enum(
+        Phase,
+        initial=Phase.PENDING,
+        final={Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT, Phase.CANCELLED},
+        use_enum_instance=True,
+    )
 
     #: The configuration holds and claude runs `--version`.
-    start = PENDING.to(CONNECTING) | STOPPING.to.itself()
+    start = states.PENDING.to(states.CONNECTING) | states.STOPPING.to.itself()
     #: A server answered, or none is needed to go on.
     connected = (
-        CONNECTING.to(CLONING)
-        | PENDING.to.itself()
-        | CLONING.to.itself()
-        | RUNNING.to.itself()
-        | STOPPING.to.itself()
-        | DRAINING.to.itself()
-        | REPORTING.to.itself()
+        states.CONNECTING.to(states.CLONING)
+        | states.PENDING.to.itself()
+        | states.CLONING.to.itself()
+        | states.RUNNING.to.itself()
+        | states.STOPPING.to.itself()
+        | states.DRAINING.to.itself()
+        | states.REPORTING.to.itself()
     )
-    cloned = CLONING.to(RUNNING) | STOPPING.to.itself() | DRAINING.to.itself()
+    cloned = states.CLONING.to(states.RUNNING) | states.STOPPING.to.itself() | states.DRAINING.to.itself()
     #: claude ended, by itself or because it was told to.
-    exited = RUNNING.to(STOPPING, on="latch_exit") | STOPPING.to.itself() | DRAINING.to.itself() | REPORTING.to.itself()
+    exited = (
+        states.RUNNING.to(states.STOPPING, on="latch_exit")
+        | states.STOPPING.to.itself()
+        | states.DRAINING.to.itself()
+        | states.REPORTING.to.itself()
+    )
     #: Any reason to leave the straight path.
     interrupt = (
-        PENDING.to(STOPPING, on="latch_cause")
-        | CONNECTING.to(STOPPING, on="latch_cause")
-        | CLONING.to(STOPPING, on="latch_cause")
-        | RUNNING.to(STOPPING, on="latch_cause")
-        | STOPPING.to.itself(on="latch_cause")
-        | DRAINING.to.itself(on="latch_cause")
-        | REPORTING.to.itself()
+        states.PENDING.to(states.STOPPING, on="latch_cause")
+        | states.CONNECTING.to(states.STOPPING, on="latch_cause")
+        | states.CLONING.to(states.STOPPING, on="latch_cause")
+        | states.RUNNING.to(states.STOPPING, on="latch_cause")
+        | states.STOPPING.to.itself(on="latch_cause")
+        | states.DRAINING.to.itself(on="latch_cause")
+        | states.REPORTING.to.itself()
     )
     #: No work task and no descendant is left.
-    stopped = STOPPING.to(DRAINING)
+    stopped = states.STOPPING.to(states.DRAINING)
     #: The pipes are at their end, the work is saved.
-    drained = DRAINING.to(REPORTING)
+    drained = states.DRAINING.to(states.REPORTING)
     #: COMPLETE is confirmed, or its deadline has passed.
     reported = (
-        REPORTING.to(SUCCEEDED, cond="succeeded")
-        | REPORTING.to(TIMED_OUT, cond="timed_out")
-        | REPORTING.to(CANCELLED, cond="cancelled")
-        | REPORTING.to(FAILED)
+        states.REPORTING.to(states.SUCCEEDED, cond="succeeded")
+        | states.REPORTING.to(states.TIMED_OUT, cond="timed_out")
+        | states.REPORTING.to(states.CANCELLED, cond="cancelled")
+        | states.REPORTING.to(states.FAILED)
     )
 
     def __init__(self) -> None:
@@ -110,7 +111,8 @@ class RunMachine(StateMachine):
 
     @property
     def phase(self) -> Phase:
-        return Phase(str(self.current_state_value))
+        value: Phase = self.current_state_value
+        return value
 
     def latch_exit(self) -> None:
         self.exited_by_itself = True

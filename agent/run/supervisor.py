@@ -28,13 +28,9 @@ from agent.repository import Cloned
 from agent.run.inbox import CancelRequested, Connected, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
+from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
 from agent.vitals import beat_forever
-
-Task = Callable[[], Awaitable[Any]]
-
-#: Tasks of the vitals and of the end: without them the run goes on, a WARN the poorer.
-_DISPENSABLE = ("vitals", "harvest", "sweep")
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
 _GATED = (Phase.PENDING, Phase.CONNECTING)
@@ -81,13 +77,12 @@ class Supervisor:
         self._machine = RunMachine()
         self._patience = Patience()
         self._inbox = inbox
-        self._watch, self._vitals, self._link, self._working, self._sweep, self._output, self._harvest = map(
-            Lifetime, ("watch", "vitals", "link", "work", "sweep", "output", "harvest")
+        self._watch, self._link, self._working, self._output = map(Lifetime, ("watch", "link", "work", "output"))
+        self._vitals, self._sweep, self._harvest = (
+            Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
         )
         self._signals = 0
         self._link_began: float | None = None
-        #: Whether a server has ever answered.
-        self._met = False
         self._sender_restarts = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None
@@ -101,7 +96,8 @@ class Supervisor:
 
         Cancelling: not part of the design; it would leave claude to the parent-death signal. Signals come by `listen`.
         """
-        async with trio.open_nursery() as self._nursery:
+        async with trio.open_nursery() as nursery:
+            self._tasks = Tasks(nursery, self._inbox)
             self._enter()
             while not self._machine.is_terminated:
                 report = await self._inbox.receive()
@@ -117,22 +113,6 @@ class Supervisor:
             raise AssertionError("a final state has an outcome")
         return self._machine.outcome
 
-    # --- tasks
-
-    def _start(self, lifetime: Lifetime, name: str, task: Task) -> None:
-        self._nursery.start_soon(self._barrier, lifetime, lifetime.join(), name, task, name=name)
-
-    async def _barrier(self, lifetime: Lifetime, scope: trio.CancelScope, name: str, task: Task) -> None:
-        """The one place where the outcome of a task becomes a report, and the only `except Exception` around a task."""
-        report: Report = Ended(name, cancelled=True)
-        try:
-            with scope:
-                report = Ended(name, await task())
-        except Exception as error:
-            report = Failed(name, error)
-        # The task is alive until its report is handled: the phase that waits for it must know what it came to.
-        self._inbox.post(report, partial(lifetime.leave, scope))
-
     # --- reports
 
     def _handle(self, report: Report) -> None:
@@ -140,31 +120,31 @@ class Supervisor:
         match report:
             case Ended(cancelled=True):
                 pass
-            case Ended("check", version):
+            case Ended(TaskName.CHECK, version):
                 self._reporter.ready(version)
                 self._fire(machine.start)
-            case Ended("clone", Cloned() as cloned):
+            case Ended(TaskName.CLONE, Cloned() as cloned):
                 self._cloned = cloned
                 self._reporter.cloned(cloned.head, cloned.branch)
                 self._fire(machine.cloned)
-            case Ended("begin", run):
+            case Ended(TaskName.BEGIN, run):
                 # Once begun, even if it is to end at once: run() owns the pipes' other ends and closes them.
                 self._start_claude(run)
-            case Ended("claude", ExitStatus() as status):
+            case Ended(TaskName.CLAUDE, ExitStatus() as status):
                 self._status = status
                 self._fire(machine.exited)
-            case Ended("watchdog", Bark() as bark):
+            case Ended(TaskName.WATCHDOG, Bark() as bark):
                 self._bark(bark)
-            case Ended("deadline"):
+            case Ended(TaskName.DEADLINE):
                 self._interrupt(causes.by_deadline(self._config.timeout))
-            case Ended("sweep", Swept() as swept):
+            case Ended(TaskName.SWEEP, Swept() as swept):
                 self._swept = swept
-            case Ended("harvest", changes):
+            case Ended(TaskName.HARVEST, changes):
                 self._changes = changes
-            case Failed(task, error):
-                self._failed(task, error)
-            case Connected():
-                self._connected()
+            case Failed():
+                self._failed(report)
+            case Connected(first):
+                self._connected(first)
             case Signalled(number):
                 self._signalled(number)
             case CancelRequested():
@@ -172,9 +152,8 @@ class Supervisor:
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
 
-    def _connected(self) -> None:
+    def _connected(self, first: bool) -> None:
         self._fire(self._machine.connected)
-        first, self._met = not self._met, True
         if first and self._machine.phase is Phase.REPORTING and not self._is_stopped:
             # Until now the delivery had the patience for a server that might not be there.
             self._link.extend(self._flush_limit())
@@ -189,14 +168,12 @@ class Supervisor:
         else:
             self._interrupt(causes.by_refused_credentials())
 
-    def _failed(self, task: str, error: Exception) -> None:
-        cause = causes.by_fault(task, error)
-        if task.split(":")[0] in _DISPENSABLE:
+    def _failed(self, report: Failed) -> None:
+        task, cause = report.task, causes.by_fault(report.task, report.error)
+        if report.dispensable:
             self._reporter.log("warn", cause.message, details=cause.details)
-            if task == "sweep":
-                self._swept = Swept()
             return
-        if task == "sender" and cause.code == "internal":
+        if task == TaskName.SENDER and cause.code == "internal":
             self._reporter.fault(cause)
             if self._sender_restarts == 0:
                 self._sender_restarts += 1
@@ -205,10 +182,10 @@ class Supervisor:
                 self._interrupt(cause)
             return
         run = self._run
-        if run is not None and task == "stdout":
-            self._start(self._output, "drain:stdout", lambda: run.drain_stdout(self._reporter.publish))
-        elif run is not None and task == "stderr":
-            self._start(self._output, "drain:stderr", lambda: run.drain_stderr(self._reporter.publish))
+        if run is not None and task == TaskName.STDOUT:
+            self._tasks.start(self._output, "drain:stdout", lambda: run.drain_stdout(self._reporter.publish))
+        elif run is not None and task == TaskName.STDERR:
+            self._tasks.start(self._output, "drain:stderr", lambda: run.drain_stderr(self._reporter.publish))
         self._interrupt(cause)
 
     def _signalled(self, number: int) -> None:
@@ -239,10 +216,7 @@ class Supervisor:
     def _advance(self) -> None:
         """Leave the phases that end when nothing of theirs is left alive."""
         if self._machine.phase is Phase.STOPPING and self._working.empty and self._sweep.empty:
-            if self._swept is None:
-                self._start(self._sweep, "sweep", self._work.sweep)
-            else:
-                self._fire(self._machine.stopped)
+            self._fire(self._machine.stopped)
         if self._machine.phase is Phase.DRAINING and self._output.empty and self._harvest.empty:
             self._fire(self._machine.drained)
         if self._machine.phase is Phase.REPORTING and self._link.empty:
@@ -253,37 +227,45 @@ class Supervisor:
         reporter.entered(machine.phase, machine.cause)
         match machine.phase:
             case Phase.PENDING:
-                self._start(self._watch, "signals", self._hear_signals)
+                self._tasks.start(self._watch, TaskName.SIGNALS, self._hear_signals)
                 if self._fault is not None:
                     self._interrupt(self._fault)
                     self._advance()
                 else:
-                    self._start(self._working, "check", work.check)
+                    self._tasks.start(self._working, TaskName.CHECK, work.check)
                     # Beside the check: both take their time, and a check that fails has somebody to tell.
                     self._start_link(gate=self._gate)
             case Phase.CONNECTING:
                 self._start_vitals()
-                if self._met or self._sender is None or not self._config.server_required:
+                if self._is_met or self._sender is None or not self._config.server_required:
                     self._fire(machine.connected)
             case Phase.CLONING:
-                self._start(self._working, "deadline", partial(trio.sleep, self._config.timeout))
-                self._start(self._working, "clone", lambda: work.clone(reporter.publish, self._patience))
+                self._tasks.start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
+                self._tasks.start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
             case Phase.RUNNING:
                 # A task, so that a full disk is a fault of the run and not of the supervisor.
-                self._start(self._working, "begin", self._begin)
+                self._tasks.start(self._working, TaskName.BEGIN, self._begin)
             case Phase.STOPPING:
                 self._working.cancel(machine.cause.reason if machine.cause else "exited")
+                self._tasks.start(self._sweep, TaskName.SWEEP, self._sweep_behind_work)
             case Phase.DRAINING:
                 self._output.expire_in(self._limits.drain)
                 cloned = self._cloned
                 if cloned is not None:
                     self._harvest.expire_in(self._harvest_limit())
-                    self._start(self._harvest, "harvest", lambda: work.harvest(cloned, self._run, reporter.publish))
+                    self._tasks.start(
+                        self._harvest, TaskName.HARVEST, lambda: work.harvest(cloned, self._run, reporter.publish)
+                    )
             case Phase.REPORTING:
                 self._report()
             case _:
                 self._vitals.cancel("the run is over")
                 self._watch.cancel("the run is over")
+
+    async def _sweep_behind_work(self) -> Swept:
+        """End what git and claude left behind, once they themselves are gone."""
+        await self._working.wait_empty()
+        return await self._work.sweep()
 
     async def _hear_signals(self) -> None:
         await self._listen(lambda number: self._inbox.post(Signalled(number)))
@@ -291,12 +273,14 @@ class Supervisor:
     def _start_vitals(self) -> None:
         reporter = self._reporter
         beat = self._sender.beat if self._sender else lambda: None
-        self._start(self._vitals, "vitals:heartbeat", lambda: beat_forever(beat, self._write_health, self._limits))
+        self._tasks.start(
+            self._vitals, "vitals:heartbeat", lambda: beat_forever(beat, self._write_health, self._limits)
+        )
         exceeded = lambda used, limit: self._inbox.post(MemoryExceeded(used, limit))  # noqa: E731
         if self._salvage is not None:
-            self._start(self._vitals, "vitals:salvage", self._salvage)
+            self._tasks.start(self._vitals, "vitals:salvage", self._salvage)
         for name, task in self._work.vitals(reporter.publish, exceeded):
-            self._start(self._vitals, f"vitals:{name}", task)
+            self._tasks.start(self._vitals, f"vitals:{name}", task)
 
     @property
     def _gate(self) -> float | None:
@@ -307,7 +291,7 @@ class Supervisor:
         if sender is not None:
             if self._link_began is None:
                 self._link_began = trio.current_time()
-            self._start(self._link, "sender", lambda: sender.run(gate))
+            self._tasks.start(self._link, TaskName.SENDER, lambda: sender.run(gate))
 
     async def _begin(self) -> ClaudeRun:
         if self._cloned is None:
@@ -317,11 +301,11 @@ class Supervisor:
     def _start_claude(self, run: ClaudeRun) -> None:
         publish = self._reporter.publish
         self._run = self._reporter.run = run
-        self._start(self._output, "stdout", lambda: run.read_stdout(publish))
-        self._start(self._output, "stderr", lambda: run.read_stderr(publish))
-        self._start(self._working, "claude", lambda: run.run(self._patience))
-        self._start(self._working, "prompt", run.feed)
-        self._start(self._working, "watchdog", run.watch)
+        self._tasks.start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
+        self._tasks.start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))
+        self._tasks.start(self._working, TaskName.CLAUDE, lambda: run.run(self._patience))
+        self._tasks.start(self._working, TaskName.PROMPT, run.feed)
+        self._tasks.start(self._working, TaskName.WATCHDOG, run.watch)
 
     def _report(self) -> None:
         """Settle the outcome, say it, and give the delivery its limit."""
@@ -358,11 +342,16 @@ class Supervisor:
         limits = self._limits
         if self._is_stopped:
             return limits.flush_after_signal
-        if self._sender is not None and not self._met:
+        if self._sender is not None and not self._is_met:
             # A run that fails at once must not be over before the first handshake is.
             tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
             return max(0.0, limits.first_answer - tried)
         return limits.flush_after_fault if self._machine.cause else limits.flush
+
+    @property
+    def _is_met(self) -> bool:
+        """Whether a server has ever answered."""
+        return self._sender is not None and self._sender.ever_connected
 
     @property
     def _is_stopped(self) -> bool:

@@ -20,7 +20,7 @@ from agent.protocol.events import Event
 from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
-from agent.run import inbox, supervisor
+from agent.run import inbox, supervisor, tasks
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
@@ -119,13 +119,12 @@ def hastened_send(patch: Patch) -> None:
 
 def sweep(patch: Patch) -> None:
     """Whatever claude leaves behind is ended."""
-    advance = supervisor.Supervisor._advance
 
-    def unswept(self: supervisor.Supervisor) -> None:
-        self._swept = self._swept or Swept()
-        advance(self)
+    async def unswept(self: supervisor.Supervisor) -> Swept:
+        await self._working.wait_empty()
+        return Swept()
 
-    patch(supervisor.Supervisor, "_advance", unswept)
+    patch(supervisor.Supervisor, "_sweep_behind_work", unswept)
 
 
 def first_cause_wins(patch: Patch) -> None:
@@ -177,13 +176,13 @@ def rest_of_a_line(patch: Patch) -> None:
 
 def drain_after_a_bug(patch: Patch) -> None:
     """A reader that fails is replaced: claude loses its result when nobody reads."""
-    start = supervisor.Supervisor._start
+    start = tasks.Tasks.start
 
-    def without(self: supervisor.Supervisor, lifetime: Lifetime, name: str, task: Any) -> None:
+    def without(self: tasks.Tasks, lifetime: Lifetime, name: str, task: Any) -> None:
         if not name.startswith("drain:"):
             start(self, lifetime, name, task)
 
-    patch(supervisor.Supervisor, "_start", without)
+    patch(tasks.Tasks, "start", without)
 
 
 def flush_limit(patch: Patch) -> None:
