@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from agent.journal.gaps import Change, Gap, Record, compact, mend, parse, position, whole
+from agent.journal.gaps import Change, Gap, compact, mend
+from agent.journal.record import Record, parse, position, whole
 from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals

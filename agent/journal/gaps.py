@@ -6,28 +6,15 @@ its `first` to its own.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from agent.lines import split
+from agent.journal.record import Found, Record
 from agent.protocol import LOG, events
-from agent.protocol import Gap as GapData
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One numbered wire message, without its newline, as first written."""
-
-    seq: int
-    message: bytes
-    type: str
-
-    @property
-    def size(self) -> int:
-        """What it takes in the journal."""
-        return len(self.message) + 1
+from agent.protocol import Gap as Marked
+from agent.protocol import gap_of as marked_gap
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -44,36 +31,24 @@ class Gap(msgspec.Struct, frozen=True):
 
     def data(self) -> bytes:
         """The data of its marker, a LOG with seq = last."""
-        told = GapData(from_seq=self.first, to_seq=self.last, count=self.count, bytes=self.size, reason=self.reason)
+        told = Marked(from_seq=self.first, to_seq=self.last, count=self.count, bytes=self.size, reason=self.reason)
         what = "1 message is" if self.count == 1 else f"{self.count} messages are"
         return events.log("warn", f"{what} lost: {self.reason}", kind="gap", gap=told).data
 
 
-class _Metadata(msgspec.Struct):
-    gap: GapData | None = None
-
-
-class _Data(msgspec.Struct):
-    metadata: _Metadata | None = None
-
-
 class _Line(msgspec.Struct):
-    data: _Data
+    data: msgspec.Raw
 
 
-_decode_marker = msgspec.json.Decoder(_Line).decode
+_decode_line = msgspec.json.Decoder(_Line).decode
 
 
 def gap_of(record: Record) -> Gap | None:
-    """The gap that a record marks, if it is a marker."""
+    """The gap that a record marks; None for any other record."""
     if record.type != LOG.name or b'"kind":"gap"' not in record.message:
         return None
-    try:
-        metadata = _decode_marker(record.message).data.metadata
-    except msgspec.DecodeError:  # the text stands in something else
-        return None
-    marker = metadata.gap if metadata else None
-    if marker is None or marker.to_seq != record.seq:
+    marker = marked_gap(_decode_line(record.message).data)
+    if marker is None or marker.to_seq != record.seq:  # the text stands in something else
         return None
     return Gap(marker.from_seq, marker.to_seq, marker.bytes, marker.reason)
 
@@ -137,67 +112,6 @@ def compact(
     return change
 
 
-class Found(NamedTuple):
-    """What was read back of a segment: records whose numbers rise, and the garbage before each of them in bytes."""
-
-    records: list[Record]
-    garbage: dict[int, int]
-    #: Bytes behind the last record: a torn line.
-    torn: int
-
-
-class _Head(msgspec.Struct):
-    type: str
-    seq: int
-    run_id: str = msgspec.field(name="runID")
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
-def parse(content: bytes, run_id: str, first: int, last: int) -> Found:
-    """The records `first` to `last` among the lines of a segment's file; linear, tolerant of anything in between."""
-    found = Found([], {}, 0)
-    garbage = 0
-    expected = first
-    lines = content.split(b"\n")
-    unended = lines.pop()
-    for line in lines:
-        try:
-            head = _decode_head(line)
-            if not line.isascii():
-                line.decode()  # the JSON decoder skips strings without a look, and a server would close with 1007
-        except (msgspec.DecodeError, UnicodeError):
-            garbage += len(line) + 1
-            continue
-        if head.run_id != run_id or not line.endswith(b"}") or not expected <= head.seq <= last:
-            continue
-        if garbage:
-            found.garbage[head.seq] = garbage
-            garbage = 0
-        found.records.append(Record(head.seq, line, head.type))
-        expected = head.seq + 1
-    return found._replace(torn=garbage + len(unended))
-
-
-def whole(content: bytes, first: int, last: int) -> list[Record] | None:
-    """The records of a file that is known to be as it was written: four times as fast as `parse`.
-
-    None when they are not all the numbers from `first` to `last`.
-    """
-    lines = split(content)
-    lines.pop()
-    if len(lines) != last - first + 1:
-        return None
-    return [Record(seq, line, _type(line)) for seq, line in enumerate(lines, first)]
-
-
-def _type(message: bytes) -> str:
-    """The envelope begins with it."""
-    start = len(b'{"type":"')
-    return message[start : message.index(b'"', start)].decode()
-
-
 def mend(
     found: Found, first: int, last: int, keepers: Mapping[int, Record], missing: int, mark: Callable[[Gap], Record]
 ) -> Change:
@@ -228,8 +142,3 @@ def mend(
     if expected <= last:
         fill(last, spare)
     return change
-
-
-def position(records: list[Record], after: int) -> int:
-    """The index of the first record with a higher number."""
-    return bisect_left(records, after + 1, key=lambda record: record.seq)

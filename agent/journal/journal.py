@@ -1,9 +1,4 @@
-"""The journal: everything that the server should see, numbered, in order, once.
-
-Whoever has something to say appends, synchronously, and never waits for the network or fails for the disk's sake.
-The sender follows; it may be behind, absent or started again. What is in the page cache survives the agent's death by
-any signal, not the node's.
-"""
+"""Journal, the face of the room: append on one side, read and confirm on the other."""
 
 from __future__ import annotations
 
@@ -13,22 +8,22 @@ from typing import NotRequired, TypedDict, Unpack
 
 from agent import __version__
 from agent.journal.backlog import Backlog
-from agent.journal.gaps import Gap, Record
-from agent.journal.parts import Parts, cut
+from agent.journal.encoder import Encoder
+from agent.journal.gaps import Gap
+from agent.journal.parts import cut
+from agent.journal.record import Record
 from agent.journal.run_directory import Run, RunDirectory
 from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
-from agent.limits import MESSAGE_CHARS, Limits
-from agent.protocol import COMPLETE, KINDS, LOG, Envelope, Event, Kind, encode_json, timestamp
+from agent.limits import Limits
+from agent.protocol import COMPLETE, LOG, Envelope, Event, timestamp
 from agent.pulse import Pulse
 
 __all__ = ["Journal", "Record"]
 
 #: Dropping frees at least an eighth of what a small journal may hold, not all of it.
 _SEGMENTS_AT_LEAST = 8
-#: Digits of a sequence number, and the closing brace.
-_END = 21
 
 
 class Options(TypedDict):
@@ -60,18 +55,14 @@ class Journal:
         self.pulse = Pulse()
         self._directory = directory
         self._envelope = envelope
-        self._tail = envelope.tail
-        head = max(len(envelope.head(kind.name, timestamp(0))) for kind in KINDS.values())
-        self._room = options["message_limit"] - head - len(self._tail) - _END
-        self._redact = options["redact"]
-        self._now = options["now"]
+        self._encoder = Encoder(envelope, options["message_limit"], options["redact"], options["now"])
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
         self._store = SegmentStore(
             directory, self._segment_bytes, limits.resident_bytes, options.get("keep"), limits.record_bytes
         )
         self._totals = Totals()
         self._backlog = Backlog(
-            self._store, self._totals, envelope.run_id, self._mark, limit=self._limit, memory=memory
+            self._store, self._totals, envelope.run_id, self._encoder.marker, limit=self._limit, memory=memory
         )
 
     @classmethod
@@ -108,27 +99,22 @@ class Journal:
     # --- in
 
     def append(self, events: Sequence[Event]) -> None:
-        """Redact, number and keep; COMPLETE gets its `stream`.
+        """Redact, number and keep events; COMPLETE gets its `stream`.
 
         Raises:
             RuntimeError: something follows COMPLETE, which is a bug.
+            ValueError: no numbered kind has the name of an event's type, which is a bug.
         """
-        time = timestamp(self._now())
-        # A message is its line without terminal sequences, which may have cut a secret in two.
-        messages = "\n".join([event.message for event in events if event.redacted]).encode("utf-8", "surrogatepass")
-        harmless = self._redact(messages) is messages
-        redact, tail, room, full = self._redact, self._tail, self._room, self._segment_bytes
-        kinds: dict[str, tuple[Kind, bytes]] = {}
+        encoder = self._encoder
+        heads, harmless = encoder.heads(), encoder.are_harmless(events)
+        redact, tail, room, full = encoder.redact, encoder.tail, encoder.room, self._segment_bytes
         batch: list[Record] = []
         special: list[tuple[Record, bool]] = []
         seq, size = self.last_seq, 0
         for event in events:
             if self.completed:
                 raise RuntimeError(f"{event.type} after COMPLETE: {event.message}")
-            type = event.type
-            if type not in kinds:
-                kinds[type] = self._numbered(type), self._envelope.head(type, time)
-            kind, head = kinds[type]
+            kind, head = heads[event.type]
             pieces = event.pieces if event.redacted and harmless else (redact(event.data),)
             length = sum(map(len, pieces))
             if kind.last or length > room:
@@ -136,15 +122,15 @@ class Journal:
                 batch, special, size = [], [], 0
                 data = b"".join(pieces)
                 if kind.last:
-                    self._append_complete(data, time)
+                    self._append_last(data)
                     continue
                 if kind.split:
-                    self._append_parts(data, time)
+                    self._append_parts(data)
                     seq = self.last_seq
                     continue
                 pieces = (cut(data, room),)
             seq += 1
-            record = Record(seq, b"".join((head, *pieces, tail, b"%d}" % seq)), type)
+            record = Record(seq, b"".join((head, *pieces, tail, b"%d}" % seq)), event.type)
             batch.append(record)
             if event.keep or kind is not LOG:
                 special.append((record, event.keep or not kind.droppable))
@@ -156,7 +142,7 @@ class Journal:
         self.pulse.set()
 
     def _write(self, batch: list[Record], special: Sequence[tuple[Record, bool]] = ()) -> None:
-        """`special`: what is no LOG, or is kept."""
+        """Count and hold records. `special` are those that are kept or are not LOGs, each with whether it is kept."""
         if not batch:
             return
         block = b"\n".join([*[record.message for record in batch], b""])
@@ -167,14 +153,7 @@ class Journal:
         self.last_seq = batch[-1].seq
         self._backlog.append(batch, block, keepers, spare)
 
-    @staticmethod
-    def _numbered(type: str) -> Kind:
-        kind = KINDS[type]
-        if not kind.numbered:
-            raise ValueError(f"{type} has no number: it is sent at once or never, not appended to a journal")
-        return kind
-
-    def _append_parts(self, data: bytes, time: str) -> None:
+    def _append_parts(self, data: bytes) -> None:
         seq = self.last_seq + 1
         if len(data) > self._limit // 2:
             # It would drive out everything else first and then not fit.
@@ -182,13 +161,11 @@ class Journal:
             self._backlog.append_gap(Gap(seq, seq, len(data), "journal_limit"))
             return
         split = self._backlog.begin_split(seq)
-        head = self._envelope.head(LOG.name, time)
         batch: list[Record] = []
         size = 0
-        for part in Parts(data, self._room, MESSAGE_CHARS).encoded(str(seq)):
-            batch.append(Record(seq, b"%s%s%s%d}" % (head, part, self._tail, seq), LOG.name))
-            seq += 1
-            size += len(part)
+        for part in self._encoder.parts(data, seq):
+            batch.append(part)
+            size += part.size
             if size >= self._segment_bytes:
                 self._write(batch)
                 batch, size = [], 0
@@ -197,22 +174,13 @@ class Journal:
         self._write(batch)
         split.last = self.last_seq
 
-    def _append_complete(self, data: bytes, time: str) -> None:
+    def _append_last(self, data: bytes) -> None:
         self.completed = self._backlog.final = True
         seq = self.last_seq + 1
-        stream = b',"stream":%s}' % encode_json(self._totals.stream(seq))
-        room = self._room - len(stream)
-        if len(data) > room:
-            data = cut(data, room)
-        message = b"%s%s%s%s%d}" % (self._envelope.head(COMPLETE.name, time), data[:-1], stream, self._tail, seq)
-        record = Record(seq, message, COMPLETE.name)
+        record = self._encoder.complete(seq, data, self._totals.stream(seq))
         self.last_seq = seq
-        self._backlog.append([record], message + b"\n", [record], [])
+        self._backlog.append([record], record.message + b"\n", [record], [])
         self.pulse.set()
-
-    def _mark(self, gap: Gap) -> Record:
-        message = self._envelope.message(LOG.name, gap.data(), gap.last, timestamp(self._now()))
-        return Record(gap.last, message, LOG.name)
 
     # --- out
 

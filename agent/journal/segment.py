@@ -11,7 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable
 
-from agent.journal.gaps import Record
+from agent.journal.record import Record
 from agent.journal.run_directory import RunDirectory
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent.journal.gaps import Record
+from agent.journal.record import Record
 from agent.journal.run_directory import RunDirectory
 from agent.journal.segment import Segment
 

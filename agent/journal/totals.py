@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from agent.journal.gaps import Gap, Record, gap_of
+from agent.journal.gaps import Gap, gap_of
+from agent.journal.record import Record
 from agent.protocol import KINDS, LOG
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from agent.errors import ErrorCode
@@ -58,6 +59,27 @@ class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Annotated[list[str], Meta(description="instructions that claude does not get, each with the reason")]
         | UnsetType
     ) = UNSET
+
+
+class _Marked(Struct):
+    class _Metadata(Struct):
+        gap: Gap | None = None
+
+    metadata: _Metadata | None = None
+
+
+_decode_marked = msgspec.json.Decoder(_Marked).decode
+
+
+def gap_of(data: bytes | msgspec.Raw) -> Gap | None:
+    """The gap that a LOG with this `data` marks; None where it marks none, whatever else it is."""
+    if b'"gap":' not in bytes(data):  # decoding each LOG would cost a receiver more than all the rest
+        return None
+    try:
+        marked = _decode_marked(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return marked.metadata.gap if marked.metadata else None
 
 
 class LogData(Struct, frozen=True, kw_only=True):

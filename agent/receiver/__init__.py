@@ -1,4 +1,30 @@
-"""The receiving end: a WebSocket server that shows runs, keeps them, and checks that nothing is missing."""
+"""The receiver, `agent serve`: a WebSocket server that shows runs, stores them, and checks that nothing is missing.
+
+It is the reference consumer of docs/protocol.md. It trusts no client: a message may be anything, a connection may be
+slow, silent or torn, and neither may disturb another run.
+
+Promises
+    1. Each numbered message of a run is stored once, in the order of its numbers, exactly as it came.
+    2. A message is acknowledged only after it is stored and fdatasync has returned, or without a store at once.
+    3. At COMPLETE each run is compared with what its agent says it sent: `Comparison` names every difference.
+    4. Kinds and fields of a later agent are stored, shown and counted, though this receiver does not know them.
+    5. Memory is bounded: `limits.receiver_runs` runs, `receiver_connections` connections, and one message of each.
+
+A message's way
+    server.py takes a text from a connection -> consumer.py decides: new, copy, unnumbered or malformed (messages.py
+    reads it, run.py keeps the run's figures) -> store.py appends it -> view.py shows it -> server.py acknowledges.
+
+Files
+    command.py   `agent serve`: options, signals, exit status
+    listen.py    a receiver on a TCP port
+    server.py    connections, authorization, acknowledgements
+    consumer.py  the consumer's rules, without I/O
+    messages.py  a message, read leniently
+    run.py       one run as received, and its comparison with COMPLETE
+    store.py     files of all runs
+    view.py      lines for a person, or JSON
+    phrases.py   fields of messages in words
+"""
 
 from agent.receiver.command import main as main
 from agent.receiver.listen import open_receiver as open_receiver

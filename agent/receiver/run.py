@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 from msgspec import Struct
 
-from agent.protocol import LOG, Gap, Stream
+from agent.protocol import LOG, Stream, gap_of
 from agent.receiver.messages import Message, RunKey, first_written
 
 #: Spans named in a comparison; the count is exact whatever their number.
@@ -35,19 +35,11 @@ class Comparison(Struct, frozen=True):
         return f"{'complete' if self.whole else 'incomplete'}: {self.events} events, {self.missing} missing{note}"
 
 
-class _Marker(Struct, frozen=True):
-    class Metadata(Struct, frozen=True):
-        gap: Gap | None = None
-
-    metadata: Metadata | None = None
-
-
 class _Complete(Struct, frozen=True, rename="camel"):
     exit_code: int | None = None
     stream: Stream | None = None
 
 
-_decode_marker = msgspec.json.Decoder(_Marker).decode
 _decode_complete = msgspec.json.Decoder(_Complete).decode
 
 
@@ -91,7 +83,7 @@ class Run:
 
     def _gap(self, message: Message, seq: int) -> tuple[int, int] | None:
         first = seq
-        if message.type == LOG.name and (marker := _marker(message)) is not None and marker.to_seq == seq:
+        if message.type == LOG.name and (marker := gap_of(message.data)) is not None and marker.to_seq == seq:
             first = max(self.next, min(marker.from_seq, seq))
             self._gaps += 1
             self._dropped += marker.count
@@ -138,14 +130,3 @@ class Run:
         if stream.sha256 not in (None, self._hash.hexdigest()):
             found.append("sha256 differs")
         return found
-
-
-def _marker(message: Message) -> Gap | None:
-    # Decoding each LOG would cost more than all the rest of a step.
-    if b'"gap":' not in bytes(message.data):
-        return None
-    try:
-        marker = _decode_marker(message.data)
-    except (msgspec.DecodeError, UnicodeError):
-        return None
-    return marker.metadata.gap if marker.metadata else None

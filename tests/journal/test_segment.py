@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from agent.journal.gaps import Record
+from agent.journal.record import Record
 from agent.journal.run_directory import Run, RunDirectory
 from agent.journal.segment import Segment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.journal.gaps import Record
+from agent.journal.record import Record
 from agent.journal.run_directory import Run, RunDirectory
 from agent.journal.segments import SegmentStore
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from agent.journal.gaps import Gap, Record
+from agent.journal.gaps import Gap
+from agent.journal.record import Record
 from agent.journal.totals import Totals
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from agent.journal.gaps import Record, gap_of
+from agent.journal.gaps import gap_of
 from agent.journal.journal import Journal
+from agent.journal.record import Record
 from agent.limits import Limits
 from agent.protocol import events
 from agent.protocol.events import Envelope

@@ -16,7 +16,17 @@ import agent
 PACKAGE = Path(agent.__file__).parent
 
 #: Rooms, and modules of other rooms, that know neither files nor sockets nor processes.
-PURE = ("protocol", "redaction", "transcript", "outcome", "config", "journal/gaps", "journal/parts", "report/complete")
+PURE = (
+    "protocol",
+    "redaction",
+    "transcript",
+    "outcome",
+    "config",
+    "journal/gaps",
+    "journal/record",
+    "journal/parts",
+    "report/complete",
+)
 #: Modules of those rooms that read what the configuration consists of: files, the name of the host.
 READERS = {"agent.config.config", "agent.config.sources"}
 

@@ -1,0 +1,89 @@
+"""Encoding of events into records: redacted, in their envelope, numbered, and no longer than a message may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from agent.journal.gaps import Gap
+from agent.journal.parts import Parts, cut
+from agent.journal.record import Record
+from agent.limits import MESSAGE_CHARS
+from agent.protocol import COMPLETE, KINDS, LOG, Envelope, Event, Kind, encode_json, timestamp
+
+#: Digits of a sequence number, and the closing brace.
+_END = 21
+
+
+class Heads(dict[str, tuple[Kind, bytes]]):
+    """Name of a kind -> its row, and the bytes of its messages before `data`, at one moment."""
+
+    def __init__(self, envelope: Envelope, time: str) -> None:
+        super().__init__()
+        self.time = time
+        self._envelope = envelope
+
+    def __missing__(self, name: str) -> tuple[Kind, bytes]:
+        """Raises UnknownKind, and ValueError for a kind that has no numbers."""
+        kind = KINDS[name]
+        if not kind.numbered:
+            raise ValueError(f"{name} has no number: it is sent at once or never, not appended to a journal")
+        head = self[name] = kind, self._envelope.head(name, self.time)
+        return head
+
+
+class Encoder:
+    """The encoding of one run. It holds no state but the moment that it encoded last."""
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        message_limit: int,
+        redact: Callable[[bytes], bytes],
+        now: Callable[[], float],
+    ) -> None:
+        """`redact` returns the very object that it was given where it hides nothing; `now` is the wall clock."""
+        self.redact = redact
+        #: Bytes between `data` and the number.
+        self.tail = envelope.tail
+        head = max(len(envelope.head(name, timestamp(0))) for name in KINDS)
+        #: Bytes that the `data` of one message may have.
+        self.room = message_limit - head - len(self.tail) - _END
+        self._envelope = envelope
+        self._now = now
+        self._heads = Heads(envelope, "")
+
+    def heads(self) -> Heads:
+        """The heads of messages of this moment."""
+        time = timestamp(self._now())
+        if time != self._heads.time:
+            self._heads = Heads(self._envelope, time)
+        return self._heads
+
+    def are_harmless(self, events: Sequence[Event]) -> bool:
+        """Whether the messages for people of redacted events hold no secret.
+
+        Terminal sequences, which the message lacks, may have cut a secret in two where the line itself was redacted.
+        """
+        messages = "\n".join([event.message for event in events if event.redacted]).encode("utf-8", "surrogatepass")
+        return self.redact(messages) is messages
+
+    def record(self, seq: int, type: str, data: bytes) -> Record:
+        """A message of this moment. `data` fits into `room`."""
+        head = self.heads()[type][1]
+        return Record(seq, b"%s%s%s%d}" % (head, data, self.tail, seq), type)
+
+    def parts(self, data: bytes, first: int) -> Iterator[Record]:
+        """The LOG with this data as LOGs that fit, numbered from `first` on."""
+        parts = Parts(data, self.room, MESSAGE_CHARS).encoded(str(first))
+        return (self.record(seq, LOG.name, part) for seq, part in enumerate(parts, first))
+
+    def complete(self, seq: int, data: bytes, stream: dict[str, Any]) -> Record:
+        """COMPLETE, with `stream` as its last field."""
+        end = b',"stream":%s}' % encode_json(stream)
+        room = self.room - len(end)
+        return self.record(seq, COMPLETE.name, (data if len(data) <= room else cut(data, room))[:-1] + end)
+
+    def marker(self, gap: Gap) -> Record:
+        """The record that stands for a gap."""
+        return self.record(gap.last, LOG.name, gap.data())
