@@ -35,6 +35,7 @@ def let_kill() -> None:
 
 
 def ignore() -> None:
+    """Ignore stop signals from now on: the exit status is settled."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

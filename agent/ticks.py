@@ -1,4 +1,4 @@
-"""One rhythm for all periodic tasks: what wakes together costs the idle process one wake-up, not one each."""
+"""The common rhythm of all periodic tasks: those that wake together cost an idle process a single wake-up."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How the claude CLI is called: its arguments, its environment, its files, and whether it is there at all.
+"""The call of the claude CLI: its arguments, its environment, its files, and the check that the program is there.
 
-The arguments stand in the order of the official action, each value untouched as one item. Options that take several
-values do not eat what follows, since every value is followed by another option and the prompt travels on stdin.
+The arguments have the order of the official action, and each value is one item, unchanged. An option that takes several
+values cannot swallow the next argument: every value is followed by another option, and the prompt goes to stdin.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from agent.files import PrivateDirectory
 from agent.process import Command, Patience, Stdio, open_output_pipe, run_process
 from agent.text import one_line
 
-#: Tools that work on after the result and keep the process alive, which no variable of the CLI turns off.
+#: Tools that continue after the result and keep the process alive. No variable of the CLI turns them off.
 BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")
-#: Set to anything that is not true, in the environment or in CLAUDE_ENV, it brings all background work back.
+#: Set to anything that does not mean true, in the environment or in CLAUDE_ENV, it allows all background work again.
 NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
 
-#: As the CLI says it, `2.1.3 (Claude Code)`; other programs say their name first.
+#: The CLI answers `2.1.3 (Claude Code)`; other programs begin with their name.
 _VERSION: Final = re.compile(r"^\d+\.\d[\w.+-]*", re.MULTILINE)
 
-#: What claude's environment holds unless the user says otherwise.
+#: Variables of claude, unless the user sets them otherwise.
 DEFAULTS: Final[Mapping[str, str]] = {
     # One run, one result: background work outlives it.
     NO_BACKGROUND: "1",
@@ -44,12 +44,12 @@ DEFAULTS: Final[Mapping[str, str]] = {
     # The to-do list that the transcript shows as progress.
     "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",
     "CLAUDE_CODE_ENABLE_TASKS": "0",
-    # A container is neither updated nor asked for feedback.
+    # A container needs no updates and gives no feedback.
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
     "DISABLE_TELEMETRY": "1",
-    # Some failures of the start give a result as well.
+    # With it, some failures of the start give a result too.
     "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
@@ -66,14 +66,14 @@ _PASSED: Final = frozenset(
 _PASSED_PREFIXES: Final = (
     "LC_", "ANTHROPIC_", "CLAUDE_CODE_", "AWS_", "GOOGLE_", "CLOUDSDK_", "VERTEX_REGION_", "OTEL_", "DISABLE_",
 )  # fmt: skip
-#: They belong to a claude that may have started this agent; with them the new one takes itself for a part of it.
+#: Variables of a claude that may have started this agent. With them the new one would take itself for a part of it.
 _OTHERS: Final = frozenset(
     {"CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SSE_PORT"}
 )
 
 
 class Files(msgspec.Struct, frozen=True):
-    """What claude gets as files in the private directory, since argument lists are public and bounded."""
+    """Arguments of claude that are files in the private directory, since argument lists are public and bounded."""
 
     mcp_config: Path | None = None
     system_prompt: Path | None = None
@@ -81,7 +81,7 @@ class Files(msgspec.Struct, frozen=True):
 
 
 def write_files(config: Config, private: PrivateDirectory, instructions: str = "") -> Files:
-    """Writes an inline MCP configuration, and the prompts that should not stand in an argument list.
+    """Write an inline MCP configuration, and the prompts that must not appear in an argument list.
 
     `instructions` are those of an untrusted repository; they come before APPEND_SYSTEM_PROMPT. Raises OSError.
     """
@@ -98,7 +98,7 @@ def write_files(config: Config, private: PrivateDirectory, instructions: str = "
 
 
 def arguments(config: Config, files: Files, session: str) -> list[str]:
-    """claude's argument list, without the program. `session` is the ID of a new session, unless one is resumed."""
+    """Make claude's argument list, without the program. `session` is the ID of a new session, unless one is resumed."""
     mcp_config = files.mcp_config or config.mcp_config
     system = ("--system-prompt-file", files.system_prompt) if files.system_prompt else \
         ("--system-prompt", config.system_prompt)  # fmt: skip
@@ -119,16 +119,17 @@ def arguments(config: Config, files: Files, session: str) -> list[str]:
     )
     given = [item for name, value in options if value for item in (name, str(value))]
     trust = [] if config.trust_repo else ["--setting-sources", "", "--strict-mcp-config"]
-    # A rule of settings and not of --disallowedTools, whose value is the user's.
+    # In the settings, since the value of --disallowedTools is the user's.
     deny = {"permissions": {"deny": BACKGROUND_TOOLS}}
     settings = [] if _background(config) else ["--settings", json.dumps(deny, separators=(",", ":"))]
     return ["-p", "--verbose", "--output-format", "stream-json", *given, *trust, *settings]
 
 
 def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:
-    """claude's environment: what is known to be meant for it, `git`'s variables, and CLAUDE_ENV above all.
+    """Make claude's environment: the variables known to be meant for it, those of `git`, and CLAUDE_ENV above all.
 
-    Everything else of the container's environment stays behind. `private` takes the CLI's own files where HOME cannot.
+    Nothing else of the container's environment reaches claude. The CLI's own files go to `private` if HOME cannot be
+    written.
     """
     found = _variables(config, git)
     if not found.get("HOME"):
@@ -137,15 +138,15 @@ def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[s
     if "CLAUDE_CONFIG_DIR" not in found and not os.access(found["HOME"], os.W_OK | os.X_OK):
         found["CLAUDE_CONFIG_DIR"] = str(private / "claude")
     if os.geteuid() == 0 and config.permission_mode == "bypassPermissions":
-        # As root the CLI refuses this mode anywhere else. It is the default in containers only, or the user's wish.
+        # As root the CLI refuses this mode outside a sandbox. It is set in a container, or by the user.
         found.setdefault("IS_SANDBOX", "1")
     return found
 
 
 async def check_cli(config: Config) -> str:
-    """The version of the claude program, as it says it itself.
+    """Ask the claude program for its version.
 
-    Raises CliError: it is not there (127), cannot be executed, or answers without a version number (126).
+    Raises CliError: it was not found (127), cannot be executed, or answers without a version number (126).
 
     Cancelling: safe.
     """
@@ -181,7 +182,7 @@ async def check_cli(config: Config) -> str:
 
 
 def find_cli(config: Config) -> str:
-    """The absolute path of the program. Raises CliError: it is not there (127), or no executable file (126)."""
+    """Find the absolute path of the program. Raises CliError: it was not found (127), or cannot be executed (126)."""
     path = _variables(config)["PATH"]
     if found := shutil.which(config.claude_bin, path=path):
         return str(Path(found).absolute())
@@ -198,12 +199,12 @@ def find_cli(config: Config) -> str:
 
 
 def cannot_run(program: str, error: OSError) -> CliError:
-    """What a failure to start the program means, although it was there when it was looked for."""
+    """The error of a program that was found and cannot be started."""
     if error.errno == errno.ENOENT:
-        # The file is there, or it would not have been found: what is missing is what the file needs.
+        # The file itself was found, so something that it needs is missing.
         why = "its interpreter or the C library it was built for is missing"
     elif error.errno == errno.ENOEXEC:
-        why = "it is no program for this machine"
+        why = "it is not a program for this machine"
     else:
         why = os.strerror(error.errno or 0)
     return CliError(f"{program} cannot be executed: {why}", exit=Exit.CLI_NOT_EXECUTABLE)
@@ -215,7 +216,7 @@ def _variables(config: Config, git: Mapping[str, str] = MappingProxyType({})) ->
 
 
 def _passed(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that is meant for claude; an empty value counts as none, as in the configuration."""
+    """The part of an environment that is meant for claude. An empty value counts as none, as in the configuration."""
     return {
         name: value
         for name, value in environ.items()
@@ -233,7 +234,7 @@ def _is_json(mcp_config: str | None) -> bool:
 
 
 def _is_argument(text: str | None, config: Config) -> bool:
-    """Whether a text may stand in an argument list, which everybody on the machine can read."""
+    """Whether a text may appear in an argument list, which everybody on the machine can read."""
     if not text:
         return True
     short = len(text.encode(errors="surrogateescape")) <= config.limits.argument_bytes

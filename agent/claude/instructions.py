@@ -1,8 +1,8 @@
-"""What a cloned repository says to claude, and what of it is heard when the repository is not trusted.
+"""The instructions of an untrusted repository: the only part of its configuration that claude gets.
 
-The CLI takes hooks, settings, variables, MCP servers, key helpers and plugins from a clone without any question, and
-runs them. It is told to take none of it, which drops CLAUDE.md as well; that one is only text, and users expect it to
-instruct claude, so it is read here and handed over as a file of ours. See docs/security.md.
+The CLI takes hooks, settings, variables, MCP servers, key helpers and plugins from a clone without asking, and runs
+them. It is told to take none of these, and then takes no CLAUDE.md either. But that is only text, and users expect
+claude to follow it: so it is read here, and handed over as a file of ours. See docs/security.md.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from agent.protocol import Event, log
 
 #: Where the CLI looks for the instructions of a project.
 INSTRUCTIONS: Final = ("CLAUDE.md", ".claude/CLAUDE.md")
-#: What the CLI would obey at the root of a repository, beside everything in `.claude`.
+#: Files at the root of a repository that the CLI would obey, beside everything in `.claude`.
 CONFIGURATION: Final = (".mcp.json", "CLAUDE.local.md")
 _NAMED: Final = 20
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """What an untrusted repository holds for claude."""
+    """The files for claude in an untrusted repository."""
 
-    #: The text of its instructions, framed as what it is; empty without any.
+    #: The text of its instructions, which says where it comes from; empty without any.
     instructions: str
-    #: Paths that are there and not obeyed.
+    #: Paths that exist and are not obeyed.
     ignored: tuple[str, ...]
     #: Instructions that cannot be handed over, each with the reason.
     refused: tuple[str, ...]
 
     def warning(self) -> Event | None:
-        """One WARN about all that was found and is not obeyed; None where there is nothing to tell."""
+        """A WARN about everything that was found and is not obeyed; None if there is nothing to tell."""
         said = []
         if self.ignored:
             more = f" and {len(self.ignored) - _NAMED} more" if len(self.ignored) > _NAMED else ""
@@ -51,8 +51,8 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def survey(workspace: Path, instructions_bytes: int) -> Survey:
-    """Looks at a clone that is not trusted. No link is followed below `workspace`, and nothing but regular files of at
-    most `instructions_bytes` is read. Raises OSError only where `workspace` itself cannot be opened.
+    """Look through a clone that is not trusted. Below `workspace` no link is followed, and only regular files of at
+    most `instructions_bytes` are read. Raises OSError only if `workspace` itself cannot be opened.
     """
     texts: list[str] = []
     refused: list[str] = []
@@ -73,7 +73,7 @@ def survey(workspace: Path, instructions_bytes: int) -> Survey:
 
 @contextmanager
 def _directory(path: Path | str, within: int | None = None) -> Iterator[int]:
-    """A descriptor of a directory; below another one, links are refused."""
+    """A descriptor of a directory; within another one, links are refused."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if within is None else os.O_NOFOLLOW)
     fd = os.open(path, flags, dir_fd=within)
     try:
@@ -87,7 +87,7 @@ def _read(root: int, path: str, limit: int) -> str:
     if folder:
         with _directory(folder, root) as parent:
             return _read(parent, name, limit)
-    # O_NONBLOCK: a named pipe must not make us wait for somebody to write.
+    # O_NONBLOCK, so that a named pipe cannot make us wait for a writer.
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -112,7 +112,7 @@ def _reason(error: OSError, limit: int) -> str:
 
 
 def _entries(root: int) -> list[str]:
-    """What lies in `.claude`, or `.claude` itself where it is no directory."""
+    """The entries of `.claude`, or `.claude` itself if it is no directory."""
     try:
         with _directory(".claude", root) as folder:
             names = sorted(os.listdir(folder))  # noqa: PTH208 - pathlib takes no descriptor

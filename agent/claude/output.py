@@ -164,7 +164,7 @@ def _lines_begun_in(chunk: bytes) -> memoryview:
 
 
 def _texts(line: Line) -> Iterator[str]:
-    """What a terminal would show one after another in a line: progress is redrawn after a carriage return."""
+    """The texts that a terminal shows in a line one after another: a carriage return redraws progress."""
     if isinstance(line, Oversize):
         yield f"(a line of {line.length} bytes is not shown)"
         return

@@ -1,13 +1,13 @@
 """The named pipe that carries the task to claude's stdin.
 
-The traps of such a pipe, and what is done about each:
+The hazards of such a pipe, each with its answer:
 
-- opening one end waits for the other: both are opened here without waiting, the read end first;
-- a second write end anywhere means that claude waits for ever: there is exactly one, close-on-exec, and the path is
-  unlinked before anybody else could open it;
-- the CLI gives up when no byte has arrived 3 s after its start: the task is in the pipe before claude is started, and
-  only what does not fit is left to write;
-- claude dies without reading: the writer meets EPIPE, which is no error of its own, since the exit status tells more.
+- Opening one end waits for the other: both are opened here without waiting, the read end first.
+- With a second write end anywhere claude would wait for ever: there is exactly one, it is close-on-exec, and the path
+  is unlinked before anything else can open it.
+- The CLI gives up if no byte has arrived 3 s after its start: the task is in the pipe before claude is started, and
+  only the part that does not fit is written later.
+- claude may die without reading: the writer ignores EPIPE, since the exit status tells more.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import trio
 
 from agent.process import enlarge
 
-#: A prompt beginning so is a command of the CLI, which may end as a success without any request.
+#: A prompt that begins so is a command of the CLI, which may end as a success without any request to the model.
 COMMAND: Final = "/"
 
 
 class PromptPipe(msgspec.Struct, frozen=True):
-    """A prompt on its way.
+    """A prompt in its pipe.
 
-    `read_end` is claude's stdin, blocking, and closed by whoever starts claude. `write_end` is None when all of the
-    prompt is in the pipe already and its end with it; otherwise `rest` has still to be written, by `write_prompt`.
+    `read_end` becomes claude's stdin: it is blocking, and the code that starts claude closes it. `write_end` is None if
+    the whole prompt is in the pipe and its end closed; otherwise `write_prompt` has yet to write `rest`.
     """
 
     read_end: int
@@ -39,9 +39,9 @@ class PromptPipe(msgspec.Struct, frozen=True):
 
 
 def encode_prompt(task: str) -> bytes:
-    """The task as claude gets it: UTF-8 whatever it holds, and never a command of the CLI.
+    """Encode the task for claude: always as UTF-8, and never as a command of the CLI.
 
-    Lone surrogates, which stand for bytes that were no UTF-8 in the environment, become U+FFFD.
+    Lone surrogates, which stand for bytes of the environment that were no UTF-8, become U+FFFD.
     """
     if task.startswith(COMMAND):
         task = "\n" + task
@@ -49,9 +49,9 @@ def encode_prompt(task: str) -> bytes:
 
 
 def open_prompt(prompt: bytes, directory: Path, pipe_bytes: int) -> PromptPipe:
-    """Makes the pipe in the private `directory`, and fills it with as much as it takes.
+    """Make the pipe in the private `directory`, and fill it with as much as it takes.
 
-    It is enlarged to `pipe_bytes` where the system allows that. Raises OSError where no pipe can be made there.
+    It is enlarged to `pipe_bytes` if the system allows that. Raises OSError if no pipe can be made there.
     """
     path = directory / f"prompt-{secrets.token_hex(8)}"
     os.mkfifo(path, 0o600)
@@ -77,9 +77,9 @@ def open_prompt(prompt: bytes, directory: Path, pipe_bytes: int) -> PromptPipe:
 
 
 async def write_prompt(prompt: PromptPipe) -> None:
-    """Writes what did not fit and closes the write end. Returns at once where nothing is left.
+    """Write the part that did not fit, and close the write end. Returns at once if nothing is left.
 
-    Cancelling: safe; the write end is closed, so that claude sees the end of what it got.
+    Cancelling: safe; the write end is closed, so that claude sees an end of its prompt.
     """
     if prompt.write_end is None:
         return

@@ -1,4 +1,21 @@
-"""files."""
+"""Files in places that others can reach: a private directory, and safe reading of what claude may have written.
+
+What this room promises:
+
+- The private directory is closed to other users, gone at the end of the run, and removed by the next start if the agent
+  was killed. It is used through its descriptor: replacing its path gains nothing.
+- Reading an untrusted file follows no link, waits for no pipe, and reads at most a given number of bytes.
+
+claude runs as the same user as the agent: neither protects against claude what this user may read (docs/security.md).
+
+Files:
+
+    private         the private directory of a run, and the removal of those that dead runs left
+    untrusted       regular files that claude may have put in place, and the commit that a HEAD names
+
+Callers: run/ makes the private directory; claude/ and repository/ write to it; artifacts/ and repository/ read claude's
+.git; commands/ makes one for a check.
+"""
 
 from __future__ import annotations
 

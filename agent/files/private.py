@@ -1,8 +1,8 @@
-"""The private directory of a run: what must be a file but is nobody else's business, removed at the end.
+"""The private directory of a run, for files that no other user may read; it is removed at the end.
 
-The token file, git's configuration, the MCP configuration and prompts live here: argument lists are public, and the
-workspace belongs to claude. It is private from other users; claude runs as the same user, so whatever it must not read
-has to be out of its reach by other means (see docs/security.md).
+It holds the token file, git's configuration, the MCP configuration and prompts: argument lists are public, and the
+workspace belongs to claude. claude runs as the same user as the agent, so files that it must not read need other
+protection (see docs/security.md).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import trio
 
 from agent.errors import ConfigError
 
-#: A directory of this name is locked for as long as its run lives; one that is not locked is a dead run's.
+#: A directory of this name is locked while its run lives. One that is not locked belongs to a dead run.
 _LOCKED = "agent-private-"
-#: ... of this name is not locked yet, or cannot be.
+#: A directory of this name is not locked yet, or cannot be locked.
 _NEW = "agent-new-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PrivateDirectory:
-    """A directory with mode 0700. Everything goes through its descriptor, so that swapping the path gains nothing."""
+    """A directory with mode 0700. It is used through its descriptor only, so that replacing its path gains nothing."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
@@ -38,8 +38,8 @@ class PrivateDirectory:
         """Create a file with mode 0600 and return its absolute path.
 
         Raises:
-            FileExistsError: the name is taken; nothing here is ever written twice.
-            ConfigError: the disk refuses.
+            FileExistsError: the name is taken; no file here is written twice.
+            ConfigError: the file cannot be written.
         """
         data = content.encode() if isinstance(content, str) else content
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,7 +55,7 @@ class PrivateDirectory:
 
 @contextmanager
 def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:
-    """A new directory in `parent` (default: TMPDIR) that is gone when the block ends, whatever was put there.
+    """Make a directory in `parent` (default: TMPDIR), and remove it with all its content when the block ends.
 
     Raises:
         ConfigError: it cannot be created.
@@ -76,13 +76,14 @@ def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:
 
 
 async def remove_stale(within: float, parent: Path | None = None) -> None:
-    """Remove what dead runs of this user left in `parent` (default: TMPDIR): a killed agent removes nothing.
+    """Remove the directories that killed runs of this user left in `parent` (default: TMPDIR).
 
-    After `within` seconds it goes on beside whatever follows, and what is left then waits for the next start.
+    Returns after `within` seconds at the latest. The removal then continues in its thread, and if the agent ends first,
+    the next start does the rest.
 
     Cancelling: safe.
     """
-    with suppress(OSError, RuntimeError):  # no such place, no thread: then the next start does it
+    with suppress(OSError, RuntimeError):  # no such place, or no thread: the next start does it
         parent = parent or Path(tempfile.gettempdir())
         paths = [path for path in parent.iterdir() if path.name.startswith(_LOCKED)]
         if paths:
@@ -94,7 +95,7 @@ def _create(parent: Path) -> tuple[Path, int]:
     new = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent)).absolute()
     fd = os.open(new, _DIRECTORY)
     try:
-        # Named last: nobody who looks for what dead runs left may find one that is not locked yet.
+        # Named last, so that no other agent takes a directory that is not locked yet for that of a dead run.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return new.rename(new.with_name(_LOCKED + new.name.removeprefix(_NEW))), fd
     except OSError:  # a file system without locks
@@ -119,14 +120,14 @@ def _remove_dead(paths: Sequence[Path]) -> None:
 def _remove(path: Path, fd: int) -> None:
     with suppress(OSError):
         os.fchmod(fd, 0o700)
-    _empty(fd)  # by descriptor, also after somebody moved it away ...
+    _empty(fd)  # by descriptor, even if something has moved it away ...
     with suppress(OSError):
         path.rmdir()  # ... which leaves the empty directory itself
     os.close(fd)
 
 
 def _empty(top: int) -> None:
-    """Delete what is in a directory. It is made flat, since claude could nest more than a recursion takes."""
+    """Delete the content of a directory. Subdirectories are moved up first: a recursion could not follow deep ones."""
     waiting = _clear(top, top)
     while waiting:
         name = waiting.pop()
@@ -140,7 +141,7 @@ def _empty(top: int) -> None:
 
 
 def _clear(directory: int, top: int) -> list[str]:
-    """Delete the files in a directory; what directories are in it go to `top`, under these names."""
+    """Delete the files in a directory, and move its directories to `top`; returns their new names there."""
     moved = []
     for name in os.listdir(directory):
         with suppress(OSError):

@@ -1,10 +1,12 @@
-"""What happens to a child between fork and exec: a program of its own, so that nothing has to run in a forked agent.
+"""The launcher, which sets the guards of a child between fork and exec: a program of its own, since nothing must run in
+a forked agent.
 
     python -I -S -c "...; launch.run()" [--status=FD] [--parent=PID] [--isolate] [--hide=PATH ...] -- PROGRAM ARG ...
 
-Standard library only, and little of it: every import is paid at each start. On the descriptor --status it says, one a
-line, `warn TEXT` for a guard that is not in force, `exec` before it becomes the program, and `failed ERRNO` if that
-did not work; the descriptor closes with the exec. Without the program it ends with 127 (not there) or 126.
+It uses little of the standard library and nothing else, since every import delays each start. To the descriptor
+--status it writes lines: `warn TEXT` for a guard that is not in force, `exec` before it becomes the program, and
+`failed ERRNO` if that did not work. The exec closes the descriptor. If there is no program it ends with 127 (not found)
+or 126.
 """
 
 # pathlib alone would take as long to import as all the rest.
@@ -36,18 +38,19 @@ LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
 LANDLOCK_SCOPES = 0b11  # abstract Unix sockets, signals
 FS_REFER = 1 << 13
-#: What may be denied on a file: WRITE_FILE, READ_FILE, TRUNCATE. On a directory: also REMOVE_DIR, REMOVE_FILE,
+#: Rights that may be denied on a file: WRITE_FILE, READ_FILE, TRUNCATE. On a directory: also REMOVE_DIR, REMOVE_FILE,
 #: MAKE_DIR, MAKE_REG and MAKE_SYM.
 FS_FILE = 1 << 1 | 1 << 2 | 1 << 14
 FS_DIRECTORY = FS_FILE | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 12
 FS_TRUNCATE = 1 << 14
-#: Of 1000: claude and what it starts are the first to go when memory runs out, the agent stays to report it.
+#: Of 1000: claude and its children go first when memory runs out, and the agent stays to report it.
 OOM_SCORE_ADJ = b"500"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(arguments: list[str]) -> int:
+    """Set the guards and become the program; returns 127 or 126 if that cannot be done."""
     cut = arguments.index("--")
     options, argv = arguments[:cut], arguments[cut + 1 :]
     status = parent = -1
@@ -95,23 +98,26 @@ def main(arguments: list[str]) -> int:
 
 
 def inherited_environment() -> dict[bytes, bytes]:
-    """As it was given to us: os.environ has LC_CTYPE as our own interpreter wants it (PEP 538)."""
+    """The environment as it was given: in os.environ our own interpreter has changed LC_CTYPE (PEP 538)."""
     with open("/proc/self/environ", "rb") as file:
         entries = (entry.partition(b"=") for entry in file.read().split(b"\0"))
     return {name: value for name, _, value in entries if name}
 
 
 def prctl(option: int, argument: int) -> None:
+    """Call prctl(2). Raises OSError."""
     if libc.prctl(option, argument, 0, 0, 0) != 0:
         raise error()
 
 
 def error() -> OSError:
+    """The error of the last call to the C library."""
     number = ctypes.get_errno()
     return OSError(number, os.strerror(number))
 
 
 def syscall(number: int, *arguments: object) -> int:
+    """Make a system call that the C library has no name for. Raises OSError."""
     result: int = libc.syscall(number, *arguments)
     if result < 0:
         raise error()
@@ -119,6 +125,7 @@ def syscall(number: int, *arguments: object) -> int:
 
 
 def prefer_for_oom_kill() -> None:
+    """Have the kernel choose this process before the agent when memory runs out. Raises OSError."""
     fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
     try:
         if int(os.read(fd, 16)) < int(OOM_SCORE_ADJ):
@@ -128,13 +135,13 @@ def prefer_for_oom_kill() -> None:
 
 
 def isolate(hidden: list[str]) -> list[tuple[str, str]]:
-    """Enter a Landlock domain for good; returns what stays in reach, with the reason.
+    """Enter a Landlock domain for good; returns the paths that remain in reach, each with the reason.
 
-    Whoever is in a domain can trace (read environ, memory and descriptors of) only processes in it, whatever the
-    domain restricts. So it restricts nothing but signals to the outside and abstract Unix sockets from there. A kernel
-    before 6.12 has no such scopes; there the domain has to handle a file right: REFER, granted everywhere. (It must be
-    granted in any domain that handles file rights, for otherwise no file could be moved to another directory; and no
-    such domain may mount.)
+    A process in a domain can trace only processes in it (read their environ, memory and descriptors), whatever the
+    domain restricts. So it restricts only signals to processes outside, and connections to their abstract Unix sockets.
+    A kernel before 6.12 has no such scopes; there the domain has to handle some file right, and handles REFER, granted
+    everywhere. (A domain that handles file rights must grant it, or no file could be moved to another directory; and
+    such a domain cannot mount.)
     """
     abi = syscall(SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_CREATE_RULESET_VERSION)
     if abi < 2:
@@ -159,11 +166,14 @@ def isolate(hidden: list[str]) -> list[tuple[str, str]]:
 
 
 def hideable(hidden: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Landlock knows only what is allowed, at the time of its making: what appears later beside a hidden path would be
-    out of reach too. So only a path is hidden beside which the child cannot create anything."""
+    """Split the paths into those that can be hidden and those that cannot, with the reason.
+
+    A Landlock domain is a list of paths that are allowed when it is made: anything created later beside a hidden path
+    would be out of reach too. So a path is hidden only if the child cannot create anything beside it.
+    """
     possible, refused = [], []
     remedy = "set JOURNAL_DIR (RECORD_DIR, NAME_FILE) to a path whose parents are not"
-    if os.geteuid() == 0:  # who may write anywhere
+    if os.geteuid() == 0:  # root may write anywhere
         remedy = f"run as another user than root, and {remedy}"
     for path in map(os.path.realpath, hidden):
         writable = [directory for directory in ancestors(path) if os.access(directory, os.W_OK)]
@@ -175,13 +185,14 @@ def hideable(hidden: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def ancestors(path: str) -> Iterator[str]:
+    """The directories above a path, the nearest first."""
     while path != "/":
         path = os.path.dirname(path)
         yield path
 
 
 def around(hidden: list[str]) -> Iterator[str]:
-    """Everything but the hidden paths: the other entries of each of their ancestors."""
+    """Everything except the hidden paths: the other entries of each of their ancestors."""
     above = {directory for path in hidden for directory in ancestors(path)}
     for directory in above:
         for name in os.listdir(directory):
@@ -191,6 +202,7 @@ def around(hidden: list[str]) -> Iterator[str]:
 
 
 def allow(ruleset: int, path: str, access: int) -> None:
+    """Add a rule that grants these rights below a path. Raises OSError."""
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     rule = ctypes.create_string_buffer(access.to_bytes(8, sys.byteorder) + fd.to_bytes(4, sys.byteorder), 12)
     syscall(SYS_LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
@@ -198,4 +210,5 @@ def allow(ruleset: int, path: str, access: int) -> None:
 
 
 def run() -> None:
+    """Run the program that the command line names."""
     sys.exit(main(sys.argv[1:]))

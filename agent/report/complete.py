@@ -10,7 +10,7 @@ from agent.transcript import Result, Summary
 
 
 def result_fields(result: Result, summary: Summary) -> dict[str, Any]:
-    """COMPLETE.result: the last result of claude, its bill included."""
+    """Make COMPLETE.result: the last result of claude, including its cost."""
     return {
         "is_error": result.is_error,
         "subtype": result.subtype,
@@ -37,7 +37,7 @@ def complete_fields(
     changes: Mapping[str, Any] | None,
     survivors: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """COMPLETE.data but for `stream`, which the journal adds. `duration` is seconds."""
+    """Make COMPLETE.data without `stream`, which the journal adds. `duration` is in seconds."""
     fields: dict[str, Any] = {
         "exitCode": outcome.exit,
         "message": outcome.message,

@@ -1,7 +1,7 @@
-"""stderr: the run as a person follows it in `docker logs`, or as JSON for a log collector.
+"""The console: the run on stderr, for a person who reads `docker logs`, or as JSON for a log collector.
 
-A log driver that blocks must not block the run, so a thread of its own writes what a bounded queue holds; what does
-not fit is counted and said.
+A log driver that blocks must not block the run. So a thread of its own writes the lines, from a bounded queue; lines
+that do not fit are counted, and their number is shown.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from agent.limits import Limits
 from agent.protocol import Event, Level, encode_json, timestamp
 
-#: Terminal sequences and marks that turn text around: what is shown was said by repositories, servers and programs.
+#: Control characters and marks that turn text around. The lines hold the words of repositories, servers and programs.
 _UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 
 _RANK: dict[str, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 
 
 class Console:
-    """Shows events from `level` up. `show` never waits."""
+    """Shows events from `level` up. No call waits."""
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class Console:
         write: Callable[[bytes], object] | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """`write` replaces the thread and the descriptor 2, for tests and simulations."""
+        """Write nothing yet. `write` takes the lines in place of stderr and its thread."""
         self.level = level
         self._as_json = as_json
         self.redact = redact
         self._now = now
         limits = limits or Limits()
         self._capacity = limits.console_lines
-        # One thread puts, one takes, both without waiting for the other: a deque needs no lock for that.
+        # One thread puts and one takes, and neither waits for the other: a deque needs no lock for that.
         self._lines: deque[bytes] = deque()
         self._dropped = 0
         self._pause = limits.console_pause
@@ -52,7 +52,7 @@ class Console:
         self._thread: threading.Thread | None = None
 
     def show(self, events: Sequence[Event]) -> None:
-        """Show what of these a person should see; messages are redacted here once more."""
+        """Show the events that a person should see. Messages are redacted here once more."""
         lowest = _RANK[self.level]
         shown = [event for event in events if _RANK[event.level] >= lowest]
         if shown:

@@ -1,4 +1,4 @@
-"""The voice of a run: publishes to journal and console; says what HEARTBEAT, health file and the end have to say."""
+"""The reporter of a run: publishes to journal and console, and words HEARTBEAT, the health file and the end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Followed(Protocol):
 
 
 class Reporter:
-    """Publishes. Holds what its messages need: the run's clock, the phase, and the claude that runs."""
+    """Publishes what happens in a run. It knows the time since the start, the phase, and the claude that runs."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class Reporter:
         self.phase = Phase.PENDING
         self.run: Followed | None = None
         self.connected: bool | None = None
-        #: Troubles and tracebacks that a person has been told.
+        #: Troubles and tracebacks that were shown already.
         self._said: set[str] = set()
-        #: What COMPLETE says, once it is appended; it stands, whatever follows.
+        #: The outcome that COMPLETE has told. Nothing changes it afterwards.
         self.outcome: Outcome | None = None
         self._config = config
         self._journal = journal
@@ -79,29 +79,30 @@ class Reporter:
 
     @property
     def uptime(self) -> float:
+        """Seconds since the start of the run."""
         return trio.current_time() - self._began
 
     def publish(self, batch: Sequence[Event]) -> None:
-        """The one way to the server and to stderr. Without a server there is nobody to wait for.
+        """Send a batch to the server and show it on stderr. This is the only way to both.
 
-        Nothing follows COMPLETE on the wire: what is said while it is delivered is for stderr alone.
+        Nothing follows COMPLETE on the wire: during its delivery, batches go to stderr alone.
         """
         if self.outcome is None:
             self._record(batch)
         self._console.show(batch)
 
     def _record(self, batch: Sequence[Event]) -> None:
-        """For the server alone."""
+        """Send a batch to the server alone. Without a server it counts as confirmed."""
         self._journal.append(batch)
         if self._config.ws_server is None:
             self._journal.confirm(self._journal.last_seq)
 
     def notice(self, level: events.Level, message: str) -> None:
-        """What the link has to say."""
+        """Report something about the connection to the server."""
         self.log(level, message, kind="link")
 
     def fault(self, cause: Cause) -> None:
-        """A bug that the run survives: an ERROR with the whole traceback."""
+        """Report a bug that the run survives: an ERROR with the whole traceback."""
         self.publish([events.error(cause.message, code=cause.code, details=cause.details)])
         self._show_traceback(cause.details)
 
@@ -111,17 +112,18 @@ class Reporter:
             self._console.say("error", details)
 
     def log(self, level: events.Level, message: str, **metadata: Any) -> None:
-        """A LOG of the agent's own; below LOG_LEVEL it is not even sent."""
+        """Report something of the agent's own as a LOG. A debug message is sent only with LOG_LEVEL=debug."""
         if level != "debug" or self._console.level == "debug":
             self.publish([events.log(level, message, **metadata)])
 
     def entered(self, phase: Phase, cause: Cause | None) -> None:
+        """Report that a phase began; `cause` is that of an early end, if there is one."""
         self.phase = phase
         if phase not in _WORDS:
             return
         message = shown = _WORDS[phase]
         if phase is Phase.STOPPING and cause is not None:
-            # A person reads the whole sentence once, in the last line.
+            # stderr has the whole sentence only in its last line.
             message, shown = f"stopping: {cause.message}", f"stopping: {cause.reason}"
         extra = self._introduction() if phase is Phase.PENDING else {}
         status = events.status(_PLAIN_STATUS.get(phase, "running"), message, phase=phase.value, **extra)
@@ -129,7 +131,7 @@ class Reporter:
 
     def _introduction(self) -> dict[str, Any]:
         config = self._config
-        # Redacted before it is cut: half a secret is not recognised any more.
+        # Redacted before it is cut, since half a secret is not recognised.
         title = self._console.redact(config.task.strip().split("\n", 1)[0])[:120]
         return {
             "repo": config.repo_url,
@@ -141,11 +143,13 @@ class Reporter:
         }
 
     def ready(self, claude_version: str) -> None:
+        """Report that claude can be run."""
         self.publish([events.status("starting", f"claude {claude_version}", versions={"claude": claude_version})])
 
     def cloned(self, head: str | None, branch: str | None) -> None:
+        """Report the clone: its commit, None if it is empty, and its branch, None if the head is detached."""
         words = f"cloned: {branch or 'detached head'} at {head[:12]}" if head else "cloned an empty repository"
-        # git's own LOG tells a person.
+        # stderr shows git's own LOG.
         self._record([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
 
     def complete(
@@ -156,7 +160,9 @@ class Reporter:
         changes: Mapping[str, Any] | None,
         survivors: Sequence[Mapping[str, Any]],
     ) -> Mapping[str, Any]:
-        """ERROR unless all went well, the last STATUS, COMPLETE; returns what COMPLETE says, without its `stream`."""
+        """Report the end: an ERROR unless all went well, the last STATUS, COMPLETE. Returns COMPLETE's data, but not
+        its `stream`.
+        """
         failed = outcome.exit != 0
         batch: list[Event] = []
         if failed:
@@ -181,7 +187,7 @@ class Reporter:
         return fields
 
     def heartbeat(self) -> bytes:
-        """A HEARTBEAT of this moment, ready to send."""
+        """Make a HEARTBEAT of this moment, ready to send."""
         journal = self._journal
         now = events.timestamp(self._now())
         data: dict[str, Any] = {
@@ -199,13 +205,13 @@ class Reporter:
             data |= {
                 "idle": round(self.run.activity.idle, 1),
                 "turns": summary.turns,
-                # Once more: a secret cut up by terminal sequences is whole again in a line for a person.
+                # Once more, since a secret cut up by terminal sequences is whole again in a line for a person.
                 "lastTool": summary.last_tool and self._console.redact(summary.last_tool),
             }
         return self._envelope.heartbeat(data | self._vital_signs(), now)
 
     def warn_of_journal(self) -> None:
-        """Say what the journal has met with: damage, and a disk that refuses; each once."""
+        """Warn of the journal's troubles, each once: damage, and a disk that refuses."""
         journal = self._journal
         troubles = [f"the journal: {problem}" for problem in journal.problems]
         if journal.refused is not None:
@@ -217,8 +223,8 @@ class Reporter:
                 self.log("warn", trouble, kind="journal")
 
     def health(self) -> dict[str, object]:
-        """What the health file says; healthcheck.sh knows these keys. Times are Unix times: what passes by itself would
-        have the file written anew each second.
+        """Make the fields of the health file; healthcheck.sh knows these keys. Times are Unix times, since durations
+        would change the file each second.
         """
         signs = self._vital_signs()
         now = self._now()
@@ -235,7 +241,7 @@ class Reporter:
         }
 
     def _whereabouts(self) -> str:
-        """Of what is not delivered."""
+        """The place of the messages that are not delivered."""
         journal = self._journal
         if journal.path is None:
             return "lost: there is no journal on a disk"

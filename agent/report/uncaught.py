@@ -1,4 +1,4 @@
-"""What nobody caught, said without secrets: Python would print it as it is, past the redactor."""
+"""Uncaught exceptions, printed without secrets: Python itself would print them past the redactor."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import TracebackType
 
 
 def redact_uncaught(redact: Callable[[str], str] | None) -> None:
-    """From now on exceptions that end a thread, or are lost in a destructor, go to stderr redacted.
+    """Print uncaught exceptions redacted from now on, also those of threads and destructors.
 
-    Without `redact`, before the secrets are known, only their types and places in the code are told.
+    Without `redact`, before the secrets are known, only their types and their places in the code are printed.
     """
 
     def show(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
@@ -30,7 +30,7 @@ def described(
     trace: TracebackType | None,
     redact: Callable[[str], str] | None,
 ) -> str:
-    """A traceback for a person. Never raises: a redactor that fails costs the words of the exception."""
+    """A traceback for a person. Never raises: if the redactor fails, the words of the exception are left out."""
     if redact is not None:
         try:
             return redact("".join(traceback.format_exception(kind, error, trace))).rstrip("\n")

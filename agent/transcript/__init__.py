@@ -1,4 +1,29 @@
-"""transcript."""
+"""The transcript: what claude's stdout means. Pure: lines in, events and a summary out.
+
+What this room promises:
+
+- Each line becomes exactly one LOG with the whole message, byte for byte as it came, but for bad UTF-8 and half
+  surrogate pairs, which strict receivers refuse. A line that tells of progress gets a STATUS beside it.
+- Nothing that a line holds can raise. The format is the CLI's own and changes between versions: a field of another type
+  than expected counts as absent, and an unknown kind of line passes with its type as its message.
+- Time is linear in the bytes of a line, and memory is bounded whatever claude writes: texts for people have a length,
+  and of each list only so much is remembered (agent/limits.py).
+- The summary is frozen: a reader keeps the one that it got.
+
+Lines must be redacted before they come here (claude/output.py does that).
+
+Files:
+
+    transcript          Transcript: takes the lines in order, keeps the summary
+    stream_json         a line, typed as far as it is needed, and repaired where it could not be sent
+    describe            the line that a person reads, for messages that need no memory
+    result              the `result` message: the CLI's account of a turn
+    background_tasks    which tasks keep claude alive after a result
+    todo                claude's to-do list, shown as progress
+    summary             Summary and its parts: all that others know of a claude run
+
+Callers: claude/ feeds it; outcome/, report/, run/ and the watchdog read the summary.
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class Todo(msgspec.Struct, frozen=True):
 
     @property
     def percent(self) -> int:
+        """Items done, in percent and rounded down."""
         return 100 * self.done // self.total if self.total else 0
 
 

@@ -52,6 +52,7 @@ class CgroupV2:
         self._root = root
 
     def usage(self) -> Usage:
+        """Read the present numbers. Never raises."""
         root = self._root
         cpu = _table(root / "cpu.stat")
         quota, _, period = _text(root / "cpu.max").partition(" ")
@@ -76,6 +77,7 @@ class CgroupV1:
         self._memory, self._cpu, self._cpuacct, self._pids = (root / it for it in ("memory", "cpu", "cpuacct", "pids"))
 
     def usage(self) -> Usage:
+        """Read the present numbers. Never raises."""
         memory, cpu = self._memory, self._cpu
         limit = _number(memory / "memory.limit_in_bytes")
         quota, period = _number(cpu / "cpu.cfs_quota_us"), _number(cpu / "cpu.cfs_period_us")
