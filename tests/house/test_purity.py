@@ -33,7 +33,7 @@ def test_a_line_of_claude_s_becomes_a_verdict_and_a_complete_without_io() -> Non
         from agent.exits import ExitStatus
         from agent.limits import Limits
         from agent.outcome.causes import by_fault, by_signal
-        from agent.outcome.verdict import verdict
+        from agent.outcome.verdict import judge
         from agent.protocol import events
         from agent.redaction.redactor import Redactor
         from agent.report.complete import complete_fields
@@ -46,14 +46,14 @@ def test_a_line_of_claude_s_becomes_a_verdict_and_a_complete_without_io() -> Non
         for message in said:
             for event in transcript.feed(redactor.json(json.dumps(message).encode())):
                 events.Envelope("c", "r").message(event.type, event.data, 1, events.timestamp(0.0))
-        outcome = verdict(ExitStatus(code=0), transcript.summary, None)
+        outcome = judge(ExitStatus(code=0), transcript.summary, None)
         print(complete_fields(outcome, duration=1.0, signal=None, summary=transcript.summary, changes=None,
                               survivors=())["reason"])
         try:
             raise ValueError("a bug")
         except ValueError as error:
-            print(verdict(None, None, by_fault("a task", error)).details.splitlines()[-1])
-        print(verdict(None, None, by_signal(15)).reason)
+            print(judge(None, None, by_fault("a task", error)).details.splitlines()[-1])
+        print(judge(None, None, by_signal(15)).reason)
     """)
     assert (done.stdout, done.stderr) == ("success\nValueError: a bug\ncancelled\n", "")
 
