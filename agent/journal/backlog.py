@@ -1,6 +1,6 @@
-"""What is not confirmed yet: read back, confirmed, dropped where it must be, and every loss announced.
+"""Backlog: the records that are not confirmed. It reads them back, frees them, and drops the oldest where it must.
 
-The oldest that is neither sent nor kept goes first. A settled segment is one from which whatever may go has gone.
+Every loss becomes a gap marker. A segment is settled once everything that may be dropped has been dropped from it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
 
-#: Errors of a disk that takes something again once something of ours has gone.
+#: Errors of a disk that has room again once we delete something.
 _FULL = {"ENOSPC", "EDQUOT"}
-#: Segments dropped from such a disk without success, before it is left alone: markers and keepers take some of the
-#: room that one segment makes, so the next may not fit into it.
+#: How many segments are dropped from a full disk in vain before the rest is left alone. More than one, because markers
+#: and keepers take some of the room that a segment leaves, so that the next write may not fit.
 _FUTILE = 3
 
 
 class Split(msgspec.Struct):
-    """The parts of one message: they are dropped together or not at all."""
+    """The numbers of one split message, whose parts are dropped together or not at all."""
 
     first: int
     last: int = sys.maxsize
@@ -34,7 +34,7 @@ class Split(msgspec.Struct):
 
 
 class Backlog:
-    """`mark` makes the record of a gap marker; `memory` bounds what the disk refuses. Nothing here raises OSError."""
+    """The unconfirmed records of one run. Nothing but `adopt` raises OSError."""
 
     def __init__(
         self,
@@ -46,10 +46,11 @@ class Backlog:
         limit: int,
         memory: int,
     ) -> None:
+        """`mark` makes the record of a gap. `limit` bounds all bytes, `memory` those that the disk refuses."""
         self.store = store
         self.sent_seq = 0
         self.confirmed_seq = 0
-        #: Nothing is dropped any more.
+        #: COMPLETE is here: nothing is dropped from now on, or its totals would be wrong.
         self.final = False
         self._totals = totals
         self._run_id = run_id
@@ -60,13 +61,13 @@ class Backlog:
         self._splits: list[Split] = []
 
     def append(self, records: list[Record], block: bytes, keepers: Sequence[Record], spare: Sequence[Record]) -> None:
-        """Take records, whose lines are `block`; `spare` are those that may be dropped and are not LOGs."""
+        """Take records, whose lines are `block`. `spare` are those that may be dropped and are not LOGs."""
         self.store.append(records, block, keepers, spare)
         if self.store.size > self._limit or self.store.refused is not None:
             self._make_room()
 
     def append_gap(self, gap: Gap) -> None:
-        """A gap that never was anything else."""
+        """Take a gap for a message that was never stored."""
         record = self._mark(gap)
         line = record.message + b"\n"
         self._marked[gap.last] = gap
@@ -76,13 +77,13 @@ class Backlog:
         self.append([record], line, [record], [])
 
     def begin_split(self, first: int) -> Split:
-        """Announce parts. The caller stops when it is dropped, and else sets `last` in the end."""
+        """Announce a split message. The caller stops appending if it is dropped, and sets `last` at the end."""
         split = Split(first)
         self._splits.append(split)
         return split
 
     def adopt(self, segment: Segment) -> str | None:
-        """Take over a segment of a dead run, in order; returns the type of its last record, None if it has none.
+        """Take over a segment of a dead run, oldest first. Return the type of its last record, None if it has none.
 
         Raises:
             OSError: it is the newest and cannot be read.
@@ -100,7 +101,7 @@ class Backlog:
             store.take_out(segment)
             store.discard(segment)
             return None
-        totals, self._totals = self._totals, Totals()  # what is mended counts as if it had always been so
+        totals, self._totals = self._totals, Totals()  # mending must not count: take_over() counts what is left
         records = self._records(segment)
         self._totals = totals
         totals.take_over(records)
@@ -108,6 +109,7 @@ class Backlog:
         return records[-1].type
 
     def read(self, after: int, max_bytes: int, max_count: int) -> list[Record]:
+        """Return records above `after`: at least one if there is any, else no more than the bounds allow."""
         store = self.store
         found: list[Record] = []
         for index in range(store.index(after), len(store.segments)):
@@ -125,6 +127,7 @@ class Backlog:
         return found
 
     def confirm(self, seq: int) -> None:
+        """Free the segments that end at `seq` or before."""
         self.confirmed_seq = seq
         self.sent_seq = max(self.sent_seq, seq)
         if self.store.free(seq):
@@ -134,9 +137,9 @@ class Backlog:
     # --- dropping
 
     def _make_room(self) -> None:
-        """Drop the oldest until what is left fits, or nothing is left that may go.
+        """Drop the oldest records until the rest fits, or nothing is left that may be dropped.
 
-        When the disk refuses, what it holds goes only where that makes room for what memory holds.
+        When the disk refuses, records on the disk are dropped only if that makes room for those in memory.
         """
         store = self.store
         futile = 0
@@ -153,7 +156,7 @@ class Backlog:
                 futile = futile + 1 if store.unstored >= unstored else 0
 
     def _settle_with_splits(self, segment: Segment, reason: str) -> None:
-        """A split message goes as a whole, wherever its parts are."""
+        """Settle a segment, and its neighbours as far as a split message reaches into them."""
         store = self.store
         while (split := self._split(segment.first)) and self.sent_seq < split.first < segment.first:
             segment = store.segments[store.index(split.first - 1)]
@@ -173,7 +176,7 @@ class Backlog:
         return None
 
     def _settle(self, segment: Segment, reason: str) -> None:
-        """Drop from a segment whatever may go."""
+        """Drop everything from a segment that may be dropped."""
         sent, last = self.sent_seq, segment.last
         if segment is self.store.active:
             self.store.roll()
@@ -197,7 +200,7 @@ class Backlog:
             self._join(previous, segment)
 
     def _join(self, previous: Segment, segment: Segment) -> None:
-        """Make one of two, so that a long outage leaves few files and few markers."""
+        """Merge two settled segments, so that a long outage leaves few files and few markers."""
         records = [*self._records(previous), *self._records(segment)]
         change = compact(records, lambda record: False, self._is_part, self._open_marks(), self._mark, "")
         self._totals.drop([], change.opened, change.closed)
@@ -208,7 +211,7 @@ class Backlog:
         self._totals.size -= segment.size
         self._apply(previous, change)
         if previous.stored == previous.size or not previous.filed:
-            self.store.discard(segment)  # else its file is the only one on the disk that has its keepers
+            self.store.discard(segment)  # otherwise only its file has its keepers on the disk
 
     def _apply(self, segment: Segment, change: Change) -> None:
         for gap in change.closed:
@@ -221,7 +224,7 @@ class Backlog:
     # --- reading back
 
     def _records(self, segment: Segment) -> list[Record]:
-        """Its records, from the disk if need be; what cannot be read is lost, and announced."""
+        """Return the records of a segment, from the disk if necessary. Unreadable ones are lost, and announced."""
         if segment.records is not None:
             return segment.records
         trouble = "damaged"
@@ -255,5 +258,5 @@ class Backlog:
         return self._split(record.seq) is not None
 
     def _open_marks(self) -> dict[int, Gap]:
-        """The markers that may still change."""
+        """Return the markers that may still change, because they are not sent."""
         return {last: gap for last, gap in self._marked.items() if last > self.sent_seq}

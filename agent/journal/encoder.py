@@ -24,7 +24,7 @@ class Heads(dict[str, tuple[Kind, bytes]]):
         self._envelope = envelope
 
     def __missing__(self, name: str) -> tuple[Kind, bytes]:
-        """Raises UnknownKind, and ValueError for a kind that has no numbers."""
+        """Make a head. Raises UnknownKind, and ValueError for a kind that has no numbers."""
         kind = KINDS[name]
         if not kind.numbered:
             raise ValueError(f"{name} has no number: it is sent at once or never, not appended to a journal")
@@ -33,7 +33,7 @@ class Heads(dict[str, tuple[Kind, bytes]]):
 
 
 class Encoder:
-    """The encoding of one run. It holds no state but the moment that it encoded last."""
+    """The encoder of one run. Its only state is the heads of the last millisecond."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Encoder:
         self._heads = Heads(envelope, "")
 
     def heads(self) -> Heads:
-        """The heads of messages of this moment."""
+        """Return the heads of messages of this moment."""
         time = timestamp(self._now())
         if time != self._heads.time:
             self._heads = Heads(self._envelope, time)
         return self._heads
 
     def are_harmless(self, events: Sequence[Event]) -> bool:
-        """Whether the messages for people of redacted events hold no secret.
+        """Return whether the messages for people of redacted events hold no secret.
 
         Terminal sequences, which the message lacks, may have cut a secret in two where the line itself was redacted.
         """
@@ -69,21 +69,21 @@ class Encoder:
         return self.redact(messages) is messages
 
     def record(self, seq: int, type: str, data: bytes) -> Record:
-        """A message of this moment. `data` fits into `room`."""
+        """Make a message of this moment. `data` must fit into `room`."""
         head = self.heads()[type][1]
         return Record(seq, b"%s%s%s%d}" % (head, data, self.tail, seq), type)
 
     def parts(self, data: bytes, first: int) -> Iterator[Record]:
-        """The LOG with this data as LOGs that fit, numbered from `first` on."""
+        """Split the data of a LOG into LOGs that fit, numbered from `first` on."""
         parts = Parts(data, self.room, MESSAGE_CHARS).encoded(str(first))
         return (self.record(seq, LOG.name, part) for seq, part in enumerate(parts, first))
 
     def complete(self, seq: int, data: bytes, stream: dict[str, Any]) -> Record:
-        """COMPLETE, with `stream` as its last field."""
+        """Make COMPLETE, with `stream` as the last field of its data."""
         end = b',"stream":%s}' % encode_json(stream)
         room = self.room - len(end)
         return self.record(seq, COMPLETE.name, (data if len(data) <= room else cut(data, room))[:-1] + end)
 
     def marker(self, gap: Gap) -> Record:
-        """The record that stands for a gap."""
+        """Make the record that stands for a gap."""
         return self.record(gap.last, LOG.name, gap.data())

@@ -1,7 +1,7 @@
-"""What a journal does not hold any more, and the markers that say so. Pure: lists of records in, lists out.
+"""Gaps, and the markers that announce them. Pure: lists of records in, lists of records out.
 
-The records of a journal tile the sequence numbers: each stands for its own number, a gap marker for all numbers from
-its `first` to its own.
+The records of a journal tile the sequence numbers: each stands for its own number, and a gap marker for all numbers
+from its `first` to its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent.protocol import gap_of as marked_gap
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Messages `first` to `last` are gone; `size` bytes as far as is known."""
+    """Lost messages, `first` to `last`. `size` is their bytes, as far as is known."""
 
     first: int
     last: int
@@ -30,7 +30,7 @@ class Gap(msgspec.Struct, frozen=True):
         return self.last - self.first + 1
 
     def data(self) -> bytes:
-        """The data of its marker, a LOG with seq = last."""
+        """Return the data of its marker, a LOG whose seq is `last`."""
         told = Marked(from_seq=self.first, to_seq=self.last, count=self.count, bytes=self.size, reason=self.reason)
         what = "1 message is" if self.count == 1 else f"{self.count} messages are"
         return events.log("warn", f"{what} lost: {self.reason}", kind="gap", gap=told).data
@@ -44,22 +44,22 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 
 
 def gap_of(record: Record) -> Gap | None:
-    """The gap that a record marks; None for any other record."""
+    """Return the gap that a record marks, None for any other record."""
     if record.type != LOG.name or b'"kind":"gap"' not in record.message:
         return None
     marker = marked_gap(_decode_line(record.message).data)
-    if marker is None or marker.to_seq != record.seq:  # the text stands in something else
+    if marker is None or marker.to_seq != record.seq:  # such a text may be part of any message
         return None
     return Gap(marker.from_seq, marker.to_seq, marker.bytes, marker.reason)
 
 
 class Change(NamedTuple):
-    """What became of a list of records."""
+    """The outcome of compacting or mending a list of records."""
 
     records: list[Record]
     #: Records that are gone.
     gone: list[Record]
-    #: Markers that stood before and do not stand any more, and those that are new.
+    #: Gaps whose markers were removed, and gaps whose markers are new.
     closed: list[Gap]
     opened: list[Gap]
 
@@ -72,12 +72,12 @@ def compact(
     mark: Callable[[Gap], Record],
     reason: str,
 ) -> Change:
-    """Replace what may go by markers; markers that meet become one.
+    """Replace the records that may go by markers. Markers that meet become one.
 
-    `marked` holds the markers that may still change. What is smaller than its marker stays, unless it must go.
+    `marked` holds the markers that may still change. Records smaller than their marker stay, unless one must go.
     """
     change = Change([], [], [], [])
-    run: list[Record] = []  # neighbours that go, and markers among them
+    run: list[Record] = []  # neighbouring records that go, and the markers among them
 
     def end_run() -> None:
         gone = [record for record in run if record.seq not in marked]
@@ -115,9 +115,9 @@ def compact(
 def mend(
     found: Found, first: int, last: int, keepers: Mapping[int, Record], missing: int, mark: Callable[[Gap], Record]
 ) -> Change:
-    """Fill what is not there of `first` to `last`: from `keepers`, else by a marker.
+    """Fill the holes between `first` and `last` with `keepers`, and the rest with markers.
 
-    `missing` is how many bytes the file is too short.
+    `missing` is the number of bytes that the file is too short.
     """
     change = Change([], [], [], [])
     records = {record.seq: record for record in found.records} | dict(keepers)

@@ -1,4 +1,4 @@
-"""Journal, the face of the room: append on one side, read and confirm on the other."""
+"""Journal, the face of the package: append on one side, read and confirm on the other."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from agent.pulse import Pulse
 
 __all__ = ["Journal", "Record"]
 
-#: Dropping frees at least an eighth of what a small journal may hold, not all of it.
+#: A small journal has at least this many segments, so that dropping one does not drop everything.
 _SEGMENTS_AT_LEAST = 8
 
 
 class Options(TypedDict):
+    """Options of a journal, the same however it is opened."""
+
     limits: Limits
-    #: Bytes that may be held, and that one wire message may have.
+    #: Bytes that the journal may hold, and bytes that one wire message may have.
     limit: int
     message_limit: int
-    #: Returns the very object that it was given where there is nothing to hide.
+    #: Returns the very object that it was given if it hides nothing.
     redact: Callable[[bytes], bytes]
     #: The wall clock.
     now: Callable[[], float]
@@ -40,10 +42,10 @@ class Options(TypedDict):
 
 
 class Journal:
-    """The journal of one run. It is for one task at a time; `pulse` wakes the one that follows."""
+    """The journal of one run, for one task at a time. `pulse` wakes the task that follows it."""
 
     def __init__(self, directory: RunDirectory | None, envelope: Envelope, **options: Unpack[Options]) -> None:
-        """Without a directory all of it is in memory, and at most `limits.memory_journal_bytes`."""
+        """A journal without a directory is in memory, and holds at most `limits.memory_journal_bytes`."""
         limits = options["limits"]
         memory = limits.memory_journal_bytes
         self._limit = options["limit"] if directory is not None else min(options["limit"], memory)
@@ -67,7 +69,7 @@ class Journal:
 
     @classmethod
     def open(cls, parent: Path | None, envelope: Envelope, **options: Unpack[Options]) -> Journal:
-        """A new journal in `parent`/<runID>, locked until `close` or `remove`; in memory when `parent` is None.
+        """Make a new journal in `parent`/<runID>, locked until `close` or `remove`; in memory if `parent` is None.
 
         Raises:
             OSError: the directory cannot be made, written or locked.
@@ -79,12 +81,12 @@ class Journal:
         return cls(directory, envelope, **options)
 
     def adopt(self) -> None:
-        """Take over what a dead run left in the directory; all of it may have been sent.
+        """Take over the messages that a dead run left in the directory. Any of them may have been sent.
 
-        Reads everything once: about a second for 512 MiB.
+        Reads everything once, which takes about a second for 512 MiB.
 
         Raises:
-            OSError: the newest segment cannot be read, so that its numbers are not known.
+            OSError: the newest segment cannot be read, so its numbers are unknown.
         """
         assert self._directory is not None
         sizes = self._directory.segments()
@@ -156,7 +158,7 @@ class Journal:
     def _append_parts(self, data: bytes) -> None:
         seq = self.last_seq + 1
         if len(data) > self._limit // 2:
-            # It would drive out everything else first and then not fit.
+            # It would drop everything else first, and still not fit.
             self.last_seq = seq
             self._backlog.append_gap(Gap(seq, seq, len(data), "journal_limit"))
             return
@@ -185,15 +187,15 @@ class Journal:
     # --- out
 
     def read(self, after: int, max_bytes: int, max_count: int) -> list[Record]:
-        """The next records with a number above `after`: at least one if there is any, however long it is."""
+        """Return the next records above `after`: at least one if there is any, however long it is."""
         return self._backlog.read(after, max_bytes, max_count)
 
     def sent(self, seq: int) -> None:
-        """Everything up to `seq` may be in flight from now on: it is not dropped any more."""
+        """Mark everything up to `seq` as possibly sent: it can no longer be dropped."""
         self._backlog.sent_seq = max(self._backlog.sent_seq, seq)
 
     def confirm(self, seq: int) -> None:
-        """Everything up to `seq` has arrived and may be freed.
+        """Free everything up to `seq`, because it has arrived.
 
         Raises:
             ValueError: it was never appended.
@@ -204,23 +206,24 @@ class Journal:
             self._backlog.confirm(seq)
 
     def count_redelivered(self, count: int) -> None:
+        """Count copies that were sent, for COMPLETE.stream."""
         self._totals.redelivered += count
 
     # --- end
 
     def save(self) -> None:
-        """Try to store what only memory has; `refused` tells whether the disk took it."""
+        """Try to store the records that only memory has. `refused` tells whether the disk took them."""
         self._store.spill()
 
     def close(self) -> None:
-        """Release the lock; what is not confirmed stays for a later delivery."""
+        """Release the lock. Unconfirmed messages stay for a later delivery."""
         self.save()
         self._store.active.seal()
         if self._directory is not None:
             self._directory.close()
 
     def remove(self) -> None:
-        """Delete the directory and release the lock; everything is confirmed, or of no interest any more."""
+        """Delete the directory and release the lock. The caller needs nothing of it any more."""
         if self._directory is not None:
             self._directory.disown()
         self._store.clear()
@@ -235,7 +238,7 @@ class Journal:
 
     @property
     def path(self) -> Path | None:
-        """The run's directory; None in memory."""
+        """The run's directory, None for a journal in memory."""
         return self._directory.path if self._directory else None
 
     @property
@@ -248,7 +251,7 @@ class Journal:
 
     @property
     def queued(self) -> int:
-        """Numbers that are not confirmed."""
+        """How many numbers are not confirmed."""
         return self.last_seq - self.confirmed_seq
 
     @property
@@ -271,10 +274,10 @@ class Journal:
 
     @property
     def refused(self) -> OSError | None:
-        """Why the disk takes nothing at present: what comes is in memory, and lost if the agent is killed."""
+        """The reason why the disk takes nothing now. New messages are in memory, and lost if the agent is killed."""
         return self._store.refused
 
     @property
     def problems(self) -> list[str]:
-        """Damage that was found while reading back, for a person."""
+        """Damage found while reading back, in sentences for a person."""
         return self._store.problems

@@ -1,7 +1,7 @@
-"""What dead runs left in JOURNAL_DIR: found, locked, completed and handed out for delivery.
+"""Orphans: runs in JOURNAL_DIR whose agent died. They are found, locked, completed and handed out for delivery.
 
-A directory is a dead run's when nobody holds its lock. Nobody knows how far its delivery had come, so all of it counts
-as sent before: the sender marks it `redelivered`, and only a COMPLETE that is added here goes out unmarked.
+A run is dead if no process holds its lock. How far its delivery had come is unknown, so every message counts as sent
+before: delivery marks it `redelivered`. Only a COMPLETE that is added here goes out unmarked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from agent.protocol import Envelope, events
 
 
 def find(journal_dir: Path) -> list[Path]:
-    """The runs in `journal_dir` that nobody writes or delivers, oldest first (a runID begins with its time).
+    """Return the runs in `journal_dir` that no process writes or delivers, oldest first (a runID begins with its time).
 
-    One that cannot be read is among them, for `recover` to say so. Another user's, and what is no run, is not.
+    Includes runs that cannot be read, which `recover` reports. Excludes other users' runs and other directories.
     """
     try:
         candidates = sorted(path for path in journal_dir.iterdir() if is_run(path))
@@ -30,17 +30,17 @@ def find(journal_dir: Path) -> list[Path]:
 
 
 def recover(path: Path, *, limits: Limits, now: Callable[[], float]) -> Journal:
-    """Lock a dead run and open what is left of it for delivery; `remove` it when all is confirmed, else `close` it.
+    """Lock a dead run and open its journal for delivery. `remove` it when all is confirmed, else `close` it.
 
-    It is completed with reason `agent_lost` unless it has its COMPLETE. How its process ended is not known; the exit
-    code is 70, since an agent that dies without a COMPLETE is a fault of ours or of its node, and worth a retry.
-    `problems` of the journal names what was torn or damaged, and gap markers stand where messages are missing.
-    Reads everything once, about a second for 512 MiB: call it in a thread.
+    A run without COMPLETE gets one with the reason `agent_lost`. How its process ended is unknown. The exit code is 70,
+    because an agent that dies without COMPLETE is our fault or its node's, and worth a retry. The journal's `problems`
+    name torn and damaged lines, and gap markers stand where messages are missing. Reads everything once, about a second
+    for 512 MiB: call it in a thread.
 
     Raises:
-        BlockingIOError: the run is alive, or somebody else delivers it.
+        BlockingIOError: the run is alive, or another process delivers it.
         ValueError: its run.json is damaged.
-        OSError: it is no directory of a run, is another user's, or cannot be read.
+        OSError: the directory is not a run, belongs to another user, or cannot be read.
     """
     directory = RunDirectory.open(path)
     try:
@@ -48,7 +48,7 @@ def recover(path: Path, *, limits: Limits, now: Callable[[], float]) -> Journal:
             directory,
             Envelope(directory.run.container_id, directory.run.run_id),
             limits=limits,
-            limit=sys.maxsize,  # nothing of the dead run is dropped, and we add one message
+            limit=sys.maxsize,  # nothing of a dead run is dropped, and one message is added
             message_limit=sys.maxsize,
             redact=lambda data: data,
             now=now,
@@ -68,7 +68,7 @@ def _is_free(path: Path) -> bool:
     try:
         RunDirectory.open(path).close()
     except (BlockingIOError, PermissionError, FileNotFoundError):
-        return False  # alive, another user's, or gone meanwhile
+        return False  # alive, another user's, or gone in the meantime
     except (OSError, ValueError):
         return True
     return True

@@ -1,4 +1,4 @@
-"""Messages that are too long: a LOG is split into parts, anything else is cut with a mark. Pure.
+"""Splitting and cutting of messages that are too long: a LOG becomes parts, any other message is cut. Pure.
 
 The texts of all parts joined are the JSON of the original data, byte for byte.
 """
@@ -14,9 +14,9 @@ from agent.protocol import encode_json
 
 #: JSON of JSON escapes quotes and backslashes: a text at most doubles.
 _GROWTH = 2
-#: Room for the digits of i, n and id beyond those of a small number.
+#: Bytes for the digits of i, n and id beyond the first of each.
 _DIGITS = 40
-#: Below this a part would be all envelope.
+#: A smaller part would be nearly all envelope.
 _SMALLEST_PART = 256
 
 
@@ -35,7 +35,7 @@ _decode_data = msgspec.json.Decoder(_Data).decode
 
 
 class Parts:
-    """How one LOG is split. `data` is its redacted JSON, `room` what the data of one message may take."""
+    """The parts of one LOG. `data` is its redacted JSON, `room` the bytes that the data of one message may have."""
 
     def __init__(self, data: bytes, room: int, message_chars: int) -> None:
         self._data = data
@@ -50,7 +50,7 @@ class Parts:
         self.count = -(-len(data) // self._step)
 
     def encoded(self, id: str) -> Iterator[bytes]:
-        """The data of each part."""
+        """Yield the data of each part."""
         start = 0
         for i in range(1, self.count + 1):
             end = min(i * self._step, len(self._data))
@@ -67,9 +67,9 @@ class Parts:
 
 
 def cut(data: bytes, room: int) -> bytes:
-    """JSON of the same shape in at most `room` bytes: long strings and lists shortened, each with a mark.
+    """Return JSON of the same shape in at most `room` bytes. Long strings and lists are shortened, each with a mark.
 
-    The fields of the object itself stay, whatever their values have to give.
+    Every field of the object itself stays, however much of its value is cut.
     """
     fields: dict[str, Any] = msgspec.json.decode(data)
     keep = room
@@ -78,7 +78,7 @@ def cut(data: bytes, room: int) -> bytes:
         short = encode_json(_shorten(fields, keep))
         if len(short) <= room:
             return short
-    # Nothing but a great many small things is left: only the plain values of the object itself stay.
+    # A great many small values are left: only the numbers and booleans of the object itself stay.
     return encode_json({key: value for key, value in fields.items() if not isinstance(value, dict | list | str)})
 
 

@@ -19,16 +19,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """What it takes in the journal."""
+        """Bytes that it takes in the journal: the message and a newline."""
         return len(self.message) + 1
 
 
 class Found(NamedTuple):
-    """What was read back of a segment: records whose numbers rise, and the garbage before each of them in bytes."""
+    """The contents of a segment's file: records whose numbers rise, and the bytes of garbage before each of them."""
 
     records: list[Record]
     garbage: dict[int, int]
-    #: Bytes behind the last record: a torn line.
+    #: Bytes after the last record: a torn line.
     torn: int
 
 
@@ -42,7 +42,7 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def parse(content: bytes, run_id: str, first: int, last: int) -> Found:
-    """The records `first` to `last` among the lines of a segment's file; linear, tolerant of anything in between."""
+    """Find the records `first` to `last` in a segment's file. Linear, and tolerant of any garbage between them."""
     found = Found([], {}, 0)
     garbage = 0
     expected = first
@@ -52,7 +52,7 @@ def parse(content: bytes, run_id: str, first: int, last: int) -> Found:
         try:
             head = _decode_head(line)
             if not line.isascii():
-                line.decode()  # the JSON decoder skips strings without a look, and a server would close with 1007
+                line.decode()  # the JSON decoder does not check it, and a server would close the connection with 1007
         except (msgspec.DecodeError, UnicodeError):
             garbage += len(line) + 1
             continue
@@ -67,9 +67,9 @@ def parse(content: bytes, run_id: str, first: int, last: int) -> Found:
 
 
 def whole(content: bytes, first: int, last: int) -> list[Record] | None:
-    """The records of a file that is known to be as it was written: four times as fast as `parse`.
+    """Find the records in a file that is known to be as it was written, four times as fast as `parse`.
 
-    None when they are not all the numbers from `first` to `last`.
+    Returns None if the file does not have one line for each number from `first` to `last`.
     """
     lines = split(content)
     lines.pop()
@@ -79,11 +79,11 @@ def whole(content: bytes, first: int, last: int) -> list[Record] | None:
 
 
 def _type(message: bytes) -> str:
-    """The envelope begins with it."""
+    """Read the type, with which the envelope begins."""
     start = len(b'{"type":"')
     return message[start : message.index(b'"', start)].decode()
 
 
 def position(records: list[Record], after: int) -> int:
-    """The index of the first record with a higher number."""
+    """Return the index of the first record with a number above `after`."""
     return bisect_left(records, after + 1, key=lambda record: record.seq)

@@ -1,11 +1,11 @@
-"""The journal's directory of one run: JOURNAL_DIR/<runID>, its lock, and every system call on its files.
+"""The directory of one run, JOURNAL_DIR/<runID>: its lock, and every system call on its files.
 
-    run.json                     whose run it is; what makes the directory a run
-    lock                         flock held for as long as somebody writes or delivers the run
+    run.json                     whose run it is; without it the directory is no run
+    lock                         flock, held while a process writes or delivers the run
     00000000000000000001.ndjson  a segment, named by its first sequence number; one wire message a line
 
-Everything goes through the directory's descriptor, so that swapping the path gains nothing: JOURNAL_DIR may be a
-volume that many agents share.
+Every file is opened below the directory's descriptor, so that nobody gains anything by replacing the path:
+JOURNAL_DIR may be a volume that many agents share.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Run(msgspec.Struct, frozen=True, rename={"container_id": "containerID", "run_id": "runID"}):
-    """run.json: enough to complete a run of which no message is left."""
+    """The contents of run.json: enough to complete a run that has no message left."""
 
     container_id: str
     run_id: str
@@ -34,7 +34,7 @@ class Run(msgspec.Struct, frozen=True, rename={"container_id": "containerID", "r
 
 
 class RunDirectory:
-    """A locked directory. Every method may raise OSError, but for `close`, `disown` and `remove`."""
+    """A locked directory. Every method except `close`, `disown` and `remove` may raise OSError."""
 
     def __init__(self, path: Path, run: Run, directory: int, lock: int) -> None:
         self.path = path
@@ -44,10 +44,10 @@ class RunDirectory:
 
     @classmethod
     def create(cls, parent: Path, run: Run) -> RunDirectory:
-        """Make and lock parent/<runID>; `parent` is made where it is missing.
+        """Make and lock parent/<runID>. `parent` is made if it is missing.
 
         Raises:
-            OSError: it cannot be made or locked, or is there already.
+            OSError: it cannot be made or locked, or exists already.
         """
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = parent / run.run_id
@@ -60,7 +60,7 @@ class RunDirectory:
             raise
         self = cls(path, run, directory, lock)
         try:
-            # Last, and by a rename: nobody who looks for dead runs may find one that is not locked yet, or half of it.
+            # Written last, and renamed: a process that looks for dead runs must not find one unlocked or half written.
             file = os.open("run.json.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600, dir_fd=directory)
             try:
                 self.append(file, msgspec.json.encode(run) + b"\n", 0)
@@ -77,13 +77,13 @@ class RunDirectory:
         """Lock the directory that a dead run left.
 
         Raises:
-            BlockingIOError: the run is alive, or somebody else delivers it.
+            BlockingIOError: the run is alive, or another process delivers it.
             ValueError: its run.json is damaged.
-            OSError: it is no directory of a run, or not ours.
+            OSError: it is not the directory of a run, or belongs to another user.
         """
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NOFOLLOW)
         try:
-            # Whoever owns the directory decides what we would send to our server.
+            # The owner of the directory decides what we would send to our server.
             if os.fstat(directory).st_uid != os.geteuid():
                 raise PermissionError(errno.EPERM, "belongs to another user", str(path))
             lock = _lock(directory, 0)
@@ -101,7 +101,7 @@ class RunDirectory:
         return cls(path, run, directory, lock)
 
     def segments(self) -> dict[int, int]:
-        """First sequence number -> bytes of each segment's file, in order."""
+        """Return the bytes of each segment's file by its first sequence number, in order."""
         found = {}
         for name in sorted(os.listdir(self._directory)):  # noqa: PTH208  (a descriptor is no path)
             if _SEGMENT.match(name):
@@ -111,12 +111,12 @@ class RunDirectory:
         return found
 
     def open_segment(self, first: int) -> int:
-        """A descriptor for `append`; the caller closes it."""
+        """Open a segment for `append`. The caller closes the descriptor."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW
         return os.open(_name(first), flags, 0o600, dir_fd=self._directory)
 
     def append(self, file: int, block: bytes, end: int) -> None:
-        """Write all of `block` at `end`, where the file ends; a part of it does not stay."""
+        """Write all of `block` at `end`, where the file ends, or nothing of it."""
         try:
             written = os.write(file, block)
             while written < len(block):  # the disk is nearly full: the next call tells why
@@ -127,10 +127,10 @@ class RunDirectory:
             raise
 
     def rewrite(self, first: int, block: bytes, start: int) -> None:
-        """Make `block` all that follows `start` in a segment.
+        """Replace everything after `start` in a segment by `block`.
 
-        In place, since a full disk has no room for a second file. A kill in between leaves lines behind the new end
-        whose numbers do not rise: whoever reads the segment skips them.
+        In place, because a full disk has no room for a second file. A kill in between leaves lines after the new end
+        whose numbers do not rise; readers skip them.
         """
         file = os.open(_name(first), os.O_WRONLY | os.O_CREAT | _NOFOLLOW, 0o600, dir_fd=self._directory)
         try:
@@ -142,23 +142,25 @@ class RunDirectory:
             os.close(file)
 
     def read(self, first: int) -> bytes:
+        """Read a segment's file."""
         return _read(self._directory, _name(first))
 
     def unlink(self, first: int) -> None:
+        """Delete a segment's file."""
         os.unlink(_name(first), dir_fd=self._directory)
 
     def close(self) -> None:
-        """Release the lock and leave everything where it is."""
+        """Release the lock and leave all files."""
         os.close(self._directory)
         os.close(self._lock)
 
     def disown(self) -> None:
-        """Make it no run any more. First of all: a kill after it must not leave one that seems to have said nothing."""
+        """Delete run.json before anything else, so that a kill in between does not leave a run that seems empty."""
         with suppress(OSError):
             os.unlink("run.json", dir_fd=self._directory)
 
     def remove(self) -> None:
-        """Delete all that is the journal's, then the directory unless something else is in it, and release the lock."""
+        """Delete the journal's files and release the lock. The directory stays if anything else is in it."""
         self.disown()
         names = ["run.json.new"]
         with suppress(OSError):
@@ -172,7 +174,7 @@ class RunDirectory:
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is the directory of a run, dead or alive; one that we may not look into is none of ours."""
+    """Return whether `path` is the directory of a run, dead or alive. A directory that we may not read is not ours."""
     try:
         return path.is_dir() and not path.is_symlink() and (path / "run.json").is_file()
     except PermissionError:

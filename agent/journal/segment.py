@@ -1,7 +1,7 @@
-"""A segment of the journal: some of its records in a row, in memory, on the disk, or both.
+"""Segment: neighbouring records, in memory, on the disk, or both.
 
-What is on the disk is a prefix of it. All is in memory while the disk has less than all; otherwise the journal decides
-what to hold (`release`).
+The disk holds the beginning of a segment. If the disk is behind, every record is also in memory; otherwise the records
+may be released from memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.journal.run_directory import RunDirectory
 
 
 class Segment:
-    """Covers the numbers `first` to `last`. Plain attributes: append is the hot path."""
+    """The records with the numbers `first` to `last`. Attributes are plain, because append is the hot path."""
 
     __slots__ = (
         "_checksum",
@@ -39,25 +39,25 @@ class Segment:
         #: Bytes of all its lines, and how many of them are on the disk.
         self.size = 0
         self.stored = 0
-        #: None while they are only on the disk.
+        #: None while the records are only on the disk.
         self.records: list[Record] | None = []
-        #: What must never be lost, even if the disk cannot be read again: few, so they stay in memory.
+        #: Records that must not be lost even if the disk cannot be read. They are few, so they stay in memory.
         self.keepers: dict[int, Record] = {}
         #: Number -> kind of the messages that may be dropped and are not LOGs: if the file cannot be read any more,
         #: the totals need to know what is gone.
         self.spare: dict[int, str] = {}
-        #: Whatever could be dropped is dropped.
+        #: Everything that may be dropped has been dropped.
         self.settled = False
-        #: There is a file, whatever is in it.
+        #: A file exists, whatever it holds.
         self.filed = False
         self._directory = directory
         self._file: int | None = None
-        #: CRC-32 of all its lines; None where it is not known.
+        #: CRC-32 of all its lines, None if unknown.
         self._checksum: int | None = None if directory is None else zlib.crc32(b"")
 
     @classmethod
     def existing(cls, directory: RunDirectory, first: int, size: int, last: int | None) -> Segment:
-        """One that a dead run left. `last` is None for the newest: it ends where its readable lines end."""
+        """Make a segment of a file that a dead run left. `last` is None for the newest: its readable lines decide."""
         self = cls(directory, first)
         self.size = self.stored = size
         self.records = None
@@ -67,13 +67,13 @@ class Segment:
         return self
 
     def append(self, records: list[Record], block: bytes, *, store: bool) -> None:
-        """Take records, whose lines are `block`. Raises OSError when the disk refuses: they are in memory then."""
+        """Take records, whose lines are `block`. Raises OSError if the disk refuses; they are in memory then."""
         assert self.records is not None
         self.records.extend(records)
         self.last = records[-1].seq
         self.size += len(block)
         if self._checksum is not None:
-            self._checksum = zlib.crc32(block, self._checksum)  # now, while it is in the processor's cache
+            self._checksum = zlib.crc32(block, self._checksum)  # now, while the block is in the processor's cache
         if store and self._directory is not None and self.stored + len(block) == self.size:
             if self._file is None:
                 self._file = self._directory.open_segment(self.first)
@@ -82,7 +82,7 @@ class Segment:
             self.stored = self.size
 
     def store(self) -> None:
-        """Bring to the disk what it has not. Raises OSError."""
+        """Write the records that the disk does not have. Raises OSError."""
         if self._directory is not None and self.stored < self.size:
             assert self.records is not None
             self.filed = True
@@ -90,7 +90,7 @@ class Segment:
             self.stored = self.size
 
     def replace(self, records: list[Record], is_kept: Callable[[int], bool]) -> int:
-        """Hold other records instead; returns by how many bytes it grew. `store` follows."""
+        """Hold other records instead. Return by how many bytes the segment grew. The caller stores it."""
         before = self.size
         self.seal()
         self.records = records
@@ -103,24 +103,24 @@ class Segment:
         return self.size - before
 
     def is_intact(self, content: bytes) -> bool:
-        """Whether this is what was appended, byte for byte."""
+        """Return whether `content` is what was appended, byte for byte."""
         return self._checksum is not None and zlib.crc32(content) == self._checksum
 
     def content(self) -> bytes:
-        """Its lines. Raises OSError."""
+        """Return its lines. Raises OSError."""
         if self.records is not None or self._directory is None:
             return _lines(self.records or [])
         return self._directory.read(self.first)
 
     def release(self) -> None:
-        """Give the memory back where the disk has everything."""
+        """Release the records from memory if the disk has all of them."""
         if self.stored == self.size and self.records is not None:
             if self._checksum is None:
                 self._checksum = zlib.crc32(_lines(self.records))
             self.records = None
 
     def seal(self) -> None:
-        """Nothing more is appended for now."""
+        """Close the file, because nothing is appended for now."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,8 +1,7 @@
-"""The segments of one journal in order: what is in memory, what is on the disk, what is freed.
+"""All segments of one journal, in order. The store decides which are in memory and on the disk, and frees them.
 
-Memory is bounded whatever there is: the active segment, the newest of the others up to `memory` bytes, the one being
-read, and what the disk refuses.
-Nothing here raises OSError.
+Memory is bounded: it holds the active segment, the newest of the others up to `memory` bytes, the segment being read,
+and records that the disk refuses. Nothing here raises OSError.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from agent.journal.segment import Segment
 
 
 class SegmentStore:
-    """At least one segment: the last is the active one, which is appended to."""
+    """The segments, at least one. The last one is active: it is appended to."""
 
     def __init__(
         self, directory: RunDirectory | None, segment_bytes: int, memory: int, keep: Path | None, keep_bytes: int = 0
@@ -27,34 +26,35 @@ class SegmentStore:
         self.segments = [Segment(directory, 1)]
         #: Bytes held, in memory and on the disk.
         self.size = 0
-        #: Why the disk does not take anything at present.
+        #: The reason why the disk takes nothing now.
         self.refused: OSError | None = None
-        #: What a person should know about damage, in order.
+        #: Damage, in sentences for a person, in order.
         self.problems: list[str] = []
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._memory = memory
         self._keep = keep
         self._keep_bytes = keep_bytes
-        #: Those with their records in memory.
+        #: The segments whose records are in memory.
         self._resident = list(self.segments)
         self._reading: Segment | None = None
 
     @property
     def active(self) -> Segment:
+        """The newest segment, the only one that is appended to."""
         return self.segments[-1]
 
     @property
     def unstored(self) -> int:
-        """Bytes that are in memory only, since the disk refused them."""
+        """Bytes that are only in memory, because the disk refused them."""
         return 0 if self.refused is None else sum(segment.size - segment.stored for segment in self.segments)
 
     def index(self, after: int) -> int:
-        """Of the segment that holds the first number after `after`."""
+        """Return the index of the segment that holds the first number above `after`."""
         return bisect_right(self.segments, after, key=lambda segment: segment.last)
 
     def append(self, records: list[Record], block: bytes, keepers: Sequence[Record], spare: Sequence[Record]) -> None:
-        """Take records, whose lines are `block`."""
+        """Take records, whose lines are `block`. `keepers` and `spare` are those among them."""
         active = self.segments[-1]
         if active.size >= self._segment_bytes:
             active = self.roll()
@@ -72,7 +72,7 @@ class SegmentStore:
             self.spill()
 
     def roll(self) -> Segment:
-        """Begin a new active segment."""
+        """Start a new active segment."""
         self.active.seal()
         active = Segment(self._directory, self.active.last + 1)
         self.segments.append(active)
@@ -84,14 +84,14 @@ class SegmentStore:
         return active
 
     def adopt(self, segment: Segment) -> None:
-        """Put in a segment of a dead run, before the active one, which is empty."""
+        """Insert a segment of a dead run before the active one, which is empty."""
         self.segments.insert(-1, segment)
         self.active.first = segment.last + 1
         self.active.last = segment.last
         self.size += segment.size
 
     def spill(self) -> None:
-        """Try the disk again, with all that it has not."""
+        """Try the disk again, with everything that it does not have."""
         try:
             for segment in self.segments:
                 segment.store()
@@ -102,17 +102,17 @@ class SegmentStore:
         self._trim()
 
     def read_from(self, segment: Segment) -> None:
-        """Keep the records of this one while it is being read."""
+        """Keep the records of this segment in memory while it is being read."""
         self._reading = segment
 
     def hold(self, segment: Segment, records: list[Record]) -> None:
-        """These are the records that the disk has."""
+        """Keep the records that were read from the disk."""
         segment.records = records
         self._resident.append(segment)
         self._trim()
 
     def replace(self, segment: Segment, records: list[Record], is_kept: Callable[[int], bool]) -> int:
-        """Hold other records from now on; returns by how many bytes the segment grew."""
+        """Replace the records of a segment. Return by how many bytes it grew."""
         grown = segment.replace(records, is_kept)
         self.size += grown
         if segment not in self._resident:
@@ -125,18 +125,19 @@ class SegmentStore:
         return grown
 
     def take_out(self, segment: Segment) -> None:
-        """Its records are in the one before it now, or nobody's any more."""
+        """Remove a segment whose records the one before it has, or nobody needs."""
         self.segments.remove(segment)
         if segment in self._resident:
             self._resident.remove(segment)
         self.size -= segment.size
 
     def discard(self, segment: Segment) -> None:
+        """Delete the file of a segment. A file that cannot be deleted is left."""
         with suppress(OSError):
             segment.discard()
 
     def joinable(self, segment: Segment) -> Segment | None:
-        """The neighbour before it, if both are settled and fit into one."""
+        """Return the segment before it if both are settled and fit into one, else None."""
         index = self.segments.index(segment)
         previous = self.segments[index - 1] if index else None
         if previous is None or not previous.settled or previous.size + segment.size > self._segment_bytes:
@@ -144,7 +145,7 @@ class SegmentStore:
         return previous
 
     def free(self, seq: int) -> bool:
-        """Free the segments that end at `seq` or before, but for the active one; returns whether there were any."""
+        """Free the segments that end at `seq` or before, except the active one. Return whether there were any."""
         freed = self.segments[: min(self.index(seq), len(self.segments) - 1)]
         for segment in freed:
             self._free(segment)

@@ -1,4 +1,4 @@
-"""What COMPLETE.stream tells of the messages before it, for a consumer to compare (docs/protocol.md). Pure."""
+"""Totals of the messages before COMPLETE, which COMPLETE.stream carries for consumers to compare. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.protocol import KINDS, LOG
 
 
 class Totals:
-    """The messages that exist: plain attributes, counted up and, where something is dropped, down."""
+    """The totals of the messages that exist. Dropped messages are counted out again."""
 
     def __init__(self) -> None:
         self.counts = {kind.name: 0 for kind in KINDS.values() if kind.counted}
@@ -22,13 +22,13 @@ class Totals:
         self.gaps = 0
         #: Copies sent.
         self.redelivered = 0
-        #: Every message since the first is counted; after a takeover some may have been freed before.
+        #: Every message since the first is counted. After a takeover, the first ones may have been freed before.
         self.whole = True
         self._hash = hashlib.sha256()
         self._hashed = True
 
     def add(self, logs: int, others: Sequence[Record], block: bytes) -> None:
-        """New messages: how many LOGs, the others, and the lines of all in order."""
+        """Count new messages: the number of LOGs, the other records, and the lines of all in order."""
         self.counts[LOG.name] += logs
         for record in others:
             self.counts[record.type] += 1
@@ -37,7 +37,7 @@ class Totals:
             self._hash.update(block)
 
     def take_over(self, records: Sequence[Record]) -> None:
-        """Messages of a dead run, COMPLETE perhaps among them. What was first written is not known any more."""
+        """Count messages of a dead run, which may include COMPLETE. What was first written is unknown: no sha256."""
         self._hashed = False
         for record in records:
             kind = KINDS.get(record.type)
@@ -49,7 +49,7 @@ class Totals:
                 self.dropped += gap.count
 
     def drop(self, gone: Sequence[Record], opened: Sequence[Gap], closed: Sequence[Gap]) -> None:
-        """Messages are gone; the markers `opened` stand for them and for the markers `closed`."""
+        """Count dropped messages out. The gaps `opened` stand for them and for the gaps `closed`."""
         for record in gone:
             self.counts[record.type] -= 1
         self.dropped += len(gone)
@@ -69,6 +69,7 @@ class Totals:
         self.gaps += len(opened) - len(closed)
 
     def stream(self, last_seq: int) -> dict[str, Any]:
+        """Return COMPLETE.stream. `last_seq` is the number of COMPLETE."""
         return {
             "lastSeq": last_seq,
             "counts": self.counts if self.whole else None,

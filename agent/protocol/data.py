@@ -1,7 +1,7 @@
-"""`data` of every message as a Struct: the shapes, ranges and units that the schema publishes.
+"""Shapes of `data`, one Struct for each kind of message, with the ranges and units that the schema publishes.
 
-The agent splices bytes and seldom encodes these; they say what those bytes mean. Servers and tests decode with them.
-Unknown fields are allowed everywhere, so that a later agent may add some.
+The agent splices bytes and rarely encodes these Structs. They define what the bytes mean; receivers and tests decode
+with them. Unknown fields are allowed everywhere, so that a later agent may add some.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What was dropped: fromSeq to toSeq, where toSeq is the marker's own seq."""
+    """Lost messages: the numbers fromSeq to toSeq, where toSeq is the marker's own seq."""
 
     from_seq: Seq
     to_seq: Seq
@@ -72,7 +72,7 @@ _decode_marked = msgspec.json.Decoder(_Marked).decode
 
 
 def gap_of(data: bytes | msgspec.Raw) -> Gap | None:
-    """The gap that a LOG with this `data` marks; None where it marks none, whatever else it is."""
+    """Return the gap that a LOG with this `data` marks, None if it marks none. Takes any bytes."""
     if b'"gap":' not in bytes(data):  # decoding each LOG would cost a receiver more than all the rest
         return None
     try:
@@ -98,7 +98,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """claude tries the API again."""
+    """A retry of the API by claude."""
 
     attempt: Count | None = None
     of: Annotated[int, Meta(ge=0, description="attempts at most")] | None = None
@@ -158,7 +158,7 @@ class Denial(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """claude's last result, in its own words."""
+    """The last result of claude, in its own words."""
 
     is_error: bool
     subtype: str
@@ -173,7 +173,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """What the run changed against the cloned commit."""
+    """The changes of the run against the cloned commit."""
 
     base: Annotated[str | None, Meta(description="the cloned commit; null when the repository was empty")]
     head: Annotated[str | None, Meta(description="claude's HEAD")] = None
@@ -188,7 +188,7 @@ class Changes(Struct, frozen=True, kw_only=True):
 
 
 class Survivor(Struct, frozen=True, kw_only=True):
-    """A process of claude's that was still there after claude; it was killed, unless `left`."""
+    """A process of claude's that outlived it. It was killed, unless `left`."""
 
     pid: Seq
     name: str
@@ -196,7 +196,7 @@ class Survivor(Struct, frozen=True, kw_only=True):
 
 
 class Stream(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a consumer compares with what it received; docs/protocol.md defines each field."""
+    """Totals that a consumer compares with what it received. docs/protocol.md defines each field."""
 
     last_seq: Seq
     counts: Annotated[dict[str, Count], Meta(description="of each kind but COMPLETE")] | None

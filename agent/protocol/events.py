@@ -1,7 +1,7 @@
-"""The wire vocabulary: what may be said (`Event`) and how it stands in an envelope (`Envelope`).
+"""Events, and the envelope that makes them messages.
 
-An Event is what producers make and the journal takes: a type, the JSON of its `data`, and what a person may read of
-it. It has no number and no time yet; the journal gives both when it appends. See docs/protocol.md.
+Producers make events and the journal takes them. An event has the name of its kind, the JSON of its `data`, and a line
+for a person. It has no number and no time yet; the journal gives it both. See docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ encode_json = msgspec.json.Encoder().encode
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One thing that the server should see.
+    """An event that the server should see.
 
-    `pieces` make one JSON object, as bytes: joined once, when the journal has put them into their envelope. `keep`
-    marks what the journal never drops (ERROR, COMPLETE, a STATUS of a phase). `level`, `source` and `message` are for a
-    person who follows the run on stderr.
+    `pieces` are the bytes of one JSON object. They are joined once, when the journal has put them into their envelope.
+    `keep` exempts an event of a droppable kind from dropping (the STATUS of a phase, for example). `level`, `source`
+    and `message` are for a person who follows the run on stderr.
     """
 
     #: The name of its kind.
@@ -35,11 +35,12 @@ class Event(msgspec.Struct, frozen=True):
     message: str
     source: Source = "agent"
     keep: bool = False
-    #: The redactor has seen the line that `data` is made of: the journal looks only at the message.
+    #: The line that `data` is made of is redacted already: the journal redacts only the message.
     redacted: bool = False
 
     @property
     def data(self) -> bytes:
+        """The JSON of `data`."""
         return b"".join(self.pieces)
 
 
@@ -48,7 +49,7 @@ Publish = Callable[[Sequence[Event]], None]
 
 
 def log(level: Level, message: str, *, source: Source = "agent", kind: str | None = None, **metadata: Any) -> Event:
-    """A LOG of the agent, of git or of claude's stderr; `metadata` must be JSON-encodable."""
+    """Make a LOG of the agent, of git or of claude's stderr. `metadata` must be JSON-encodable."""
     described: dict[str, Any] = {"source": source}
     if kind is not None:
         described["kind"] = kind
@@ -58,10 +59,10 @@ def log(level: Level, message: str, *, source: Source = "agent", kind: str | Non
 
 
 def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
-    """A LOG that carries one whole message of claude as `metadata.claude`.
+    """Make a LOG that carries one whole message of claude as `metadata.claude`.
 
-    `raw` must be valid UTF-8, one JSON value, and redacted: it is spliced in as it is, never encoded again. `debug`
-    spares the person who follows on stderr; claude's lines always go to the server, where it is `info`.
+    `raw` must be one JSON value in valid UTF-8, and redacted: it is spliced in as it is, never encoded again. The level
+    `debug` hides the line on stderr only. The server always gets it, as `info`.
     """
     begin, middle = _claude_log(level, kind)
     return Event(LOG.name, (begin, encode_json(message), middle, raw, b"}}"), level, message, "claude", redacted=True)
@@ -69,20 +70,20 @@ def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
 
 @functools.cache
 def _claude_log(level: Level, kind: str) -> tuple[bytes, bytes]:
-    """What stands before the message, and between it and claude's own."""
+    """Return the bytes before the message, and those between it and claude's own message."""
     shown = "info" if level == "debug" else level
     middle = f',"metadata":{{"source":"claude","kind":"{kind}","claude":'
     return f'{{"level":"{shown}","message":'.encode(), middle.encode()
 
 
 def status(status: str, message: str, *, keep: bool = True, level: Level = "info", **fields: Any) -> Event:
-    """A STATUS; fields such as `phase` or `progress` follow the plain ones. Progress is passed with keep=False."""
+    """Make a STATUS. `fields` such as `phase` or `progress` follow the plain ones. Pass keep=False for progress."""
     data = encode_json({"status": status, "message": message, **fields})
     return Event(STATUS.name, (data,), level, message, "agent", keep)
 
 
 def error(message: str, *, code: str, details: str | None = None) -> Event:
-    """An ERROR: what went wrong, its stable code, and the evidence."""
+    """Make an ERROR from a sentence, its stable code, and the evidence."""
     fields = {"error": message, "code": code}
     if details:
         fields["details"] = details
@@ -90,19 +91,19 @@ def error(message: str, *, code: str, details: str | None = None) -> Event:
 
 
 def complete(data: dict[str, Any], message: str, *, failed: bool) -> Event:
-    """The COMPLETE of a run; the journal takes exactly one."""
+    """Make the COMPLETE of a run. The journal takes exactly one."""
     return Event(COMPLETE.name, (encode_json(data),), "error" if failed else "info", message)
 
 
 def timestamp(unix_time: float) -> str:
-    """RFC 3339 in UTC with milliseconds, as Date.toISOString() writes it."""
+    """Format a time as RFC 3339 in UTC with milliseconds, as Date.toISOString() does."""
     seconds, milliseconds = divmod(round(unix_time * 1e6) // 1000, 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
 @functools.lru_cache(maxsize=4)
 def _second(unix_time: int) -> str:
-    """Kept, since most of what has a time comes in the same second as what came before."""
+    """Format a second. Cached, because most messages come in the same second as the one before."""
     return datetime.fromtimestamp(unix_time, UTC).isoformat()[:19]
 
 
@@ -111,37 +112,37 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def ulid(unix_time: float, entropy: bytes) -> str:
-    """A ULID: 48 bits of milliseconds and 80 random bits (`entropy`, 10 bytes), sortable by time as text."""
+    """Make a ULID: 48 bits of milliseconds and 80 random bits (`entropy`, 10 bytes). Its text sorts by time."""
     number = int.from_bytes(int(unix_time * 1000).to_bytes(6, "big") + entropy, "big")
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 class Envelope:
-    """Puts events of one run into wire messages. Holds nothing but the two IDs."""
+    """The envelope of one run: it turns events into wire messages."""
 
     def __init__(self, container_id: str, run_id: str) -> None:
         self.container_id = container_id
         self.run_id = run_id
         self._container = encode_json(container_id)
         self._run = encode_json(run_id)
-        #: All between the value of `data` and the number.
+        #: Bytes between the value of `data` and the number.
         self.tail = b',"runID":%s,"seq":' % self._run
 
     def head(self, type: str, time: str) -> bytes:
-        """All before the value of `data`."""
+        """Return the bytes before the value of `data`."""
         return b'{"type":"%s","containerID":%s,"timestamp":"%s","data":' % (
             type.encode(), self._container, time.encode(),
         )  # fmt: skip
 
     def message(self, type: str, data: bytes, seq: int, time: str) -> bytes:
-        """A numbered message, one line without its newline."""
+        """Make a numbered message, one line without its newline."""
         return b"%s%s%s%d}" % (self.head(type, time), data, self.tail, seq)
 
     def heartbeat(self, data: dict[str, Any], time: str) -> bytes:
-        """A HEARTBEAT: neither numbered nor journalled, since a stale one is a lie."""
+        """Make a HEARTBEAT. It has no number and is not journalled, because a stale one would be a lie."""
         return b'%s%s,"runID":%s}' % (self.head(HEARTBEAT.name, time), encode_json(data), self._run)
 
 
 def redelivered(message: bytes) -> bytes:
-    """The same message marked as a copy: byte for byte the same but for its end."""
+    """Mark a message as a copy. Everything but its end stays byte for byte the same."""
     return message[:-1] + b',"redelivered":true}'

@@ -1,4 +1,4 @@
-"""What a server may say to the agent: acks and the request to end the run. Everything else is ignored."""
+"""Messages from a server: acknowledgements and the request to end the run. Anything else is ignored."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import msgspec
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """Everything of `run_id` up to `seq` is durably stored."""
+    """An acknowledgement: the server has stored everything of `run_id` up to `seq` for good."""
 
     run_id: str
     seq: int
 
 
 class BadAck(msgspec.Struct, frozen=True):
-    """An `ack` that is no integer; `text` shows it, bounded."""
+    """An `ack` that is not an integer. `text` shows it, bounded."""
 
     text: str
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """The server asks to end the run that has both these IDs."""
+    """A request to end the run that has both these IDs."""
 
     container_id: str
     run_id: str
@@ -44,7 +44,7 @@ _decode_status = msgspec.json.Decoder(_Status).decode
 
 
 def parse_inbound(message: str | bytes) -> Ack | BadAck | Cancel | None:
-    """Never raises: garbage, foreign messages and our own messages echoed back are None."""
+    """Parse a message of a server. Return None for garbage, foreign messages and echoes of our own. Never raises."""
     try:
         parsed = _decode(message)
         if parsed.ack is not msgspec.UNSET and isinstance(parsed.runID, str):

@@ -29,12 +29,12 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     @property
     def counted(self) -> bool:
-        """Whether `stream.counts` counts it: every numbered kind but the one that carries the counts."""
+        """True if `stream.counts` counts it: every numbered kind except the one that carries the counts."""
         return self.numbered and not self.last
 
 
 class UnknownKind(ValueError):
-    """No row has this name."""
+    """A name that no row has."""
 
 
 class _Table(dict[str, Kind]):

@@ -1,4 +1,4 @@
-"""Every message on the wire as a type, and the JSON Schema of all of them.
+"""Types of whole messages, and the JSON Schema of all of them.
 
 schema.json beside this module is that schema for authors of servers. After a change, print it anew with
 `python -m agent.protocol.schema >agent/protocol/schema.json`; a test compares the two.
@@ -31,7 +31,7 @@ class _Numbered(_Envelope, frozen=True, kw_only=True):
 
 
 def _message(kind: Kind) -> type[Struct]:
-    """The type of a whole message of one kind."""
+    """Make the type of a whole message of one kind."""
     return msgspec.defstruct(
         kind.name.capitalize(),
         [("data", kind.data)],
@@ -56,14 +56,14 @@ class Cancel(Struct, frozen=True, kw_only=True, tag_field="type", tag="STATUS"):
 
 
 class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="HEARTBEAT"):
-    """A server has stored everything up to and including `ack`."""
+    """An acknowledgement: the server has stored everything up to and including `ack`."""
 
     runID: str
     ack: Count
 
 
 def from_agent() -> Any:
-    """The tagged union of all messages that the agent sends, one type for each row of `KINDS`."""
+    """Make the tagged union of all messages that the agent sends, one type for each row of `KINDS`."""
     return Union[tuple(_message(kind) for kind in KINDS.values())]  # noqa: UP007  (the members are not static)
 
 
@@ -73,7 +73,7 @@ FromServer = Ack | Cancel
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of all messages: `$defs/FromAgent` and `$defs/FromServer` are the two directions."""
+    """Make the JSON Schema of all messages. `$defs/FromAgent` and `$defs/FromServer` are the two directions."""
     types = [FromAgent, FromServer]
     (agent, server), components = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     definitions = {name: components[name] for name in sorted(components)}

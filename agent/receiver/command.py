@@ -1,4 +1,4 @@
-"""`agent serve`: the command line of the receiver."""
+"""Command line of the receiver, `agent serve`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from agent.receiver.server import Receiver
 from agent.receiver.store import Store
 from agent.receiver.view import JsonView, TextView, View
 
-_EPILOG = """exit status: 0 after SIGINT, SIGTERM or SIGQUIT; with --once 0 when the run is here as it was written,
-whatever its own exit code, 1 when something is missing; 64 when the command line is wrong; 78 when it cannot serve
-as it was told to."""
+_EPILOG = """exit status: 0 after SIGINT, SIGTERM or SIGQUIT. With --once: 0 if the whole run arrived, whatever its
+own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be used."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
+    """Options of the command line."""
+
     host: str = "127.0.0.1"
     port: int = 8080
     store: Path | None = None
@@ -43,11 +44,11 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
-    """The options of a command line.
+    """Parse a command line.
 
     Raises:
-        SystemExit: they make no sense (64).
-        AgentError: the token cannot be had, or is missing (78).
+        SystemExit: it makes no sense (64).
+        AgentError: the token is missing or cannot be read (78).
     """
     parser = ArgumentParser(
         prog="agent serve",
@@ -55,20 +56,20 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any but a loopback one needs a token")
-    add("--port", type=int, default=8080, help="port to listen on (8080); 0 takes a free one")
+    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other than loopback needs a token")
+    add("--port", type=int, default=8080, help="port to listen on (8080); 0 picks a free one")
     add(
         "--store",
         type=Path,
         metavar="DIR",
         help="keep each run as DIR/<containerID>/<runID>.ndjson, its patch beside it",
     )
-    add("--token-file", type=Path, metavar="FILE", help="demand the token in this file; SERVE_TOKEN does the same")
-    add("--json", action="store_true", help="print each message as it came, one a line")
+    add("--token-file", type=Path, metavar="FILE", help="require the token in this file; SERVE_TOKEN does the same")
+    add("--json", action="store_true", help="print each message as received, one per line")
     add("--once", action="store_true", help="end after the first run")
     add("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
     add("--tls-cert", type=Path, metavar="FILE", help="serve wss:// with this certificate chain (PEM)")
-    add("--tls-key", type=Path, metavar="FILE", help="its key, where the certificate's file does not hold it")
+    add("--tls-key", type=Path, metavar="FILE", help="its private key, if the certificate's file does not hold it")
     args = parser.parse_args(argv)
     if args.tls_key and not args.tls_cert:
         parser.error("--tls-key needs --tls-cert")
@@ -95,9 +96,11 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
 
 
 async def serve(options: Options, *, limits: Limits | None = None) -> int:
-    """Serve until a signal, or until the first run is complete with `once`. Returns the exit status.
+    """Serve until a signal, or with `once` until the first run is complete. Return the exit status.
 
-    Raises AgentError where it cannot listen or store. Cancelling: closes all connections and ends.
+    Raises AgentError if it cannot listen or store.
+
+    Cancelling: closes all connections and ends.
     """
     limits = limits or Limits()
     tls = _tls(options)
@@ -130,7 +133,7 @@ async def _follow(receiver: Receiver, *, once: bool, limits: Limits) -> int:
     await receiver.until(lambda: receiver.view_error or (once and receiver.completed))
     if receiver.view_error is not None:
         return 1
-    # The agent closes once its COMPLETE is acknowledged; closing earlier would leave it in doubt.
+    # The agent closes once COMPLETE is acknowledged. Closing earlier would leave it in doubt.
     with trio.move_on_after(limits.receiver_patience):
         await receiver.until(lambda: not receiver.connections)
     comparison = receiver.completed[0].comparison
@@ -138,7 +141,7 @@ async def _follow(receiver: Receiver, *, once: bool, limits: Limits) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command. Return the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal without UTF-8 shows question marks rather than nothing.
         sys.stdout.reconfigure(errors="replace")
@@ -150,7 +153,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would try again at its end, and complain.
+        # Python would flush again at its exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 

@@ -1,7 +1,7 @@
-"""The consumer's side of the contract: what a text means, given what came before it. No I/O, no clock.
+"""Consumer: decides what a text means, given the messages before it. No I/O, no clock.
 
-Exactly once is four lines: keep the next number of each run (1 at first); drop what is below it; store the rest and
-move on; acknowledge next - 1. All else here is bookkeeping for the comparison with COMPLETE.
+Exactly once takes four rules: keep the next number of each run, 1 at first; drop a message below it; store any other
+and go on after it; acknowledge next - 1. The rest is bookkeeping for the comparison with COMPLETE.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from agent.receiver.run import Comparison, Run
 
 
 class Accepted(Struct, frozen=True):
-    """A numbered message seen for the first time: store `text`."""
+    """A numbered message that came for the first time. The caller stores `text`."""
 
     run: Run
     message: Message
     text: str
-    #: The numbers skipped right before it that no gap marker covers, first and last.
+    #: The first and last of the numbers right before it that are missing without a gap marker.
     missing: tuple[int, int] | None
     #: Set at COMPLETE.
     comparison: Comparison | None
@@ -36,7 +36,7 @@ class Duplicate(Struct, frozen=True):
 
 
 class Unnumbered(Struct, frozen=True):
-    """A HEARTBEAT, or anything of a sender that does not number. `run` is None where it names none."""
+    """A HEARTBEAT, or a message of a sender that does not number. `run` is None if it names none."""
 
     run: Run | None
     message: Message
@@ -44,14 +44,14 @@ class Unnumbered(Struct, frozen=True):
 
 
 class Malformed(Struct, frozen=True):
-    """Not a message; ignored."""
+    """A text that is not a message. It is ignored."""
 
 
 Step = Accepted | Duplicate | Unnumbered | Malformed
 
 
 class Consumer:
-    """All runs, at most `capacity` of them in memory; `recall` makes one from what is stored of it, if anything."""
+    """The runs of a receiver, at most `capacity` of them in memory. `recall` makes a run from what is stored of it."""
 
     def __init__(self, recall: Callable[[RunKey], Run], capacity: int) -> None:
         self.runs: OrderedDict[RunKey, Run] = OrderedDict()
@@ -75,7 +75,7 @@ class Consumer:
         return Accepted(run, message, text, missing, run.comparison if message.is_last else None)
 
     def forget(self, key: RunKey) -> None:
-        """Trust only what is stored, since storing failed."""
+        """Forget a run after storing failed, so that the store is asked again."""
         self.runs.pop(key, None)
 
     def _run(self, key: RunKey) -> Run:
@@ -88,7 +88,7 @@ class Consumer:
 
 
 class Acks:
-    """When one connection is owed an acknowledgement."""
+    """Acknowledgements that one connection is due."""
 
     def __init__(self, every: int) -> None:
         self._every = every
@@ -96,8 +96,11 @@ class Acks:
         self._since = 0
 
     def due(self, step: Step) -> Run | None:
-        """The run to acknowledge after this step: on its first message here, on a HEARTBEAT, after COMPLETE, and at
-        least each `every` messages, copies included."""
+        """Return the run to acknowledge after this step, None if none is due.
+
+        Due are its first message on this connection, a HEARTBEAT, COMPLETE, and every `every`-th message, copies
+        included.
+        """
         if isinstance(step, Malformed) or step.run is None:
             return None
         first = step.run is not self._run
@@ -112,5 +115,5 @@ class Acks:
 
 
 def ack(run: Run) -> str:
-    """The acknowledgement of everything that is stored of a run."""
+    """Make the acknowledgement of everything that is stored of a run."""
     return encode_json({"type": HEARTBEAT.name, "runID": run.key.run_id, "ack": run.next - 1}).decode()

@@ -1,4 +1,4 @@
-"""A receiver on a TCP port."""
+"""Opening of a receiver on a TCP port."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ async def open_receiver(
     acks: bool = True,
     keep: bool = False,
 ) -> AsyncIterator[Receiver]:
-    """A receiver that listens; `url` tells where. Raises AgentError (78) where it cannot listen."""
+    """Open a receiver that listens at its `url`. Raises AgentError (78) if it cannot listen.
+
+    Cancelling: closes all connections, within `limits.receiver_close`.
+    """
     limits = limits or Limits()
     receiver = Receiver(limits=limits, token=token, store=store, view=view, acks=acks, keep=keep)
     try:
@@ -37,7 +40,7 @@ async def open_receiver(
     except OSError as error:
         raise AgentError(f"cannot listen on {host}:{port}: {error.strerror or error}", exit=Exit.CONFIG) from error
     if port == 0:
-        # A name that stands for several addresses has got a different port for each.
+        # A name with several addresses got a different port for each.
         for other in listeners[1:]:
             await other.aclose()
         del listeners[1:]

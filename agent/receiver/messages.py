@@ -1,4 +1,4 @@
-"""What a receiver needs to know of a message: read leniently, since anybody may be at the other end."""
+"""Messages as a receiver reads them: leniently, because anybody may be at the other end."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from agent.protocol import KINDS, Kind
 
 _MARK = ',"redelivered":true}'
 
-
-#: As file names and in memory they are kept for thousands of runs; ours have 26 and at most 128 characters.
+#: Bounded, because they become file names and stay in memory for thousands of runs. Ours have 26 and at most 128
+#: characters.
 _ID = Meta(max_length=256)
 
 
 class RunKey(NamedTuple):
-    """What numbers are unique within."""
+    """The identity of a run: sequence numbers are unique within it."""
 
     container_id: str
     run_id: str
 
 
 class Message(Struct, frozen=True):
-    """One message. `run_id` is empty and `seq` is None where a plain sender gives neither."""
+    """A message. `run_id` is empty and `seq` is None if a plain sender gives neither."""
 
     type: str
     container_id: Annotated[str, _ID] = field(name="containerID")
@@ -37,12 +37,12 @@ class Message(Struct, frozen=True):
 
     @property
     def kind(self) -> Kind | None:
-        """The row of its type; None for a type that this receiver does not know."""
+        """The row of its type, None for a type that this receiver does not know."""
         return KINDS.get(self.type)
 
     @property
     def is_last(self) -> bool:
-        """Whether it ends its run."""
+        """True if it ends its run."""
         kind = self.kind
         return kind is not None and kind.last
 
@@ -54,10 +54,11 @@ class Message(Struct, frozen=True):
 
     @property
     def key(self) -> RunKey:
+        """The run that it belongs to."""
         return RunKey(self.container_id, self.run_id)
 
     def fields(self) -> dict[str, Any]:
-        """`data` as a dictionary; empty where it is not an object."""
+        """Return `data` as a dictionary, empty if it is not an object."""
         data = _loads(bytes(self.data))
         return data if isinstance(data, dict) else {}
 
@@ -66,7 +67,7 @@ _decoder = msgspec.json.Decoder(Message)
 
 
 def parse(text: str) -> Message | None:
-    """The message in a text, or None: not a JSON object, not on one line, or a field of the wrong type."""
+    """Parse a text. Return None if it is not a JSON object on one line, or a field has the wrong type."""
     if "\n" in text or "\r" in text:
         return None
     try:
@@ -78,7 +79,7 @@ def parse(text: str) -> Message | None:
 
 
 def _parse_slowly(text: str) -> Message | None:
-    """A lone surrogate in an escape, which Node writes, is JSON that msgspec takes for cut off."""
+    """Parse JSON with a lone surrogate in an escape, which Node writes and msgspec takes for truncated."""
     whole = _loads(text)
     if not isinstance(whole, dict):
         return None
@@ -100,5 +101,5 @@ def _loads(text: str | bytes) -> Any:
 
 
 def first_written(text: str) -> str:
-    """The message as it stands in the agent's journal: without the mark of a copy."""
+    """Return the message as it stands in the agent's journal, without the mark of a copy."""
     return text[: -len(_MARK)] + "}" if text.endswith(_MARK) else text

@@ -1,4 +1,4 @@
-"""What messages say, in words for a person. A value may be of any type: what makes no sense is left out."""
+"""Words for a person, made from the fields of messages. A value may have any type; nonsense is left out."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _BAR = 24
 
 
 def word(value: object) -> str:
-    """A scalar as text; nothing for what is absent or nested."""
+    """Return a scalar as text, an empty text for an absent or nested value."""
     return "" if value is None or isinstance(value, dict | list) else str(value)
 
 
 def number(value: object) -> float | None:
-    """A finite number, else None."""
+    """Return a finite number, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -28,12 +28,12 @@ def number(value: object) -> float | None:
 
 
 def plain(fields: dict[str, Any]) -> str:
-    """The message of a kind that has no words of its own, else its fields."""
+    """Describe a kind that has no words of its own: its message if it has one, else its fields."""
     return word(fields.get("message")) or ", ".join(f"{name} {word(value)}" for name, value in fields.items())
 
 
 def progress(fields: dict[str, Any]) -> str:
-    """How far the clone is: a bar where the end is known, else a count."""
+    """Describe the progress of the clone: a bar if the end is known, else a count."""
     stage, percent, size = word(fields.get("stage")), number(fields.get("percent")), number(fields.get("bytes"))
     moved = f", {_mib(size)}" if size else ""
     if percent is None:
@@ -43,12 +43,13 @@ def progress(fields: dict[str, Any]) -> str:
 
 
 def error(fields: dict[str, Any]) -> str:
+    """Describe an ERROR: its sentence and its code."""
     code = word(fields.get("code"))
     return word(fields.get("error")) + (f" [{code}]" if code else "")
 
 
 def vitals(fields: dict[str, Any]) -> str:
-    """Resources and turns, as far as known."""
+    """Describe resources and turns, as far as known."""
     parts = []
     if (cpu := number(fields.get("cpu"))) is not None:
         parts.append(f"cpu {cpu:.2f}")
@@ -62,7 +63,7 @@ def vitals(fields: dict[str, Any]) -> str:
 
 
 def start(fields: dict[str, Any]) -> list[str]:
-    """What the first STATUS tells about the run."""
+    """Describe the run, from the first STATUS."""
     lines = [f"{name}: {word(fields[name])}" for name in ("repo", "ref", "title") if word(fields.get(name))]
     labels = fields.get("labels")
     if isinstance(labels, dict) and labels:
@@ -71,14 +72,14 @@ def start(fields: dict[str, Any]) -> list[str]:
 
 
 def end(fields: dict[str, Any]) -> str:
-    """How the run ended, in one line."""
+    """Describe the end of the run in one line."""
     took = number(fields.get("duration"))
     parts = (f"exit {word(fields.get('exitCode'))}", word(fields.get("reason")), _duration(took))
     return ", ".join(part for part in parts if part)
 
 
 def bill(fields: dict[str, Any]) -> list[str]:
-    """What claude said of its work and what it cost, and what changed."""
+    """Describe claude's result, its cost, and the changes."""
     lines = []
     result, changes = fields.get("result"), fields.get("changes")
     if isinstance(result, dict):

@@ -1,4 +1,4 @@
-"""One run as it was received, and the comparison with what its COMPLETE says."""
+"""Run: one run as it was received, and its comparison with COMPLETE."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from msgspec import Struct
 from agent.protocol import LOG, Stream, gap_of
 from agent.receiver.messages import Message, RunKey, first_written
 
-#: Spans named in a comparison; the count is exact whatever their number.
+#: Spans that a comparison names. Its counts are exact, however many there are.
 _NAMED = 20
 
 
 class Comparison(Struct, frozen=True):
-    """What became of a run's messages. `problems` is empty for a run that is here as it was written."""
+    """The comparison of a run with its COMPLETE. `problems` is empty if the whole run arrived as it was written."""
 
     events: int
     missing: int
     dropped: int
     problems: tuple[str, ...]
-    #: What could not be compared, in words; not a problem.
+    #: A sentence about what could not be compared. That is not a problem.
     unchecked: str | None
 
     @property
     def whole(self) -> bool:
+        """True if nothing is missing."""
         return not self.problems
 
     @property
     def summary(self) -> str:
+        """One line for a person."""
         note = f" ({self.unchecked})" if self.unchecked else ""
         return f"{'complete' if self.whole else 'incomplete'}: {self.events} events, {self.missing} missing{note}"
 
@@ -44,7 +46,7 @@ _decode_complete = msgspec.json.Decoder(_Complete).decode
 
 
 class Run:
-    """What was received of one run. `lines` holds every text that was accepted, where they are kept in memory."""
+    """The received messages of one run. `lines` holds every accepted text if they are kept in memory, else None."""
 
     def __init__(self, key: RunKey, *, keep: bool = False) -> None:
         self.key = key
@@ -63,10 +65,11 @@ class Run:
 
     @property
     def events(self) -> int:
+        """The number of accepted messages."""
         return self._events
 
     def accept(self, message: Message, seq: int, text: str) -> tuple[int, int] | None:
-        """Take the message with a number not below `next`; returns the span before it that is missing, if any."""
+        """Take a message whose number is not below `next`. Return the span before it that is missing, if any."""
         missing = self._gap(message, seq)
         self.next = seq + 1
         self._events += 1
@@ -111,7 +114,7 @@ class Run:
             problems.append(f"COMPLETE cannot be read: {error}")
         self.exit_code = complete.exit_code
         if complete.stream is None:
-            unchecked = "COMPLETE tells nothing to compare with"
+            unchecked = "COMPLETE has nothing to compare with"
         else:
             problems += self._differences(complete.stream, seq)
             if complete.stream.sha256 is None:

@@ -1,6 +1,6 @@
-"""The embedded server: WebSocket connections in, steps of the consumer out, acknowledgements back.
+"""WebSocket server: takes connections, feeds the consumer, and sends acknowledgements back.
 
-A connection may be slow, silent, hostile or torn; whatever it does ends that connection and nothing else.
+A connection may be slow, silent, hostile or torn. Whatever it does ends that connection and nothing else.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from agent.receiver.run import Run
 from agent.receiver.store import Store
 from agent.receiver.view import View
 
-#: "Try again later": what an agent answers with patience.
+#: Close code "try again later". An agent waits and comes back.
 _TRY_AGAIN = 1013
 
 
 class Receiver:
-    """Serves connections. Everything received goes to the consumer, then to the store, then to the view; what is
-    stored is acknowledged.
+    """A server. Each message goes to the consumer, the store and the view, and is acknowledged once it is stored.
 
-    `acks` and `reading` may be changed while it runs: without acks it is a plain server, and it reads nothing while
-    the event is not set. With `keep`, each run holds the texts that were accepted in `lines`.
+    `acks` and `reading` may be changed while it runs. Without acks it is a plain server; while `reading` is not set, it
+    reads nothing. With `keep`, each run keeps its accepted texts in `lines`.
     """
 
     def __init__(
@@ -46,15 +45,15 @@ class Receiver:
         self.acks = acks
         self.reading = trio.Event()
         self.reading.set()
-        #: Every connection that is open now.
+        #: The open connections.
         self.connections: set[WebSocketConnection] = set()
-        #: The runs whose COMPLETE arrived, in that order, copies too; the last `receiver_runs` of them.
+        #: The runs whose COMPLETE arrived, in that order and copies included, at most `receiver_runs`.
         self.completed: list[Run] = []
-        #: Texts that were no messages.
+        #: Number of texts that were not messages.
         self.malformed = 0
-        #: Why connections ended that did not end well.
+        #: Reasons why connections failed.
         self.failures: list[str] = []
-        #: Set when the view could not write; nothing is shown from then on.
+        #: Set when the view could not write. Nothing is shown from then on.
         self.view_error: OSError | None = None
         self._limits = limits
         self._token = token
@@ -67,10 +66,11 @@ class Receiver:
 
     @property
     def runs(self) -> dict[RunKey, Run]:
+        """The runs in memory."""
         return self._consumer.runs
 
     async def until(self, predicate: Callable[[], object]) -> None:
-        """Return once the predicate is true, looked at after every message and every connection that ends.
+        """Wait until the predicate is true. It is checked after every message and at the end of every connection.
 
         Cancelling: safe.
         """
@@ -78,7 +78,10 @@ class Receiver:
             await self._changed.wait()
 
     async def close(self) -> None:
-        """Say goodbye to every connection: 1001, the server goes away. Cancelling: leaves connections open."""
+        """Close every connection with 1001, going away.
+
+        Cancelling: leaves connections open.
+        """
         async with trio.open_nursery() as nursery:
             for connection in self.connections:
                 nursery.start_soon(connection.aclose, 1001)
@@ -93,10 +96,10 @@ class Receiver:
             if self._streams <= self._limits.receiver_connections:
                 async with trio.open_nursery() as nursery:
                     await self._converse(nursery, stream)
-                    # The library's reader still has the close handshake to finish.
+                    # The library's reader must still finish the close handshake.
                     nursery.cancel_scope.deadline = trio.current_time() + self._limits.receiver_close
         except* Exception as errors:
-            # The library raises whatever its parsers raise, out of its reader task too.
+            # The library raises whatever its parsers raise, from its reader task too.
             self._fail("; ".join(f"{type(error).__name__}: {error}" for error in _leaves(errors)))
         finally:
             self._streams -= 1
@@ -128,7 +131,7 @@ class Receiver:
     def _refusal(self, request: WebSocketRequest) -> tuple[int, bytes] | None:
         headers = {name.lower(): value for name, value in request.headers}
         if self._token is None:
-            # A browser always sends Origin: no web page may talk to a server that asks for no token.
+            # A browser always sends Origin. No web page may talk to a server that requires no token.
             return (403, b"browsers need a token here\n") if b"origin" in headers else None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
@@ -152,7 +155,7 @@ class Receiver:
                 await self._acknowledge(connection, run)
 
     async def _next(self, connection: WebSocketConnection) -> str | bytes:
-        """The next message; a client that is silent for long must answer a PING."""
+        """Receive the next message. A client that is silent for long must answer a PING."""
         while True:
             with trio.move_on_after(self._limits.receiver_silence):
                 return await connection.get_message()
@@ -177,7 +180,7 @@ class Receiver:
         return step
 
     async def _acknowledge(self, connection: WebSocketConnection, run: Run) -> None:
-        # The number first: another connection of the same run may go on while this one waits for the disk.
+        # Take the number first: another connection of the run may go on while this one waits for the disk.
         text = ack(run)
         if self._store is not None:
             try:
@@ -214,7 +217,7 @@ class Receiver:
         try:
             action(self._view)
         except OSError as error:
-            # The reader of our output went away; that must not look like a client's fault.
+            # The reader of our output went away. That must not look like a fault of a client.
             self.view_error = error
             self._wake()
 

@@ -1,7 +1,7 @@
-"""Runs on disk: `DIR/<containerID>/<runID>.ndjson`, each line one numbered message as it was received.
+"""Store: runs on disk as `DIR/<containerID>/<runID>.ndjson`, each line one numbered message as received.
 
-The files are the only memory: after a restart the next number, the counts and the hash of a run come from reading its
-file again. A line that is cut (the receiver died while writing it) was never acknowledged; it is cut off.
+The files are the only memory. After a restart the next number, the counts and the hash of a run come from reading its
+file again. A torn line, written when the receiver died, was never acknowledged; it is removed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def file_name(name: str) -> str:
-    """A name for a file or directory: the name itself where it is harmless, else what is harmless of it and a digest.
+    """Make a file name: the name itself if it is harmless, else its harmless characters and a digest.
 
-    No two names give the same: a plain one never holds the `~` before the digest.
+    No two names give the same file name, because a harmless one never has the `~` before the digest.
     """
     if _PLAIN.fullmatch(name):
         return name
@@ -40,13 +40,13 @@ def file_name(name: str) -> str:
 
 
 class Store:
-    """The files of all runs below one directory, which nobody else may use at the same time.
+    """The files of all runs below one directory, which no other process may use at the same time.
 
-    Every method that touches the disk raises OSError where that refuses.
+    Every method that touches the disk may raise OSError.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Take the directory, made where it is missing. Raises AgentError where that is not possible."""
+        """Lock the directory, which is made if it is missing. Raises AgentError if that is not possible."""
         self.directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,15 @@ class Store:
             ) from error
 
     def close(self) -> None:
+        """Release the directory."""
         os.close(self._lock)
 
     def path(self, key: RunKey, suffix: str = ".ndjson") -> Path:
+        """Return the path of a run's file."""
         return self.directory / file_name(key.container_id) / (file_name(key.run_id) + suffix)
 
     def recall(self, key: RunKey, *, keep: bool = False) -> Run:
-        """The run as it is stored. Reads its whole file: at about 300 MB/s, once for each run and restart."""
+        """Read a run from its file, at about 300 MB/s. Needed once for each run after a restart."""
         run = Run(key, keep=keep)
         path = self.path(key)
         if not path.exists():
@@ -87,7 +89,7 @@ class Store:
         return run
 
     def append(self, key: RunKey, text: str) -> None:
-        """Add one message. After an error the file may end in a cut line: recall() before the next append."""
+        """Append one message. After an error the file may end in a torn line: call `recall` before the next append."""
         path = self.path(key)
         line = text.encode() + b"\n"
         try:
@@ -102,7 +104,7 @@ class Store:
             os.close(fd)
 
     def sync(self, key: RunKey) -> None:
-        """Bring what was appended from the page cache to the disk; nothing to do before the first append."""
+        """Flush appended messages from the page cache to the disk."""
         try:
             fd = os.open(self.path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -113,7 +115,7 @@ class Store:
             os.close(fd)
 
     def write_patch(self, key: RunKey) -> Path | None:
-        """Write the run's patch, if a whole one is among its messages, beside them. Replaces the file at once."""
+        """Write the run's patch beside its messages and return its path; None if no whole patch came. Atomic."""
         patch = self._patch(key)
         if patch is None:
             return None
@@ -140,7 +142,7 @@ class Store:
     def _patch_logs(self, key: RunKey) -> Iterator[Metadata]:
         with self.path(key).open("rb") as file:
             for line in file:
-                # Nearly every line is not one, and decoding it costs more than reading it.
+                # Almost no line is a patch, and decoding one costs more than reading it.
                 if b'"kind":"patch"' not in line:
                     continue
                 message = parse(line[:-1].decode(errors="replace"))

@@ -1,5 +1,6 @@
-"""A run as a person wants to follow it, or as a machine does. All that is shown was written by others: one_line()
-takes terminal sequences out of it.
+"""Views of runs: lines for a person, or JSON for a program.
+
+Everything shown was written by others, so one_line() removes terminal sequences from it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _ERASE = "\r\x1b[2K"
 
 
 class View(Protocol):
-    """What a server shows of what it receives."""
+    """A view: it shows the steps of the consumer, and notes of the server itself."""
 
     def show(self, step: Step) -> None: ...
     def note(self, text: str) -> None: ...
@@ -38,7 +39,7 @@ class View(Protocol):
 
 
 class JsonView:
-    """Each message once, as received, one a line; after COMPLETE a line of type RECEIVED with the comparison."""
+    """JSON: each message once, as received, one per line. A line of type RECEIVED after COMPLETE has the comparison."""
 
     def __init__(self, out: TextIO, notes: TextIO) -> None:
         self._out = out
@@ -71,9 +72,9 @@ class JsonView:
 
 
 class TextView:
-    """Lines for a person; on a terminal the last one is rewritten while something moves.
+    """Lines for a person. On a terminal, the last line is rewritten while something moves.
 
-    `columns` tells the width of the terminal; without it, progress and resources become sparse lines.
+    `columns` returns the width of the terminal. Without it, progress and resources become occasional lines.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class TextView:
         self._color = color
         self._columns = columns
         self._now = now
-        #: The runs that were announced, each with the stage of its clone that was last shown.
+        #: The announced runs, each with the stage of its clone that was shown last.
         self._runs: dict[RunKey, str] = {}
         self._last_vitals = -math.inf
         self._moving = False
@@ -152,7 +153,7 @@ class TextView:
         progress = fields.get("progress")
         if isinstance(progress, dict):
             if progress.get("stage") == "todo":
-                return  # the LOG beside it says the same
+                return  # the LOG next to it says the same
             stage = f"{phrases.word(progress.get('stage'))} {phrases.number(progress.get('percent')) == 100}"
             self._progress(message, stage, phrases.progress(progress))
             return
@@ -183,7 +184,7 @@ class TextView:
 
     def _move(self, message: Message, source: str, text: str) -> None:
         assert self._columns is not None
-        # A line that wraps could not be erased by what follows it.
+        # A line that wraps cannot be erased afterwards.
         room = max(self._columns() - len(self._prefix(message, source, " ", plain=True)) - 1, 1)
         self._out.write(_ERASE + self._prefix(message, source, " ") + self._paint("2", one_line(text, room)))
         self._out.flush()

@@ -78,7 +78,7 @@ def test_a_run_as_a_person_follows_it():
         "00:00:00          The budget is spent.",
         "00:00:00          claude: error_budget, 12 turns, $0.41, 2 permissions denied",
         "00:00:00          changes: 2 files, +20 -3",
-        "00:00:00          complete: 11 events, 0 missing (COMPLETE tells nothing to compare with)",
+        "00:00:00          complete: 11 events, 0 missing (COMPLETE has nothing to compare with)",
     ]
 
 
