@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from agent.errors import AgentError
-from agent.files import untrusted
+from agent.files import regular, untrusted
 from agent.limits import DETAILS_CHARS, Limits
 from agent.process import Launch, Patience
 from agent.repository import Git, run_git
@@ -170,7 +170,7 @@ class Snapshot:
         raise ChangesError("the workspace's objects cannot be read: what changed cannot be told")
 
     def _copy_index(self, source: Path) -> None:
-        with suppress(OSError), untrusted.regular(source) as fd, open(self._index, "xb") as copy:
+        with suppress(OSError), regular(source) as fd, open(self._index, "xb") as copy:
             found = os.fstat(fd)
             while chunk := os.read(fd, self._limits.read_bytes):
                 copy.write(chunk)
@@ -291,7 +291,7 @@ def _is_as_known(path: Path, known: bytes) -> bool:
     """
     mode, _, rest = known.partition(b" ")
     name = rest.partition(b" ")[0].decode()
-    with suppress(OSError), untrusted.regular(path) as fd, open(fd, "rb", closefd=False) as file:
+    with suppress(OSError), regular(path) as fd, open(fd, "rb", closefd=False) as file:
         found = os.fstat(fd)
         if mode == (b"100755" if found.st_mode & stat.S_IXUSR else b"100644"):
             digest = hashlib.new("sha256" if len(name) > 40 else "sha1", b"blob %d\0" % found.st_size)

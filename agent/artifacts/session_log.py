@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from agent.artifacts.output_directory import Output, sessions
-from agent.files import untrusted
+from agent.files import regular
 from agent.redaction import Redactor
 
 #: The setting of RESUME_SESSION for the newest session that is there.
@@ -53,7 +53,7 @@ def restore(logs: Path, output_dir: Path | None, session_id: str) -> bool:
         return False
     logs.mkdir(parents=True, exist_ok=True)
     new = target.with_suffix(".new")
-    with untrusted.regular(source) as fd, open(fd, "rb", closefd=False) as file, new.open("wb") as copy:
+    with regular(source) as fd, open(fd, "rb", closefd=False) as file, new.open("wb") as copy:
         shutil.copyfileobj(file, copy)
     new.rename(target)
     return True
@@ -74,5 +74,5 @@ async def save(logs: Path, output: Output, session_id: str, redactor: Redactor) 
 
 
 def _lines(path: Path) -> Generator[bytes, None, None]:
-    with untrusted.regular(path) as fd, open(fd, "rb", closefd=False) as file:
+    with regular(path) as fd, open(fd, "rb", closefd=False) as file:
         yield from file

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from agent.files import regular
 from agent.protocol import Event, log
 
 #: Where the CLI looks for the instructions of a project.
@@ -87,15 +87,8 @@ def _read(root: int, path: str, limit: int) -> str:
     if folder:
         with _directory(folder, root) as parent:
             return _read(parent, name, limit)
-    # O_NONBLOCK, so that a named pipe cannot make us wait for a writer.
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(fd)
+    with regular(name, root) as fd, open(fd, "rb", closefd=False) as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, "too big")
     return data.decode(errors="replace")

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.config import Config
 from agent.errors import CloneError, ConfigError
-from agent.files import private_directory
+from agent.files import nearest, private_directory
 from agent.limits import MIB
 from agent.repository import Workspace
 from agent.vitals import cgroup
@@ -31,7 +31,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def workspace(config: Config) -> Finding:
     path = config.workspace_dir
-    there = _nearest(path)
+    there = nearest(path)
     if not os.access(there, os.W_OK | os.X_OK):
         return Finding("workspace", "fail", f"{there} may not be written", "mount a volume that this user may write")
     if config.replace_workspace:
@@ -51,7 +51,7 @@ def workspace(config: Config) -> Finding:
 
 
 def journal(config: Config) -> Finding:
-    there = _nearest(config.journal_dir)
+    there = nearest(config.journal_dir)
     if os.access(there, os.W_OK | os.X_OK):
         return Finding("journal", "ok", f"{config.journal_dir} may be written")
     remedy = "mount a volume that this user may write at JOURNAL_DIR"
@@ -63,7 +63,7 @@ def output(config: Config) -> Finding:
     path = config.output_dir
     if path is None:
         return Finding("output", "ok", "OUTPUT_DIR is not set")
-    there = _nearest(path)
+    there = nearest(path)
     if os.access(there, os.W_OK | os.X_OK):
         return Finding("output", "ok", f"{path} may be written")
     remedy = f"mount a directory at OUTPUT_DIR that uid {os.geteuid()} may write: mkdir -m 0777 out"
@@ -110,13 +110,6 @@ def clock(config: Config) -> Finding:
         remedy = "set it: no certificate will be accepted"
         return Finding("clock", "fail", f"{shown} is before this agent was installed", remedy)
     return Finding("clock", "ok", shown)
-
-
-def _nearest(path: Path) -> Path:
-    """The path, or the lowest of its ancestors that exists: where it would be made."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
 
 
 LOCAL_CHECKS: tuple[Callable[[Config], Finding], ...] = (

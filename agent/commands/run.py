@@ -16,6 +16,7 @@ import trio
 from agent import signals
 from agent.config import Config, examine
 from agent.errors import ConfigError
+from agent.files import nearest
 from agent.journal import Journal
 from agent.limits import MIB, Limits
 from agent.outcome import Cause, CauseKind, Outcome, causes, judge
@@ -191,8 +192,7 @@ def _journal_limit(config: Config) -> int:
 
 
 def _on_tmpfs(path: Path) -> bool:
-    while not path.exists() and path != path.parent:
-        path = path.parent
+    path = nearest(path)
     best, kind = "", ""
     with contextlib.suppress(OSError), open("/proc/self/mounts") as mounts:
         for line in mounts:

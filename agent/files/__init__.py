@@ -11,15 +11,19 @@ claude runs as the same user as the agent: neither protects against claude what 
 Files:
 
     private         the private directory of a run, and the removal of those that dead runs left
-    untrusted       regular files that claude may have put in place, and the commit that a HEAD names
+    opening         opening without following links or waiting for pipes
+    untrusted       texts that claude may have put in place, and the commit that a HEAD names
 
-Callers: run/ makes the private directory; claude/ and repository/ write to it; artifacts/ and repository/ read claude's
-.git; commands/ makes one for a check.
+Callers: run/ makes the private directory; claude/ and repository/ write to it; artifacts/ reads claude's .git and
+session; report/ and vitals/ write where others may write; commands/ makes a private directory for a check.
 """
 
 from __future__ import annotations
 
 from agent.files import untrusted
+from agent.files.opening import nearest, overwrite, regular
 from agent.files.private import PrivateDirectory, private_directory, remove_stale
 
-__all__ = ["PrivateDirectory", "private_directory", "remove_stale", "untrusted"]
+__all__ = [
+    "PrivateDirectory", "nearest", "overwrite", "private_directory", "regular", "remove_stale", "untrusted",
+]  # fmt: skip

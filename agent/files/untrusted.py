@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from agent.files.opening import regular
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -40,15 +38,3 @@ def read_text(path: Path, limit: int) -> str:
             return os.read(fd, limit).decode(errors="surrogateescape")
     except OSError:
         return ""
-
-
-@contextmanager
-def regular(path: Path) -> Iterator[int]:
-    """Open a regular file for reading; gives its descriptor. Raises OSError for links, pipes and everything else."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
-        yield fd
-    finally:
-        os.close(fd)

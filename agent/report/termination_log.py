@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from agent.files import overwrite
 from agent.outcome import Outcome
 from agent.protocol import encode_json
 
@@ -45,12 +45,7 @@ def write_termination_message(path: Path | None, line: bytes) -> str | None:
         return None
     try:
         # Where claude can write beside it, it may have become a link to a file of ours, or a pipe without a reader.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(path, flags, 0o644)
-        try:
-            os.write(fd, line)
-        finally:
-            os.close(fd)
+        overwrite(path, line)
     except OSError as error:
         return f"TERMINATION_LOG {path} cannot be written: {error.strerror}"
     return None

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from agent.files import overwrite
+
 
 class HealthFile:
     """Writes the file: a new one atomically for each change. If its directory cannot be written, one warning is all."""
@@ -36,13 +38,7 @@ class HealthFile:
         new = self._path.with_name(self._path.name + ".new")
         try:
             # The directory is usually /tmp, where anybody may place a link, or a pipe that makes us wait for ever.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            fd = os.open(new, flags, 0o644)
-            try:
-                os.write(fd, line)
-                written = os.fstat(fd)
-            finally:
-                os.close(fd)
+            written = overwrite(new, line)
             new.rename(self._path)
             self._line, self._file = line, (written.st_ino, written.st_size)
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from agent.files import nearest
 from agent.limits import Limits
 from agent.process import descendants
 from agent.ticks import next_tick
@@ -128,11 +129,8 @@ class Sampler:
         )
 
     def _disk(self) -> tuple[int | None, int | None]:
-        place = self._workspace
-        while not place.exists() and place != place.parent:  # the clone may not have made it yet
-            place = place.parent
         try:
-            disk = os.statvfs(place)
+            disk = os.statvfs(nearest(self._workspace))  # the clone may not have made it yet
         except OSError:
             return None, None
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
