@@ -18,15 +18,15 @@ import trio
 from agent import signals
 from agent.claude import command as claude
 from agent.commands.check_local import LOCAL_CHECKS, Finding, State
-from agent.commands.run import in_container
-from agent.config import LOGINS, Config, examine
-from agent.delivery import ConnectionLost, Endpoint, connect
+from agent.config import LOGINS, Config, examine, in_container
+from agent.delivery import ConnectionLost, connect
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.files import private_directory
 from agent.process import hardening
 from agent.redaction import Redactor
 from agent.repository import clone, git
+from agent.run import endpoint_of
 
 USAGE = """\
 usage: agent check [--json]
@@ -128,8 +128,7 @@ async def server(config: Config) -> Finding:
         return Finding("server", "ok", "WS_SERVER=none: a run without a server")
     trouble: State = "fail" if config.server_required else "warn"
     try:
-        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-        endpoint = Endpoint.parse(config.ws_server, token=config.ws_token, ca_file=ca_file)
+        endpoint = endpoint_of(config)
         began = trio.current_time()
         with trio.move_on_after(config.limits.connect + config.limits.ping_deadline) as scope:
             async with connect(endpoint, config.limits) as connection:

@@ -11,13 +11,13 @@ import trio
 
 from agent import signals
 from agent.config import Config, examine
-from agent.delivery import Endpoint, Listener
+from agent.delivery import Listener
 from agent.errors import AgentError, ConfigError, ServerUnreachable, first_leaf
 from agent.exits import Exit
 from agent.files import remove_stale
 from agent.journal import Journal, is_run
 from agent.redaction import Redactor
-from agent.run import deliver, open_orphan, troubles
+from agent.run import deliver, endpoint_of, open_orphan, troubles
 
 USAGE = """\
 usage: agent flush DIR
@@ -70,10 +70,7 @@ class Flush:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-        self._endpoint = Endpoint.parse(
-            config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint
-        )
+        self._endpoint = endpoint_of(config)
         self._redact = Redactor(config.secrets).text
         #: Why the server takes nothing: the next run would only wait for it again.
         self._trouble = ""

@@ -4,42 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import trio
 
 from agent import signals
-from agent.config import Config, examine
+from agent.commands.last_resort import answer_alone, answer_for, leave
+from agent.config import Config, examine, in_container
 from agent.errors import ConfigError
-from agent.files import nearest
+from agent.files import is_in_memory
 from agent.journal import Journal
 from agent.limits import MIB, Limits
-from agent.outcome import Cause, CauseKind, Outcome, causes, judge
+from agent.outcome import Cause, CauseKind
 from agent.process import hardening
-from agent.protocol import Envelope, events, ulid
+from agent.protocol import Envelope, ulid
 from agent.redaction import Redactor
 from agent.replay import Recording
 from agent.report import (
     Console,
     Reporter,
-    complete_fields,
     redact_uncaught,
-    termination_message,
-    write_termination_message,
 )
-from agent.run import Inbox, Link, LocalWork, Supervisor, Work, salvage_all
+from agent.run import Inbox, Link, LocalWork, Supervisor, salvage_all
 from agent.vitals import HealthFile, cgroup
-
-
-def in_container(environ: Mapping[str, str]) -> bool:
-    """Whether this looks like a container, by the marks that Docker, Podman, Kubernetes and our image leave."""
-    marks = ("/.dockerenv", "/run/.containerenv")
-    return "container" in environ or "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in marks)
 
 
 def main() -> int:
@@ -54,7 +43,7 @@ def main() -> int:
     try:
         return trio.run(partial(_run, config, problems, redactor, console))
     except Exception as error:  # before there was a reporter
-        return _answer_alone(error, config, console)
+        return answer_alone(error, config, console)
     finally:
         signals.ignore()
         console.close()
@@ -88,7 +77,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 inbox,
                 listen=signals.listen,
                 write_health=partial(_write_health, health, reporter),
-                emergency_exit=partial(_leave, work, reporter, console, stack),
+                emergency_exit=partial(leave, work, reporter, console, stack),
                 fault=fault or journal_fault or record_fault,
                 salvage=partial(salvage_all, config, link.endpoint, reporter) if link.endpoint else None,
                 observe=recording.observe if recording else None,
@@ -99,34 +88,12 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 names = ", ".join(redactor.skipped)
                 reporter.log("warn", f"too short or too ordinary to be hidden in the output: {names}", kind="redaction")
         except Exception as error:
-            return _answer_alone(error, config, console, journal)
+            return answer_alone(error, config, console, journal)
         try:
             outcome = await supervisor.run()
         except Exception as bug:
             outcome = await answer_for(bug, work, reporter, link)
         return reporter.finish(outcome)
-
-
-def _answer_alone(error: Exception, config: Config, console: Console, journal: Journal | None = None) -> int:
-    """What a run needs cannot be put together: nothing could reach the server yet; COMPLETE waits in the journal."""
-    outcome = judge(None, None, causes.by_fault("the start", error))
-    outcome = msgspec.structs.replace(outcome, message=console.redact(outcome.message))
-    if journal is not None:
-        fields = complete_fields(outcome, duration=0, signal=None, summary=None, changes=None, survivors=())
-        error_event = events.error(outcome.message, code=outcome.code or "internal", details=outcome.details)
-        journal.append([error_event, events.complete(fields, outcome.message, failed=True)])
-        if config.ws_server is None:
-            journal.confirm(journal.last_seq)
-    line = termination_message(
-        outcome, confirmed_seq=0, undelivered=journal.queued if journal else 0,
-        last_seq=journal.last_seq if journal else 0, journal=journal.path if journal else None,
-    )  # fmt: skip
-    trouble = write_termination_message(config.termination_log, line)
-    console.say("error", outcome.details)
-    if trouble:
-        console.say("warn", trouble)
-    console.say("error", f"exit {outcome.exit} ({outcome.reason}): {outcome.message}")
-    return outcome.exit
 
 
 def _write_health(health: HealthFile, reporter: Reporter) -> None:
@@ -169,6 +136,7 @@ def _open_journal(
     make = partial(
         Journal.open, envelope=envelope, limits=config.limits, message_limit=config.message_limit,
         redact=redactor.json, now=time.time, keep=keep,
+        followed=config.ws_server is not None,
     )  # fmt: skip
     try:
         return make(config.journal_dir, limit=_journal_limit(config)), None
@@ -186,20 +154,9 @@ def _journal_limit(config: Config) -> int:
     """JOURNAL_LIMIT; on tmpfs, which is memory, a share of the container's memory at most."""
     group = cgroup.find()
     limit = group.usage().memory_limit if group else None
-    if limit is None or config.is_set("JOURNAL_LIMIT") or not _on_tmpfs(config.journal_dir):
+    if limit is None or config.is_set("JOURNAL_LIMIT") or not is_in_memory(config.journal_dir):
         return config.journal_limit
     return min(config.journal_limit, int(limit * config.limits.tmpfs_share))
-
-
-def _on_tmpfs(path: Path) -> bool:
-    path = nearest(path)
-    best, kind = "", ""
-    with contextlib.suppress(OSError), open("/proc/self/mounts") as mounts:
-        for line in mounts:
-            _, place, type, *_ = line.split(" ")
-            if path.is_relative_to(place) and len(place) >= len(best):
-                best, kind = place, type
-    return kind in ("tmpfs", "ramfs")
 
 
 def close_journal(journal: Journal) -> None:
@@ -207,37 +164,3 @@ def close_journal(journal: Journal) -> None:
         journal.close()
     else:
         journal.remove()
-
-
-async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link) -> Outcome:
-    """The supervisor itself failed: end everything, say so, and deliver what can be delivered in two seconds."""
-    work.emergency_sweep()
-    cause = causes.by_fault("the supervisor", bug)
-    outcome = reporter.outcome
-    if outcome is None:
-        outcome = judge(None, None, cause)
-        work.conclude(reporter.complete(outcome, signal=None, changes=None, survivors=()), reporter.publish)
-    else:
-        reporter.fault(cause)
-    if link.sender is not None:
-        with trio.move_on_after(link.sender.limits.flush_after_signal), contextlib.suppress(Exception):
-            await link.sender.run(None)
-    return outcome
-
-
-def _leave(work: LocalWork, reporter: Reporter, console: Console, resources: contextlib.ExitStack, number: int) -> None:
-    """A third signal: nobody is to wait any more. The journal keeps what is not delivered, COMPLETE included."""
-    code = 128 + number
-    try:
-        work.emergency_sweep()
-        if reporter.outcome is None:
-            cancelled = judge(None, None, causes.by_signal(number))
-            name = signal.Signals(number).name
-            fields = reporter.complete(cancelled, signal=name, changes=None, survivors=())
-            work.conclude(fields, reporter.publish)
-        if reporter.outcome is not None:
-            code = reporter.finish(reporter.outcome)
-        console.close(within=0.2)
-        resources.close()
-    finally:
-        os._exit(code)

@@ -22,8 +22,11 @@ from __future__ import annotations
 
 from agent.files import untrusted
 from agent.files.opening import nearest, overwrite, regular
+from agent.files.places import is_in_memory, mounts
 from agent.files.private import PrivateDirectory, private_directory, remove_stale
 
 __all__ = [
-    "PrivateDirectory", "nearest", "overwrite", "private_directory", "regular", "remove_stale", "untrusted",
+    "PrivateDirectory", "is_in_memory", "mounts", "nearest", "overwrite", "private_directory", "regular",
+    "remove_stale",
+    "untrusted",
 ]  # fmt: skip

@@ -39,6 +39,8 @@ class Options(TypedDict):
     now: Callable[[], float]
     #: An existing directory that confirmed segments are copied to.
     keep: NotRequired[Path | None]
+    #: False where nobody will ever read: each message is confirmed as soon as it is kept.
+    followed: NotRequired[bool]
 
 
 class Journal:
@@ -57,6 +59,7 @@ class Journal:
         self.pulse = Pulse()
         self._directory = directory
         self._envelope = envelope
+        self._followed = options.get("followed", True)
         self._encoder = Encoder(envelope, options["message_limit"], options["redact"], options["now"])
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
         self._store = SegmentStore(
@@ -141,7 +144,10 @@ class Journal:
                 self._write(batch, special)
                 batch, special, size = [], [], 0
         self._write(batch, special)
-        self.pulse.set()
+        if self._followed:
+            self.pulse.set()
+        else:
+            self.confirm(self.last_seq)
 
     def _write(self, batch: list[Record], special: Sequence[tuple[Record, bool]] = ()) -> None:
         """Count and hold records. `special` are those that are kept or are not LOGs, each with whether it is kept."""

@@ -16,17 +16,17 @@ import trio
 
 from agent import signals
 from agent.config import Config
-from agent.delivery import Endpoint, Listener, Sender
+from agent.delivery import Listener, Sender
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.journal import Journal
-from agent.protocol import LOG, Envelope, Event, ulid
+from agent.protocol import Envelope, Event, ulid
 from agent.redaction import Redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
 from agent.replay.work import PlayedWork
 from agent.report import Console, Reporter, result_fields
-from agent.run import Inbox, Link, Supervisor
+from agent.run import Inbox, Link, Supervisor, endpoint_of
 
 #: What is counted of both runs, by the source of the LOG; the agent's own tell of its surroundings.
 _COUNTED = {"lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git"}
@@ -59,6 +59,18 @@ class Progress:
         sys.stderr.flush()
 
 
+class _CountingConsole(Console):
+    """Counts the LOGs that it is shown, by their source, to compare them with the recorded run's."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.logs = Counter[str]()
+
+    def show(self, events: Sequence[Event]) -> None:
+        self.logs.update(event.source for event in events if event.type == "LOG")
+        super().show(events)
+
+
 class Replay:
     """One replay. `speed` is 1.0 for the recorded speed, None for as fast as possible."""
 
@@ -80,15 +92,13 @@ class Replay:
         self._progress = Progress(len(recorded.steps))
         self._on_terminal = sys.stderr.isatty()
         write = self._progress.say_above if self._on_terminal else None
-        self._console = Console("error" if write else "warn", redact=self._redactor.text, write=write)
+        self._console = _CountingConsole("error" if write else "warn", redact=self._redactor.text, write=write)
         #: The last word, once there is one.
         self._verdict = ""
-        self._logs = Counter[str]()
         #: Why stdout takes no more, if that is so; then these end the replay.
         self._unprinted: OSError | None = None
         self._interrupt: Callable[[], None] = lambda: None
         self._give_up: Callable[[str], None] = lambda reason: None
-        self._watch_journal()
 
     async def run(self) -> int:
         """The exit status: of the run that is played, or 70 where it differs from the recorded one."""
@@ -99,6 +109,8 @@ class Replay:
                 self._give_up = nursery.cancel_scope.cancel
                 if self._on_terminal:
                     nursery.start_soon(self._progress.draw, self._config.limits.replay_progress)
+                if self._config.ws_server is None:
+                    nursery.start_soon(self._print_forever)
                 exit = await play()
                 nursery.cancel_scope.cancel("played")
             if self._unprinted is not None:
@@ -109,23 +121,17 @@ class Replay:
             if self._verdict:
                 print(f"agent replay: {self._verdict}", file=sys.stderr)
 
-    def _watch_journal(self) -> None:
-        """Count what is journalled, and without a server print it, one message a line, at once."""
-        journal, printing = self._journal, self._config.ws_server is None
-        append = journal.append
+    async def _print_forever(self) -> None:
+        """Without a server, print each message on a line as soon as it is journalled. Cancelling: the way to end it."""
+        while True:
+            self._print_new()
+            await self._journal.pulse.wait()
 
-        def watched(events: Sequence[Event]) -> None:
-            self._logs.update(event.source for event in events if event.type == LOG.name)
-            last = journal.last_seq
-            append(events)
-            if not printing:
-                return
-            while records := journal.read(last, 1 << 30, 1 << 30):
-                self._print(b"".join([record.message + b"\n" for record in records]))
-                last = records[-1].seq
-            journal.confirm(journal.last_seq)
-
-        journal.append = watched  # type: ignore[method-assign]
+    def _print_new(self) -> None:
+        journal = self._journal
+        while records := journal.read(journal.confirmed_seq, 1 << 30, 1 << 30):
+            self._print(b"".join([record.message + b"\n" for record in records]))
+            journal.confirm(records[-1].seq)
 
     def _print(self, text: bytes) -> None:
         """Where nobody reads any more, or the disk is full, the replay ends."""
@@ -172,10 +178,12 @@ class Replay:
             nursery.start_soon(player.run)
             outcome = await supervisor.run()
             nursery.cancel_scope.cancel("the run is over")
+        if config.ws_server is None:
+            self._print_new()
         exit = reporter.finish(outcome)
         if player.interrupted:
             return exit
-        summary, logs = work.claude.summary, self._logs
+        summary, logs = work.claude.summary, self._console.logs
         result = None if summary.last_result is None else result_fields(summary.last_result, summary)
         found = {
             "exit code": int(outcome.exit),
@@ -234,9 +242,5 @@ class Replay:
 
     def _sender(self) -> Sender:
         config = self._config
-        ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-        endpoint = Endpoint.parse(
-            config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint
-        )
         listener = Listener(notice=self._console.say)
-        return Sender(self._journal, endpoint, config.limits, listener, rng=random.SystemRandom())
+        return Sender(self._journal, endpoint_of(config), config.limits, listener, rng=random.SystemRandom())

@@ -88,14 +88,8 @@ class Reporter:
         Nothing follows COMPLETE on the wire: during its delivery, batches go to stderr alone.
         """
         if self.outcome is None:
-            self._record(batch)
+            self._journal.append(batch)
         self._console.show(batch)
-
-    def _record(self, batch: Sequence[Event]) -> None:
-        """Send a batch to the server alone. Without a server it counts as confirmed."""
-        self._journal.append(batch)
-        if self._config.ws_server is None:
-            self._journal.confirm(self._journal.last_seq)
 
     def notice(self, level: events.Level, message: str) -> None:
         """Report something about the connection to the server."""
@@ -150,7 +144,7 @@ class Reporter:
         """Report the clone: its commit, None if it is empty, and its branch, None if the head is detached."""
         words = f"cloned: {branch or 'detached head'} at {head[:12]}" if head else "cloned an empty repository"
         # stderr shows git's own LOG.
-        self._record([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
+        self._journal.append([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
 
     def complete(
         self,
@@ -174,12 +168,12 @@ class Reporter:
         batch.append(
             events.status(word, outcome.message, level=level, phase=Phase.REPORTING.value, reason=outcome.reason)
         )
-        self._record(batch)
+        self._journal.append(batch)
         summary = self.run.summary if self.run else None
         fields = complete_fields(
             outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
         )
-        self._record([events.complete(fields, outcome.message, failed=failed)])
+        self._journal.append([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
         self._console.say("info", f"{word}: {outcome.reason}")
         if outcome.code == "internal" and outcome.details:
@@ -253,7 +247,7 @@ class Reporter:
         """Say how the run ended, in the termination message and in the last line on stderr; returns the exit status."""
         journal = self._journal
         self.warn_of_journal()
-        undelivered = 0 if self._config.ws_server is None else journal.queued
+        undelivered = journal.queued
         outcome = after_delivery(outcome, undelivered=undelivered, strict=self._config.strict_delivery)
         outcome = msgspec.structs.replace(outcome, message=self._console.redact(outcome.message))
         line = termination_message(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.errors import CloneError
+from agent.files import mounts
 
 #: The root of an ext4 volume holds it, and it is not ours to remove.
 _NOT_CONTENT = frozenset({"lost+found"})
@@ -94,7 +95,7 @@ class Workspace:
         for path in map(Path.resolve, self._needed):
             if path.is_relative_to(inside):
                 raise CloneError(f"the workspace {self.path} holds {path}: it will not be emptied, set WORKSPACE_DIR")
-        for mount in _mount_points():
+        for mount in [mount.path for mount in mounts()]:
             if mount != inside and mount.is_relative_to(inside):
                 raise CloneError(
                     f"something is mounted at {mount}, inside the workspace: it will not be emptied; mount it elsewhere"
@@ -111,12 +112,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _mount_points() -> list[Path]:
-    try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return []
-    escaped = (line.split(b" ")[4].decode("unicode_escape") for line in lines)  # a space is written \\040
-    return [Path(os.fsdecode(path.encode("latin-1"))) for path in escaped]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.run.inbox import CancelRequested, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
-from agent.run.link import Link
+from agent.run.link import Link, endpoint_of
 from agent.run.local_work import LocalWork
 from agent.run.salvage import deliver, open_orphan, salvage_all, troubles
 from agent.run.supervisor import Supervisor
@@ -23,6 +23,7 @@ __all__ = [
     "Swept",
     "Work",
     "deliver",
+    "endpoint_of",
     "open_orphan",
     "salvage_all",
     "troubles",

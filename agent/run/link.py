@@ -13,6 +13,12 @@ from agent.report import Reporter
 from agent.run.inbox import CancelRequested, Connected, Report
 
 
+def endpoint_of(config: Config) -> Endpoint:
+    """WS_SERVER with its token and its certificates, as an address to connect to."""
+    ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
+    return Endpoint.parse(config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint)
+
+
 class Link:
     """The sender of a run with its listener; without a server there is neither.
 
@@ -38,10 +44,7 @@ class Link:
         self._reporter = reporter
         self._post = post
         if config.ws_server is not None:
-            ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-            self.endpoint = Endpoint.parse(
-                config.ws_server, token=config.ws_token, ca_file=ca_file, hint=config.server_hint
-            )
+            self.endpoint = endpoint_of(config)
             listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
             chance = rng or random.SystemRandom()
             self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)

@@ -1,12 +1,10 @@
 """How the parts are put together; whole runs are in test_run.py and test_endings.py."""
 
-import os
 from pathlib import Path
-
-import pytest
 
 from agent.commands import run as runner
 from agent.config.config import Config, load
+from agent.protocol import events
 from agent.protocol.events import Envelope
 from agent.redaction.redactor import Redactor
 from agent.report.console import Console
@@ -17,11 +15,6 @@ ENVELOPE = Envelope("container", "RUN")
 def config(tmp_path: Path, **variables: str) -> Config:
     given = {"REPO_URL": "https://example.com/x.git", "TASK": "t", "WS_SERVER": "none", "TMPDIR": str(tmp_path)}
     return load({**given, **variables}, in_container=True)
-
-
-@pytest.mark.parametrize("environ", [{"container": "oci"}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}])
-def test_marks_of_a_container(environ) -> None:
-    assert runner.in_container(environ)
 
 
 def open_journal(config: Config) -> tuple:
@@ -39,8 +32,8 @@ def test_journal_on_the_disk(tmp_path) -> None:
 
 
 def test_undelivered_messages_stay(tmp_path) -> None:
-    journal, _, _ = open_journal(config(tmp_path))
-    journal.append([runner.events.log("info", "x")])
+    journal, _, _ = open_journal(config(tmp_path, WS_SERVER="ws://x"))
+    journal.append([events.log("info", "x")])
     runner.close_journal(journal)
     assert (tmp_path / "agent-journal" / "RUN").exists()
 
@@ -74,15 +67,8 @@ class Group:
 
 def test_a_journal_in_memory_takes_a_share_of_it(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(runner.cgroup, "find", lambda: Group(1 << 30))
-    monkeypatch.setattr(runner, "_on_tmpfs", lambda path: True)
+    monkeypatch.setattr(runner, "is_in_memory", lambda path: True)
     assert runner._journal_limit(config(tmp_path)) == (1 << 30) // 20
     assert runner._journal_limit(config(tmp_path, JOURNAL_LIMIT="100MiB")) == 100 << 20
-    monkeypatch.setattr(runner, "_on_tmpfs", lambda path: False)
+    monkeypatch.setattr(runner, "is_in_memory", lambda path: False)
     assert runner._journal_limit(config(tmp_path)) == 512 << 20
-
-
-def test_tmpfs_is_recognised() -> None:
-    if not os.path.ismount("/dev/shm"):
-        pytest.skip("no /dev/shm here")
-    assert runner._on_tmpfs(Path("/dev/shm/not/there/yet"))
-    assert not runner._on_tmpfs(Path("/proc"))

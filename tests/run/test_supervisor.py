@@ -37,7 +37,7 @@ class Stage:
         envelope = Envelope("c", "RUN")
         self.journal = Journal.open(
             None, envelope, limits=self.config.limits, limit=1 << 30, message_limit=1 << 18,
-            redact=lambda data: data, now=lambda: 0.0,
+            redact=lambda data: data, now=lambda: 0.0, followed=server,
         )  # fmt: skip
         console = Console(write=lambda line: self.said.append(line.decode()))
         self.reporter = Reporter(self.config, self.journal, envelope, console, self.work.vital_signs, "session")

@@ -15,6 +15,7 @@ from typing import Any
 import trio
 from trio._core import _run as scheduler
 
+from agent.commands import last_resort
 from agent.commands import run as runner
 from agent.config.config import Config
 from agent.exits import Exit
@@ -171,7 +172,7 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
         run.outcome = await supervisor.run()
     except Exception as bug:
         run.crash = bug
-        run.outcome = await runner.answer_for(bug, world, reporter, link)
+        run.outcome = await last_resort.answer_for(bug, world, reporter, link)
     except BaseException as group:
         if not run.aborted:
             raise group
@@ -260,6 +261,7 @@ def _journal(
         append(events)
         if config.ws_server is None:
             run.unsent += _after(journal, before)
+            journal.confirm(journal.last_seq)
         if journal.sent_seq <= journal.confirmed_seq:  # what is in flight may not be dropped
             run.journal_most = max(run.journal_most, journal.size)
         if directory is not None and journal.refused is None:

@@ -74,7 +74,7 @@ async def whole_run(
     envelope = Envelope("container", "RUN")
     journal = Journal.open(
         journal_dir, envelope, limits=config.limits, limit=config.journal_limit, message_limit=config.message_limit,
-        redact=Redactor(config.secrets).json, now=lambda: 0.0,
+        redact=Redactor(config.secrets).json, now=lambda: 0.0, followed=config.ws_server is not None,
     )  # fmt: skip
     work = MemoryWork(config, claude)
     reporter = Reporter(config, journal, envelope, console, work.vital_signs, "session", lambda: 0.0)

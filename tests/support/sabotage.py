@@ -35,8 +35,6 @@ def latch_of_complete(patch: Patch) -> None:
     def publish(self: reporter.Reporter, batch: Sequence[Event]) -> None:
         self._journal.completed = False
         self._journal.append(batch)
-        if self._config.ws_server is None:
-            self._journal.confirm(self._journal.last_seq)
 
     patch(reporter.Reporter, "publish", publish)
 
