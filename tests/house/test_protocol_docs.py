@@ -18,6 +18,7 @@ from trio_websocket import WebSocketConnection, connect_websocket_url
 
 from agent.exits import Exit
 from agent.protocol.events import log
+from agent.protocol.kinds import KINDS
 from agent.protocol.schema import FromServer, render, schema
 from tests.support.runs import Written, copy_of
 from tests.support.servers import ROOT, WS_MODULES, node_env
@@ -35,6 +36,20 @@ def test_the_schema_s_file_is_the_code_s():
     file = ROOT / "agent" / "protocol" / "schema.json"
     assert file.read_text() == render() + "\n", "run `python -m agent.protocol.schema >agent/protocol/schema.json`"
     jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_table_of_kinds_is_the_code_s():
+    table = DOCUMENT.partition("<!-- kinds -->\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == list(KINDS)
+    for name, numbered, dropped, too_long, counted in rows:
+        kind = KINDS[name]
+        assert numbered.split(":")[0].split(",")[0] == ("yes" if kind.numbered else "no"), name
+        assert ("the last" in numbered) == kind.last, name
+        if kind.numbered:
+            assert (dropped != "never") == kind.droppable, name
+            assert too_long == ("split" if kind.split else "cut"), name
+            assert counted == ("yes" if kind.counted else "no"), name
 
 
 def test_the_module_prints_the_schema():

@@ -614,8 +614,8 @@ async def test_a_sender_that_fails_after_complete_changes_nothing(tmp_path: Path
 
 
 WARNS = """
-import agent.vitals.heartbeat
-agent.vitals.heartbeat.HealthFile.write = lambda self, fields: self._warn("the health file is gone")
+import agent.vitals.health_file
+agent.vitals.health_file.HealthFile.write = lambda self, fields: self._warn("the health file is gone")
 """
 
 
