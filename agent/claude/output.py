@@ -89,20 +89,26 @@ class ClaudeOutput:
     async def _follow(
         self, pipe: trio.abc.ReceiveStream, framer: LineFramer, take: Callable[[Sequence[Line], bytes], None]
     ) -> None:
-        """Hand to `take` the lines that each read completes, and the read itself. The last call, at the end of the pipe
-        or of our time, has an empty read, and the line that no newline ended if there is one.
+        """Hand to `take` the lines that each read completes, and the read itself. A line that no newline ended is
+        handed over at the end of the pipe or of our time, with an empty read.
 
         Cancelling: safe; it ends the wait for a pipe that a process which outlives claude holds open.
         """
+
+        def take_rest() -> None:
+            if rest := framer.end():
+                take(rest, b"")
+
         try:
             while chunk := await pipe.receive_some(self._limits.read_bytes):
                 self.activity.heard()
                 chunk = bytes(chunk)
-                take(framer.feed(chunk), chunk)
+                if lines := framer.feed(chunk):
+                    take(lines, chunk)
         except trio.Cancelled:
-            take(framer.end(), b"")
+            take_rest()
             raise
-        take(framer.end(), b"")
+        take_rest()
 
     def _take_stdout(self, publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
         redacted: list[bytes] = []
@@ -111,7 +117,7 @@ class ClaudeOutput:
         finally:
             if redacted and self._transcribe is not None:
                 self._transcribe(b"\n".join([*redacted, b""]))
-        if lines and not chunk:
+        if not chunk:
             publish([log("warn", "claude's output ended in the middle of a line", source="claude", kind="cut")])
 
     def _describe(self, lines: Sequence[Line], chunk: bytes, redacted: list[bytes]) -> Iterator[list[Event]]:
@@ -140,8 +146,7 @@ class ClaudeOutput:
 
 
 def _take_raw(publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
-    if lines:
-        publish(list(map(_raw, lines)))
+    publish(list(map(_raw, lines)))
 
 
 def _publish(lines: Sequence[Line], described: Iterable[list[Event]], publish: Publish) -> None:
