@@ -16,7 +16,7 @@ from agent.config import Config, examine, in_container
 from agent.errors import ConfigError
 from agent.files import is_in_memory
 from agent.journal import Journal
-from agent.limits import MIB, Limits
+from agent.limits import MIB
 from agent.outcome import Cause, CauseKind
 from agent.process import hardening
 from agent.protocol import Envelope, ulid
@@ -34,12 +34,11 @@ from agent.vitals import HealthFile, cgroup
 def main() -> int:
     """Run one task as the environment and `.env` describe it; the exit status of the process."""
     redact_uncaught(None)
-    limits = Limits()
-    hardening.keep_freed_memory(limits.heap_spare_bytes, limits.heap_block_bytes)
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
+    hardening.keep_freed_memory(config.limits.heap_spare_bytes, config.limits.heap_block_bytes)
     redactor = Redactor(config.secrets)
     redact_uncaught(redactor.text)
-    console = Console(config.log_level, as_json=config.log_format == "json", redact=redactor.text)
+    console = Console(config.log_level, limits=config.limits, as_json=config.log_format == "json", redact=redactor.text)
     try:
         return trio.run(partial(_run, config, problems, redactor, console))
     except Exception as error:  # before there was a reporter

@@ -12,6 +12,7 @@ Files:
 
     private         the private directory of a run, and the removal of those that dead runs left
     opening         opening without following links or waiting for pipes
+    places          the mounted file systems, and whether a path is in memory
     untrusted       texts that claude may have put in place, and the commit that a HEAD names
 
 Callers: run/ makes the private directory; claude/ and repository/ write to it; artifacts/ reads claude's .git and

@@ -10,7 +10,7 @@ from agent.files.opening import nearest
 
 
 class Mount(NamedTuple):
-    """One line of /proc/self/mountinfo."""
+    """A mounted file system, as a line of /proc/self/mountinfo tells it."""
 
     path: Path
     #: `ext4`, `tmpfs`, `overlay` ...
@@ -18,7 +18,7 @@ class Mount(NamedTuple):
 
 
 def mounts() -> list[Mount]:
-    """All mounts that this process sees, in their order; none where /proc cannot be read. Source: proc(5)."""
+    """Read the mounts that this process sees, in their order; none if /proc cannot be read. Source: proc(5)."""
     try:
         lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:

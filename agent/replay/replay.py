@@ -92,7 +92,9 @@ class Replay:
         self._progress = Progress(len(recorded.steps))
         self._on_terminal = sys.stderr.isatty()
         write = self._progress.say_above if self._on_terminal else None
-        self._console = _CountingConsole("error" if write else "warn", redact=self._redactor.text, write=write)
+        self._console = _CountingConsole(
+            "error" if write else "warn", limits=config.limits, redact=self._redactor.text, write=write
+        )
         #: The last word, once there is one.
         self._verdict = ""
         #: Why stdout takes no more, if that is so; then these end the replay.

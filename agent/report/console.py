@@ -29,18 +29,17 @@ class Console:
         self,
         level: Level = "info",
         *,
+        limits: Limits,
         as_json: bool = False,
         redact: Callable[[str], str] = lambda text: text,
         now: Callable[[], float] = time.time,
         write: Callable[[bytes], object] | None = None,
-        limits: Limits | None = None,
     ) -> None:
         """Write nothing yet. `write` takes the lines in place of stderr and its thread."""
         self.level = level
         self._as_json = as_json
         self.redact = redact
         self._now = now
-        limits = limits or Limits()
         self._capacity = limits.console_lines
         # One thread puts and one takes, and neither waits for the other: a deque needs no lock for that.
         self._lines: deque[bytes] = deque()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agent.commands import run as runner
 from agent.config.config import Config, load
+from agent.limits import Limits
 from agent.protocol import events
 from agent.protocol.events import Envelope
 from agent.redaction.redactor import Redactor
@@ -19,7 +20,7 @@ def config(tmp_path: Path, **variables: str) -> Config:
 
 def open_journal(config: Config) -> tuple:
     said: list[bytes] = []
-    console = Console(write=said.append)
+    console = Console(limits=Limits(), write=said.append)
     journal, fault = runner._open_journal(config, ENVELOPE, Redactor({}), console, keep=None)
     return journal, fault, b"".join(said).decode()
 

@@ -4,13 +4,16 @@ import subprocess
 import sys
 import threading
 
+from agent.limits import Limits
 from agent.protocol import events
 from agent.report.console import Console
 
 
 def shown(level="info", **options) -> tuple[Console, list[str]]:
     lines: list[str] = []
-    console = Console(level, now=lambda: 0.0, write=lambda line: lines.append(line.decode()), **options)
+    console = Console(
+        level, limits=Limits(), now=lambda: 0.0, write=lambda line: lines.append(line.decode()), **options
+    )
     return console, lines
 
 
@@ -54,13 +57,13 @@ def test_without_a_thread_lines_wait_for_the_next_one_or_the_end(monkeypatch, ca
 
     start = threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", no_room)
-    console = Console(now=lambda: 0.0)
+    console = Console(limits=Limits(), now=lambda: 0.0)
     console.say("info", "one")
     monkeypatch.setattr(threading.Thread, "start", start)
     console.say("info", "two")
     console.close()
     monkeypatch.setattr(threading.Thread, "start", no_room)
-    console = Console(now=lambda: 0.0)
+    console = Console(limits=Limits(), now=lambda: 0.0)
     console.say("info", "three")
     console.close()
     assert [line.split()[-1] for line in capfd.readouterr().err.splitlines()] == ["one", "two", "three"]
@@ -104,6 +107,7 @@ def test_close_writes_what_is_queued_and_says_what_was_not_shown(tmp_path) -> No
 
 def test_closed_stderr_is_no_error() -> None:
     program = (
-        "import os; os.close(2)\nfrom agent.report.console import Console\nc = Console(); c.say('info', 'x'); c.close()"
+        "import os; os.close(2)\nfrom agent.limits import Limits\nfrom agent.report.console import Console\n"
+        "c = Console(limits=Limits()); c.say('info', 'x'); c.close()"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0

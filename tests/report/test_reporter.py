@@ -12,6 +12,7 @@ from agent.config.config import load
 from agent.errors import CloneError
 from agent.journal.journal import Journal
 from agent.journal.run_directory import RunDirectory
+from agent.limits import Limits
 from agent.outcome import causes
 from agent.outcome.verdict import Outcome
 from agent.protocol import events
@@ -37,7 +38,9 @@ class Voice:
         )  # fmt: skip
         self.lines: list[str] = []
         console = Console(
-            write=lambda line: self.lines.append(line.decode()), redact=lambda t: t.replace("s3cr3t", "***")
+            limits=Limits(),
+            write=lambda line: self.lines.append(line.decode()),
+            redact=lambda t: t.replace("s3cr3t", "***"),
         )
         self.reporter = Reporter(
             self.config, self.journal, envelope, console, lambda: {"memory": 7}, "sess", trio.current_time

@@ -10,6 +10,7 @@ from agent.config.config import load
 from agent.errors import CliError, CloneError
 from agent.exits import Exit
 from agent.journal.journal import Journal
+from agent.limits import Limits
 from agent.outcome import causes
 from agent.protocol.events import Envelope
 from agent.protocol.phase import Phase
@@ -39,7 +40,7 @@ class Stage:
             None, envelope, limits=self.config.limits, limit=1 << 30, message_limit=1 << 18,
             redact=lambda data: data, now=lambda: 0.0, followed=server,
         )  # fmt: skip
-        console = Console(write=lambda line: self.said.append(line.decode()))
+        console = Console(limits=Limits(), write=lambda line: self.said.append(line.decode()))
         self.reporter = Reporter(self.config, self.journal, envelope, console, self.work.vital_signs, "session")
         self.inbox = Inbox()
         link = Link(

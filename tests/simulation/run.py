@@ -132,7 +132,7 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
     journal = _journal(run, envelope, redactor, wall, stack)
     world = run.world = World(config, chance, history, redactor, outside)
     server = run.server = Server(chance, history, envelope, outside)
-    console = Console(config.log_level, redact=redactor.text, now=wall, write=run.said.append)
+    console = Console(config.log_level, limits=config.limits, redact=redactor.text, now=wall, write=run.said.append)
     reporter = Reporter(config, journal, envelope, console, world.vital_signs, "session", wall)
     inbox = Inbox()
     link = Link(

@@ -15,6 +15,7 @@ from trio_websocket import WebSocketConnection
 
 from agent.config.config import Config, load
 from agent.journal.journal import Journal
+from agent.limits import Limits
 from agent.outcome.verdict import Outcome
 from agent.protocol.events import Envelope
 from agent.redaction.redactor import Redactor
@@ -70,7 +71,7 @@ async def whole_run(
     """
     config = config or configuration()
     said: list[bytes] = []
-    console = Console(write=said.append)
+    console = Console(limits=Limits(), write=said.append)
     envelope = Envelope("container", "RUN")
     journal = Journal.open(
         journal_dir, envelope, limits=config.limits, limit=config.journal_limit, message_limit=config.message_limit,
