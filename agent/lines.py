@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
+
+#: The beginning of a message of claude.
+_TYPE = re.compile(rb'^\{"type":"(\w{1,40})"')
 
 
 class Oversize(msgspec.Struct, frozen=True):
@@ -10,6 +15,12 @@ class Oversize(msgspec.Struct, frozen=True):
 
     length: int
     head: bytes
+
+    @property
+    def type(self) -> str | None:
+        """The `type` with which the line begins as a message of claude, None if it does not."""
+        found = _TYPE.match(self.head)
+        return found[1].decode() if found else None
 
 
 Line = bytes | Oversize

@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +84,10 @@ def test_memory_stays_bounded_under_a_line_without_end() -> None:
         tracemalloc.stop()
     assert peak < 3 * MIB
     assert framer.feed(b"\n") == [Oversize(2000 * (64 * KIB + 1), b"x" * HEAD)]
+
+
+@pytest.mark.parametrize(
+    ("head", "type"), [(b'{"type":"assistant","mess', "assistant"), (b'{"type":"assist', None), (b"garbage", None)]
+)
+def test_an_oversize_line_tells_its_type(head: bytes, type: str | None) -> None:
+    assert Oversize(100, head).type == type

@@ -12,7 +12,6 @@ Redacted and bounded. A disk that refuses ends the recording, never the run.
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +35,6 @@ Publish = Callable[[Sequence[Event]], None]
 Stream = Literal["stdout", "stderr"]
 
 #: No more of a line that is too long: a secret cut in two is not recognised.
-_TYPE = re.compile(rb'^\{"type":"(\w{1,40})"')
 
 
 class Recording:
@@ -132,8 +130,7 @@ class Recording:
                 if count:  # what came before it
                     self._note(stdout=count)
                     count = 0
-                found = _TYPE.match(line.head)
-                skipped = Skipped(line.length, name, found[1].decode() if found else "")
+                skipped = Skipped(line.length, name, line.type or "")
                 self._stream(Entry(now, oversize=skipped), 0)
             elif name == "stderr":
                 text = self._redactor.text(line.decode(errors="replace"))

@@ -6,7 +6,6 @@ progress (an API retry, the to-do list) gets a STATUS beside it. Nothing that a 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -30,8 +29,6 @@ _SYNTHETIC = "<synthetic>"
 REFUSED = frozenset({401, 403})
 
 _SEVERITY: dict[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
-
-_TYPE = re.compile(rb'^\{"type":"(\w{1,40})"')
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -95,8 +92,7 @@ class Transcript:
         self._lines += 1
         self._size += line.length
         self._bad_lines += 1
-        found = _TYPE.match(line.head)
-        type = found[1].decode() if found else None
+        type = line.type
         message = f"a line of {line.length:,} bytes is too long and was skipped" + (f" ({type})" if type else "")
         return [claude_log("warn", message, "oversize", encode_json({"length": line.length, "type": type}))]
 

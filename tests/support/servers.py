@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support import contract
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
 #: The program `agent serve`, without what the rest of the command line needs to start.
@@ -82,7 +84,10 @@ class Server:
 
     def lines(self) -> list[str]:
         """What is stored, in order; for `agent serve`, of the one run that there is."""
-        return [line for path in self._files() for line in path.read_text().splitlines()]
+        lines = [line for path in self._files() for line in path.read_text().splitlines()]
+        for line in lines:
+            contract.check(line)
+        return lines
 
     def _files(self) -> list[Path]:
         return list((self.directory / "received").rglob("*.ndjson"))
