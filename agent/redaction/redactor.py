@@ -13,13 +13,14 @@ from __future__ import annotations
 import builtins
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+from ahocorasick_rs import BytesAhoCorasick
 
-from agent.redaction.credential_formats import FORMATS, USERINFO
+from agent.redaction.credential_formats import FORMATS, GATES
 from agent.redaction.readings import Reading, Span, readings
-from agent.redaction.secret_forms import ESCAPED_ASCII, MASK, Form, anchors, forms, parts
+from agent.redaction.search import Search
+from agent.redaction.secret_forms import ESCAPED_ASCII, ESCAPED_ASCII_GATE, MASK, Form, anchors, forms, parts
 
 #: A mask can complete a credential's format (a password that held a slash); the next pass finds that. More than two
 #: have not been seen.
@@ -44,16 +45,17 @@ class Redactor:
         found = {name: parts(value) for name, value in secrets.items()}
         self.skipped = tuple(name for name, values in found.items() if not values)
         patterns: dict[bytes, Form] = {}
-        keys = {*ESCAPED_ASCII, *(prefix for format in FORMATS[1:] for prefix in format.prefixes)}
+        stems = [(stem, format) for format in FORMATS for stem in format.stems]
+        keys = {ESCAPED_ASCII, *(stem for stem, _ in stems)}
         for part in {part for values in found.values() for part in values}:
             keys |= anchors(part)
             for form in forms(part):
                 patterns[form.pattern] = form.merged(patterns.get(form.pattern, form))
-        prefixes = [(prefix, format) for format in FORMATS for prefix in format.prefixes]
-        self._searches = _searches(USERINFO.prefixes, keys)
+        #: Whether a secret can be in some bytes. Lines without line breaks of their own may be asked about all at once.
+        self.suspicious = Search(keys, GATES | {ESCAPED_ASCII: ESCAPED_ASCII_GATE}).finds_any
         self._forms = tuple(patterns.values())
-        self._formats = tuple(format for _, format in prefixes)
-        self._patterns = BytesAhoCorasick([*patterns, *(prefix for prefix, _ in prefixes)])
+        self._formats = tuple(format for _, format in stems)
+        self._patterns = BytesAhoCorasick([*patterns, *(stem for stem, _ in stems)])
 
     def json(self, data: bytes) -> bytes:
         """One line, usually JSON: then it stays JSON, and only strings and keys change."""
@@ -76,15 +78,6 @@ class Redactor:
                 break
             data = masked
         return data
-
-    def suspicious(self, data: builtins.bytes) -> bool:
-        """Whether a secret can be in `data`. Lines without line breaks of their own may be asked about all at once."""
-        for search, urls in self._searches:  # plainly, since this is done twice for every line
-            for index, start, _ in search.find_matches_as_indexes(data):
-                # URLs are everywhere, those with a password are not.
-                if index >= urls or USERINFO.regex.match(data, start) is not None:
-                    return True
-        return False
 
     def _masked(self, data: bytes, *, json: bool) -> bytes:
         spans = [match.span() for match in _MASK.finditer(data)]  # what reaches into a mask takes in the whole of it
@@ -120,24 +113,6 @@ class Redactor:
     def bytes(self, data: builtins.bytes) -> builtins.bytes:
         """Raw output that is not JSON."""
         return self._redact(data, json=False)
-
-
-def _searches(urls: Sequence[bytes], keys: Iterable[bytes]) -> tuple[tuple[BytesAhoCorasick, int], ...]:
-    """Whether any of `keys` is there, or of `urls`; each search with how many of its first patterns are `urls`.
-
-    Only up to 64 patterns, and leftmost, are searched with vector instructions, which is eight times as fast;
-    neighbours in order share their first bytes, which is twice as fast again. From the seventh such search on, one DFA
-    is faster: it does not slow down with the number of patterns.
-    """
-    ordered = sorted(keys)
-    if len(ordered) > 6 * 64:
-        return (BytesAhoCorasick(urls), len(urls)), (BytesAhoCorasick(ordered, implementation=Implementation.DFA), 0)
-    # A match hides what begins within it: where a key could begin within a URL's slashes, they are searched apart.
-    apart = any(key.startswith((b":", b"/", b"\\/")) for key in ordered)
-    together = 0 if apart else 64 - len(urls)
-    rest = (ordered[start : start + 64] for start in range(together, len(ordered), 64))
-    groups = [([*urls, *ordered[:together]], len(urls)), *((group, 0) for group in rest)]
-    return tuple((BytesAhoCorasick(group, MatchKind.LeftmostLongest), count) for group, count in groups)
 
 
 def _without_escaped_quotes(data: builtins.bytes) -> builtins.bytes:

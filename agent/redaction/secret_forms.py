@@ -40,8 +40,9 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
 _STABLE = re.compile(rb"[!#$%&'()*+,\-.0-9:;<=>?@A-Z\[\]^_`a-z{|}~]+")
 _WIDE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 
-#: Printable ASCII written as \uXXXX: no JSON encoder needs to, some do for < > & ' + =, and somebody who hides may.
-ESCAPED_ASCII = tuple(b"\\u00%d" % high for high in range(2, 8))
+#: The beginning of an escape, and the gate for those that stand for printable ASCII. No JSON encoder needs to write
+#: these; some do for < > & ' + =, and somebody who hides may. Control characters, say of colours, are escaped always.
+ESCAPED_ASCII, ESCAPED_ASCII_GATE = b"\\u00", re.compile(rb"\\u00[2-7]")
 
 #: Values of ordinary settings, and what is the same in every service account file.
 _WORDS = frozenset(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from agent.redaction.redactor import Redactor, _is_like_json, _searches
+from agent.redaction.redactor import Redactor, _is_like_json
 
 TOKEN = "q7Zr+Xk/2vLw9TbN=4mYd"
 MASK = "[redacted]"
@@ -387,17 +387,11 @@ def test_each_of_many_secrets_is_found(count: int) -> None:
             assert redactor.text(f"<{encode(secret)}>") == f"<{MASK}>"
 
 
-@pytest.mark.parametrize("count", [1, 100, 500])
-def test_a_key_within_the_slashes_of_a_url_is_not_hidden_by_it(count: int) -> None:
-    keys = {b"/slashed", *(b"key%04d" % number for number in range(count))}
-    assert any(search.find_matches_as_indexes(b"http://slashed") for search, _ in _searches((), keys))
-    hits = [
-        (index, urls)
-        for search, urls in _searches((b"://", b":\\/"), keys)
-        for index, _, _ in search.find_matches_as_indexes(b"http://slashed")
-    ]
-    assert any(index >= urls for index, urls in hits)
-    assert any(index < urls for index, urls in hits)
+@pytest.mark.parametrize("count", [1, 20, 100])
+def test_a_secret_within_the_slashes_of_a_url_is_not_hidden_by_it(count: int) -> None:
+    secrets = ["/,;x1!!+", *(f"key{number:04}-{number * 7919}" for number in range(count))]
+    redactor = Redactor(dict(zip(map(str, range(len(secrets))), secrets, strict=True)))
+    assert redactor.text("http://,;x1!!+.com") == "http:/[redacted].com"
 
 
 @pytest.mark.parametrize("slashes", ["//", r"\/\/", r"/\/", r"\//"])
