@@ -158,8 +158,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     emergency_sweep: float = 1.0
     #: Readers meet end of file at once, unless something holds the pipe.
     drain: float = 1.0
-    #: Counting and saving what changed, of the stop budget after a signal and otherwise. It takes some six commands of
-    #: git, 0.3 s together, and 0.8 s on a machine with eight times as many processes as processors.
+    #: Counting and saving what changed: at least so long after a signal, and at most so long otherwise. It takes some
+    #: six commands of git, 0.3 s together, and 0.8 s with eight times as many processes as processors.
     harvest_after_signal: float = 2.0
     harvest: float = 5.0
     #: The same with PUSH_BRANCH and without a signal: a push takes what the server's hooks and the network take.
@@ -172,6 +172,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stream_patch_bytes: int = 16 * MIB
     #: Flush limits by cause.
     flush_after_signal: float = 2.0
+    #: After a stop that took longer than it should: a server that is there confirms COMPLETE in a tenth of it.
+    flush_at_least: float = 1.0
     flush_after_fault: float = 30.0
     flush: float = 600.0
     #: `agent flush` gives up a server that confirms nothing for so long: twice what a change of level takes.

@@ -128,6 +128,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         limits = self.limits
         return self.kill_grace + max(limits.drain, limits.harvest_after_signal) + limits.flush_after_signal
 
+    @property
+    def stop_time(self) -> float:
+        """What a stop may take from its first signal on, seconds: all of the grace, if we were told of it."""
+        grace = self.termination_grace_seconds
+        # The last second is for the process to end in: the kernel frees claude's memory, and Python shuts down.
+        return self.stop_budget if grace is None else max(self.stop_budget, grace - 1.0)
+
 
 def load(environ: Mapping[str, str], *, dotenv: Path | None = None, in_container: bool) -> Config:
     """The configuration of a run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.limits import Limits
 from agent.protocol import Phase
 from agent.run.machine import LIVES, RunMachine
 
@@ -18,9 +19,10 @@ a fault); it carries its cause, and the first cause wins.
 
 
 def document() -> str:
-    """The whole document."""
+    """The whole document, with the bounds that Limits have by default."""
+    limits = Limits()
     rows = [
-        f"| {phase.value} | {', '.join(lives.alive) or '-'} | {lives.left_by} | {lives.bound} |"
+        f"| {phase.value} | {', '.join(lives.alive) or '-'} | {lives.left_by} | {lives.bound.format(limits=limits)} |"
         for phase, lives in LIVES.items()
     ]
     table = "\n".join(["| state | lifetimes alive | left by | bound |", "|---|---|---|---|", *rows])

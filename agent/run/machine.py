@@ -25,28 +25,32 @@ class Lives(NamedTuple):
 
     alive: tuple[str, ...]
     left_by: str
+    #: A format string: the document fills in the values of `limits`.
     bound: str
 
 
 LIVES = {
-    Phase.PENDING: Lives(("watch", "link", "work"), "start, interrupt", "10 s (`claude --version`)"),
+    Phase.PENDING: Lives(("watch", "link", "work"), "start, interrupt", "{limits.cli_check:g} s (`claude --version`)"),
     Phase.CONNECTING: Lives(("watch", "vitals", "link"), "connected, interrupt", "SERVER_WAIT"),
     Phase.CLONING: Lives(("watch", "vitals", "link", "work"), "cloned, interrupt", "TIMEOUT"),
     Phase.RUNNING: Lives(("watch", "vitals", "link", "work", "output"), "exited, interrupt", "TIMEOUT"),
     Phase.STOPPING: Lives(
         ("watch", "vitals", "link", "work", "output", "sweep"),
         "stopped: nothing of the work is left",
-        "KILL_GRACE + 2 s",
+        "KILL_GRACE, {limits.kill_wait:g} s for the kernel, {limits.sweep:g} s for the sweep",
     ),
     Phase.DRAINING: Lives(
         ("watch", "vitals", "link", "output", "harvest"),
         "drained: pipes at their end, work saved",
-        "5 s, 1 s after a signal",
+        "{limits.drain:g} s for the pipes; beside it {limits.harvest:g} s for the work, {limits.push:g} s with "
+        "PUSH_BRANCH; after a signal what is left of the stop, at least {limits.harvest_after_signal:g} s",
     ),
     Phase.REPORTING: Lives(
         ("watch", "vitals", "link"),
         "reported: COMPLETE confirmed",
-        "10 min, 30 s or 2 s by cause; without an answer so far 5 s at most",
+        "{limits.flush:g} s; {limits.flush_after_fault:g} s after a fault; after a signal what is left of the "
+        "stop, {limits.flush_at_least:g} to {limits.flush_after_signal:g} s; without an answer so far "
+        "{limits.first_answer:g} s at most",
     ),
 }
 

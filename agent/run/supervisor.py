@@ -20,7 +20,7 @@ from agent.claude import Bark
 from agent.config import Config
 from agent.delivery import Sender
 from agent.exits import ExitStatus
-from agent.outcome import Cause, CauseKind, Outcome, causes, judge
+from agent.outcome import Cause, Outcome, causes, judge
 from agent.process import Patience
 from agent.protocol import Phase
 from agent.report import Reporter
@@ -28,6 +28,7 @@ from agent.repository import Cloned
 from agent.run.inbox import CancelRequested, Connected, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
+from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
 from agent.vitals import beat_forever
@@ -76,6 +77,7 @@ class Supervisor:
         self._observe = observe
         self._machine = RunMachine()
         self._patience = Patience()
+        self._budget = StopBudget(config)
         self._inbox = inbox
         self._watch, self._link, self._working, self._output = map(Lifetime, ("watch", "link", "work", "output"))
         self._vitals, self._sweep, self._harvest = (
@@ -154,7 +156,7 @@ class Supervisor:
 
     def _connected(self, first: bool) -> None:
         self._fire(self._machine.connected)
-        if first and self._machine.phase is Phase.REPORTING and not self._is_stopped:
+        if first and self._machine.phase is Phase.REPORTING and not self._budget.begun:
             # Until now the delivery had the patience for a server that might not be there.
             self._link.extend(self._flush_limit())
 
@@ -191,15 +193,19 @@ class Supervisor:
     def _signalled(self, number: int) -> None:
         """First: stop. Second: the present wait is over. Third: out."""
         self._signals += 1
+        self._budget.begin()
         if self._signals > 2:
             self._emergency_exit(number)
             return
+        # Only what has begun gets a deadline here, or is cut short: the rest is given its time when it begins.
+        if self._machine.phase is Phase.REPORTING:
+            self._link.expire_in(self._budget.flush)
+        elif self._machine.phase is Phase.DRAINING:
+            self._harvest.expire_in(self._budget.harvest)
         if self._signals == 2:
             self._patience.hurry()
-            self._harvest.cancel("second signal")
-        if self._machine.phase is Phase.REPORTING:
-            self._link.expire_in(self._limits.flush_after_signal)
-        self._harvest.expire_in(self._limits.harvest_after_signal)
+            if self._machine.phase is Phase.DRAINING:
+                self._harvest.cancel("second signal")
         self._interrupt(causes.by_signal(number))
 
     def _interrupt(self, cause: Cause) -> None:
@@ -333,15 +339,14 @@ class Supervisor:
 
     def _harvest_limit(self) -> float:
         limits = self._limits
-        if self._is_stopped:
-            return limits.harvest_after_signal
-        return limits.harvest if self._config.push_branch is None else limits.push
+        longest = limits.harvest if self._config.push_branch is None else limits.push
+        return min(longest, self._budget.harvest) if self._budget.begun else longest
 
     def _flush_limit(self) -> float:
         """docs/protocol.md tells users of it."""
         limits = self._limits
-        if self._is_stopped:
-            return limits.flush_after_signal
+        if self._budget.begun:
+            return self._budget.flush
         if self._sender is not None and not self._is_met:
             # A run that fails at once must not be over before the first handshake is.
             tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
@@ -352,10 +357,3 @@ class Supervisor:
     def _is_met(self) -> bool:
         """Whether a server has ever answered."""
         return self._sender is not None and self._sender.ever_connected
-
-    @property
-    def _is_stopped(self) -> bool:
-        return bool(self._signals) or self._cause_is(CauseKind.REQUEST)
-
-    def _cause_is(self, kind: CauseKind) -> bool:
-        return self._machine.cause is not None and self._machine.cause.kind is kind

@@ -1,6 +1,7 @@
 """The loop that drives a run: phases, lifetimes, the barrier, stops. Mock clock, no descriptor, a peer in memory."""
 
 import signal
+from functools import partial
 
 import pytest
 import trio
@@ -192,6 +193,71 @@ async def test_the_watchdog_s_word_is_obeyed(autojump_clock, nursery, bark, exit
     stage.work.seconds, stage.work.bark, stage.work.bark_after = 1000, bark, 3
     outcome = await stage.run()
     assert (outcome.exit, outcome.reason) == (exit, reason)
+
+
+@pytest.mark.parametrize("stop_after", [0.0, 1.0, 1.9, 2.0, 3.0, 4.9, 9.0])
+@pytest.mark.parametrize("saving", [0.3, 1.9])
+async def test_a_stop_saves_the_work_however_long_claude_takes_to_end(
+    autojump_clock, nursery, stop_after: float, saving: float
+) -> None:
+    stage = Stage(nursery)
+    stage.work.seconds, stage.work.stop_after = 1000, stop_after
+    stage.work.faults["harvest"] = partial(trio.sleep, saving)
+    stage.signal_in(nursery, 2)
+    began = trio.current_time()
+    with trio.fail_after(100):
+        await stage.supervisor.run()
+    assert trio.current_time() - began - 2 < 10, "docker kills the container 10 s after its first signal"
+    await trio.sleep(1)
+    assert stage.complete["changes"]["files"] == 1
+
+
+async def test_saving_gets_what_claude_leaves_of_the_stop(autojump_clock, nursery) -> None:
+    """4 s are more than saving gets at least; claude left them."""
+    stage = Stage(nursery)
+    stage.work.seconds = 1000
+    stage.work.faults["harvest"] = partial(trio.sleep, 4)
+    stage.signal_in(nursery, 2)
+    await stage.run()
+    assert stage.complete["changes"]["files"] == 1
+
+
+async def test_a_second_signal_does_not_give_up_the_work_before_it_is_saved(autojump_clock, nursery) -> None:
+    stage = Stage(nursery)
+    stage.work.seconds, stage.work.stop_after = 1000, 4
+    stage.work.faults["harvest"] = partial(trio.sleep, 0.5)
+    stage.signal_in(nursery, 2)
+    stage.signal_in(nursery, 3)
+    await stage.run()
+    assert stage.complete["changes"]["files"] == 1
+
+
+async def test_a_second_signal_ends_the_saving(autojump_clock, nursery) -> None:
+    stage = Stage(nursery)
+    stage.work.seconds = 1000
+    stage.work.faults["harvest"] = trio.sleep_forever
+    stage.signal_in(nursery, 2)
+    stage.signal_in(nursery, 3)
+    began = trio.current_time()
+    with trio.fail_after(100):
+        await stage.supervisor.run()
+    assert trio.current_time() - began < 3.5
+    await trio.sleep(1)
+    assert "changes" not in stage.complete
+
+
+async def test_a_cancel_by_the_server_has_no_clock_of_docker_s(autojump_clock, nursery) -> None:
+    stage = Stage(nursery, ALLOW_REMOTE_CANCEL="1")
+    stage.work.seconds = 1000
+    stage.work.faults["harvest"] = partial(trio.sleep, stage.config.limits.harvest - 0.5)
+
+    async def later() -> None:
+        await trio.sleep(1)
+        stage.inbox.post(CancelRequested())
+
+    nursery.start_soon(later)
+    await stage.run()
+    assert stage.complete["changes"]["files"] == 1
 
 
 async def test_the_server_may_cancel(autojump_clock, nursery) -> None:

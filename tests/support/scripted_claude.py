@@ -218,6 +218,17 @@ class Claude:
         signal.signal(signal.SIGINT, interrupted)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
 
+    def do_slow_to_stop(self, seconds):
+        """SIGINT takes so many seconds until the process ends; nothing else makes it faster."""
+
+        def interrupted(*_):
+            self.do_ignore(["SIGINT"])
+            time.sleep(float(seconds))
+            os._exit(0)
+
+        self.do_ignore(["SIGTERM", "SIGHUP"])
+        signal.signal(signal.SIGINT, interrupted)
+
     def do_escape(self, count):
         """Daemons: double-forked, in sessions of their own, deaf to polite signals, and without our pipes."""
         for _ in range(int(count)):
