@@ -26,33 +26,34 @@ VALUE_BYTES: Final = 64 * KIB
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a run, in groups by what they bound."""
+
     # --- configuration
     #: claude refuses more on its standard input.
     task_bytes: int = 10 * MIB
-    #: A prompt, MCP_CONFIG, CLAUDE_ENV: they travel as files or one by one, yet nobody writes this much.
+    #: A prompt, MCP_CONFIG, CLAUDE_ENV. They are passed as files or one by one, and no real one is this long.
     text_bytes: int = MIB
-    #: A value of one line may become an argument, and the kernel takes 128 KiB for one.
+    #: A value of a single line may become an argument, and the kernel takes at most 128 KiB for one.
     line_value_bytes: int = 64 * KIB
-    #: A variable's file, `.env`, TASKS_FILE: more than the longest task, less than what a wrong path could cost.
+    #: A variable's file, `.env`, TASKS_FILE: more than the longest task, and little enough if the path is wrong.
     config_file_bytes: int = 16 * MIB
 
     # --- start
     #: `claude --version` takes 10 ms; a cold disk or a loaded node takes seconds.
     cli_check: float = 10.0
-    #: Private directories of killed runs are small; one that claude filled goes on being removed beside the run.
+    #: Removing the private directories of killed runs, which are usually small. A large one is removed beside the run.
     stale_removal: float = 1.0
-    #: A run that fails at once is told to a server that answers in this time from the first attempt on. One that has
-    #: not answered by then is not waited for: nobody waits for a run that hardly began.
+    #: How long a run that fails immediately waits for the server's first answer.
     first_answer: float = 5.0
 
     # --- claude's input
-    #: A prompt that is longer travels as a file: argument lists are public, and the kernel takes 128 KiB at most.
+    #: A longer prompt is passed as a file: argument lists are public, and the kernel takes at most 128 KiB.
     argument_bytes: int = 4 * KIB
-    #: A longer CLAUDE.md is no instruction any more, and would fill the context.
+    #: A longer CLAUDE.md is hardly an instruction, and would fill the context.
     instructions_bytes: int = 256 * KIB
 
     # --- connection
-    #: A server that accepts TCP and says nothing is not noticed otherwise.
+    #: Without this, a server that accepts TCP and then says nothing would go unnoticed.
     connect: float = 10.0
     #: Load balancers cut idle connections after 30 to 60 s; a dead peer shows within two of these.
     ping_interval: float = 10.0
@@ -62,30 +63,31 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     barrier_messages: int = 256
     #: ... or time with something unconfirmed.
     barrier_delay: float = 0.25
-    #: In flight at most, where PONGs come promptly; a quarter of it at first (agent/delivery/pace.py). Less would make
-    #: us wait for PONGs in every burst, more only lengthens what a dead connection makes us send again.
+    #: Sent and not confirmed, at most. It is a quarter of this at first, and all of it if PONGs come promptly
+    #: (agent/delivery/pace.py). With less, every burst waits for PONGs; with more, a dead connection costs more copies.
     window_messages: int = 2048
     window_bytes: int = 4 * MIB
-    #: One send of at most `batch_bytes`: a whole segment, which has up to twice `segment_bytes`. With less, the sender
-    #: falls behind in every burst and reads from the disk. `send`: then a connection with a torn frame is given up.
+    #: A single send, at most: a whole segment, which has up to twice `segment_bytes`. With less, the sender falls
+    #: behind in every burst and reads from the disk.
     batch_bytes: int = 512 * KIB
+    #: How long a send may take. Then the connection, with its torn frame, is given up.
     send: float = 30.0
-    #: What the kernel holds of it beyond what is on its way, so that a send need not wait: two of them.
+    #: TCP_NOTSENT_LOWAT: two batches, so that sending rarely blocks.
     unsent_bytes: int = MIB
     #: Full-jitter back-off between attempts.
     backoff_min: float = 0.5
     backoff_max: float = 30.0
-    #: A server may ask for more patience than the back-off's, within reason.
+    #: Retry-After of a server may exceed the back-off, up to this.
     retry_after_max: float = 60.0
-    #: A PONG overtakes the first ack of a server that queues or stores first; later than this none comes.
+    #: How long after a PONG the first ack may come: a server that queues or stores first acknowledges later.
     ack_grace: float = 1.0
-    #: No ack for this long while PONGs come: the server has stopped acknowledging, back to level 0.
+    #: Without an ack for this long while PONGs come, the server has stopped acknowledging: back to level 0.
     ack_silence: float = 30.0
     #: Inbound messages are small commands and acks.
     inbound_bytes: int = MIB
     #: Close handshake at the end.
     close: float = 1.0
-    #: A cancelled connection has no reader left to see the peer's close frame: ours is sent, and that is all.
+    #: A cancelled connection has no reader left for the peer's close frame: it only sends its own.
     farewell: float = 0.2
     #: Refusals (401, 403, close 1008) in a row before the start gate gives up.
     refusals: int = 3
@@ -93,52 +95,53 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # --- claude's output
     #: Linux gives 64 KiB by default; a claude whose pipe stays full for 3 s loses its result.
     pipe_bytes: int = MIB
-    #: One read; larger reads make fewer wake-ups, more only costs memory.
+    #: A single read. Larger reads save wake-ups, and beyond this they only cost memory.
     read_bytes: int = 256 * KIB
     #: A longer line is reported and skipped. The longest seen are 20 MB.
     line_bytes: int = 64 * MIB
     #: Lines of claude's stderr kept for ERROR.
     stderr_tail_lines: int = 20
-    #: No message for a person is longer; a longer line is counted and not shown.
+    #: A longer line of stderr is counted and not shown: no message for a person is so long.
     stderr_line_bytes: int = MIB
-    #: Refusals of the credentials in a row before claude is ended: one may be a gateway's hiccup, ten take 190 s.
+    #: Refusals of the credentials in a row before claude is ended. A single one may be a gateway's hiccup; the CLI
+    #: itself gives up after ten, which takes 190 s.
     refused_credentials: int = 2
-    #: Of a skipped line, what is kept: enough to tell its type.
+    #: The beginning of a skipped line that is kept: enough to tell its type.
     skipped_head_bytes: int = KIB
-    #: The text of a result kept for COMPLETE, and each JSON value beside it; COMPLETE is one message and never split.
+    #: The text of a result in COMPLETE, and each JSON value beside it. COMPLETE is a single message and never split.
     result_bytes: int = 16 * KIB
-    #: Changed files, open tasks, to-do items, calls without an answer, denials: what is remembered of each.
+    #: Changed files, open tasks, to-do items, calls without an answer, denials: at most this many of each are kept.
     remembered: int = 1000
 
     # --- journal
     #: Unit of freeing, of dropping and of reading back.
     segment_bytes: int = 256 * KIB
-    #: The newest segments that memory holds beside the active one: what the reader and the sender do in turns. With
-    #: less, all of a burst is read back from the disk.
+    #: The newest segments that stay in memory beside the active one, while reader and sender take turns. With less, a
+    #: whole burst is read back from the disk.
     resident_bytes: int = MIB
     #: Without a writable directory: enough for a normal run's tail.
     memory_journal_bytes: int = 8 * MIB
 
-    #: Of the container's memory, for a journal on tmpfs, which is memory.
+    #: The part of the container's memory that a journal on tmpfs may fill.
     tmpfs_share: float = 0.05
 
     # --- recording
-    #: Of what claude and git wrote, and as much again of the journal: ten times a long run.
+    #: The output of claude and git in a recording, and as much again of the journal: ten times a long run.
     record_bytes: int = 512 * MIB
-    #: Lines of claude's whose time the bare transcript has, later ones that of the last; they are in memory until then.
+    #: Lines of claude whose times the bare transcript has; later lines get the last of these. They are kept in memory.
     record_times: int = 100_000
 
     # --- replay
-    #: What the supervisor does within microseconds; a replay that takes another way than its recording waits for ever.
+    #: How long a replay waits for a step that should be immediate before it gives up.
     replay_patience: float = 30.0
-    #: Of a replay, what may wait for a server: then the recording pauses.
+    #: Messages of a replay that may wait for a server. Beyond this the recording pauses.
     replay_ahead_bytes: int = 16 * MIB
     #: How often the bar is drawn.
     replay_progress: float = 0.2
 
     # --- memory
-    #: What malloc keeps when it is freed: a read, its lines and its messages, the frames of one send. Larger blocks are
-    #: those of a very long line, and go back to the kernel.
+    #: Freed memory that malloc keeps for the next read, its lines and messages, and the frames of a send. Larger blocks
+    #: belong to very long lines, and return to the kernel.
     heap_spare_bytes: int = 2 * MIB
     heap_block_bytes: int = MIB
 
@@ -180,32 +183,33 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     flush_stall: float = 60.0
 
     # --- vitals
-    #: The watchdog's look at claude: its limits are seconds at least. It wakes together with those below.
+    #: How often the watchdog looks at claude, whose limits are seconds at least. It wakes together with the tasks
+    #: below.
     watch_interval: float = 1.0
     heartbeat_interval: float = 10.0
-    #: A HEARTBEAT has a sample no older than half its own interval. Where memory is limited, the guard needs more.
+    #: The sample of a HEARTBEAT is no older than half its interval. If memory is limited, the guard needs more samples.
     sample_interval: float = 5.0
     guard_interval: float = 1.0
     #: Orphans that have ended count against the limit of processes until they are reaped.
     reap_interval: float = 1.0
     #: The health check calls the agent hung when its file is older than three of these.
     health_interval: float = 1.0
-    #: Working set over limit, twice in a row.
+    #: The part of the memory limit at which the guard ends claude, if two samples in a row are above it.
     memory_guard: float = 0.95
     #: Free space of the workspace below which a WARN goes out.
     disk_warn_bytes: int = 256 * MIB
-    #: The CLI takes 200 to 540 MiB, the agent 50, and claude's commands come on top.
+    #: A lower memory limit gives a WARN: the CLI takes 200 to 540 MiB, the agent 50, and claude's commands add to it.
     memory_warn_bytes: int = 768 * MIB
-    #: The CLI has some 30 threads; a compiler or a test run needs the rest.
+    #: A lower limit of processes gives a WARN: the CLI has some 30 threads, a compiler or a test run needs the rest.
     pids_warn: int = 128
 
-    #: Lines waiting for a slow reader of stderr; some MiB at the most.
+    #: Lines that wait for a slow reader of stderr: some MiB at most.
     console_lines: int = 10_000
-    #: Between two writes to stderr: too short to be seen, long enough for a burst to cost nothing.
+    #: Pause between two writes to stderr: too short to be noticed, long enough for a burst to cost nothing.
     console_pause: float = 0.05
 
     # --- git
-    #: Progress as STATUS, at most this often.
+    #: Time between two STATUS of progress.
     progress_interval: float = 0.1
     #: git's own limit for a stalled HTTP transfer (http.lowSpeedTime), and ours for one that says nothing at all.
     git_stall: float = 60.0
@@ -214,9 +218,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     git_bytes_per_second: int = 10
     #: From SIGTERM to SIGKILL: git removes its locks and ends its helpers.
     git_grace: float = 2.0
-    #: Removing what a failed clone made; what is left then stays, since a stop must not wait for a slow disk.
+    #: Removing the remains of a failed clone. What is left then stays, since a stop must not wait for a slow disk.
     git_cleanup: float = 2.0
-    #: One line of git's stderr; a hostile server could send one that never ends.
+    #: A line of git's stderr: a hostile server could send one that never ends.
     git_line_bytes: int = 64 * KIB
     #: Attempts of a clone, on network failures only.
     clone_attempts: int = 3
