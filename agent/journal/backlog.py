@@ -46,7 +46,7 @@ class Backlog:
         limit: int,
         memory: int,
     ) -> None:
-        """`mark` makes the record of a gap. `limit` bounds all bytes, `memory` those that the disk refuses."""
+        """Take `mark`, which makes the record of a gap. `limit` bounds all bytes, `memory` those the disk refuses."""
         self.store = store
         self.sent_seq = 0
         self.confirmed_seq = 0

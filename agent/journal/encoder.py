@@ -42,7 +42,7 @@ class Encoder:
         redact: Callable[[bytes], bytes],
         now: Callable[[], float],
     ) -> None:
-        """`redact` returns the very object that it was given where it hides nothing; `now` is the wall clock."""
+        """Take `redact`, which returns the very object that it was given if it hides nothing, and the wall clock."""
         self.redact = redact
         #: Bytes between `data` and the number.
         self.tail = envelope.tail

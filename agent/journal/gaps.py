@@ -27,6 +27,7 @@ class Gap(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
+        """The number of messages."""
         return self.last - self.first + 1
 
     def data(self) -> bytes:

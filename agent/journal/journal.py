@@ -240,6 +240,7 @@ class Journal:
 
     @property
     def run_id(self) -> str:
+        """The ID of the run."""
         return self._envelope.run_id
 
     @property
@@ -249,15 +250,17 @@ class Journal:
 
     @property
     def confirmed_seq(self) -> int:
+        """The highest confirmed number."""
         return self._backlog.confirmed_seq
 
     @property
     def sent_seq(self) -> int:
+        """The highest number that may have been sent."""
         return self._backlog.sent_seq
 
     @property
     def queued(self) -> int:
-        """How many numbers are not confirmed."""
+        """The count of numbers that are not confirmed."""
         return self.last_seq - self.confirmed_seq
 
     @property
@@ -272,10 +275,12 @@ class Journal:
 
     @property
     def dropped(self) -> int:
+        """The number of messages that gap markers stand for."""
         return self._totals.dropped
 
     @property
     def gaps(self) -> int:
+        """The number of gap markers."""
         return self._totals.gaps
 
     @property

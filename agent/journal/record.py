@@ -11,7 +11,7 @@ from agent.lines import split
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One numbered wire message, without its newline, as first written."""
+    """A numbered wire message, without its newline, as first written."""
 
     seq: int
     message: bytes

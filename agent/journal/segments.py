@@ -1,4 +1,4 @@
-"""All segments of one journal, in order. The store decides which are in memory and on the disk, and frees them.
+"""Segments of one journal, in order. The store decides which are in memory and on the disk, and frees them.
 
 Memory is bounded: it holds the active segment, the newest of the others up to `memory` bytes, the segment being read,
 and records that the disk refuses. Nothing here raises OSError.

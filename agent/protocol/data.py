@@ -19,16 +19,18 @@ Source = Literal["agent", "git", "claude", "stderr"]
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1)]
 Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
-Seconds = Annotated[float, Meta(ge=0)]
-Bytes = Annotated[int, Meta(ge=0)]
+
+
+def _is(description: str, *, ge: int | None = None, le: int | None = None) -> Meta:
+    return Meta(description=description, ge=ge, le=le)
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """One part of a split LOG; the texts joined are the JSON of the original data."""
+    """A part of a split LOG. The texts of all parts joined are the JSON of the original data."""
 
-    id: str
-    i: Seq
-    n: Seq
+    id: Annotated[str, _is("the same in all parts, unique within the run")]
+    i: Annotated[int, _is("number of the part", ge=1)]
+    n: Annotated[int, _is("how many parts there are", ge=1)]
     text: str
 
 
@@ -37,28 +39,26 @@ class Gap(Struct, frozen=True, kw_only=True, rename="camel"):
 
     from_seq: Seq
     to_seq: Seq
-    count: Count
-    bytes: Bytes
-    reason: str
+    count: Annotated[int, _is("how many messages are lost", ge=0)]
+    bytes: Annotated[int, _is("their size, as far as is known", ge=0)]
+    reason: Annotated[str, _is("journal_limit, journal_unreadable, or the error of the disk, such as ENOSPC")]
 
 
 class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Fields of a LOG for programs. Which of them are there depends on source and kind."""
+
     source: Source
     kind: str | UnsetType = UNSET
-    claude: Annotated[Any, Meta(description="the whole message of claude")] = UNSET
+    claude: Annotated[Any, _is("the whole message of claude")] = UNSET
     part: Part | UnsetType = UNSET
     gap: Gap | UnsetType = UNSET
-    text: Annotated[str, Meta(description="the patch, where kind is patch")] | UnsetType = UNSET
-    encoding: Annotated[Literal["base64"], Meta(description="of text, where the patch is not UTF-8")] | UnsetType = (
-        UNSET
-    )
-    details: Annotated[str, Meta(description="the evidence for a warning")] | UnsetType = UNSET
-    length: Annotated[int, Meta(ge=0, description="bytes of a line that was too long")] | UnsetType = UNSET
-    ignored: Annotated[list[str], Meta(description="paths of the clone that claude does not obey")] | UnsetType = UNSET
-    refused: (
-        Annotated[list[str], Meta(description="instructions that claude does not get, each with the reason")]
-        | UnsetType
-    ) = UNSET
+    recordedGap: Annotated[Gap, _is("a gap of the recorded run, in a replay")] | UnsetType = UNSET
+    text: Annotated[str, _is("the patch, if kind is patch")] | UnsetType = UNSET
+    encoding: Annotated[Literal["base64"], _is("of text, if the patch is not UTF-8")] | UnsetType = UNSET
+    details: Annotated[str, _is("the evidence for a warning")] | UnsetType = UNSET
+    length: Annotated[int, _is("bytes of a line that was too long", ge=0)] | UnsetType = UNSET
+    ignored: Annotated[list[str], _is("paths of the clone that claude does not obey")] | UnsetType = UNSET
+    refused: Annotated[list[str], _is("instructions kept from claude, with the reasons")] | UnsetType = UNSET
 
 
 class _Marked(Struct):
@@ -83,17 +83,21 @@ def gap_of(data: bytes | msgspec.Raw) -> Gap | None:
 
 
 class LogData(Struct, frozen=True, kw_only=True):
+    """Data of a LOG."""
+
     level: Level
-    message: Annotated[str, Meta(description="one line for a person")]
+    message: Annotated[str, _is("one line for a person")]
     metadata: Metadata | UnsetType = UNSET
 
 
 class Progress(Struct, frozen=True, kw_only=True):
+    """Progress of the clone, or of claude's to-do list (stage todo)."""
+
     stage: str
-    percent: Annotated[float, Meta(ge=0, le=100)] | None = None
+    percent: Annotated[float, _is("null if the end is unknown", ge=0, le=100)] | None = None
     done: Count | None = None
     total: Count | None = None
-    bytes: Bytes | None = None
+    bytes: Annotated[int, _is("received so far", ge=0)] | None = None
     finished: bool | UnsetType = UNSET
 
 
@@ -101,52 +105,58 @@ class Retry(Struct, frozen=True, kw_only=True):
     """A retry of the API by claude."""
 
     attempt: Count | None = None
-    of: Annotated[int, Meta(ge=0, description="attempts at most")] | None = None
-    delay: Annotated[int, Meta(ge=0, description="milliseconds until the attempt")] | None = None
+    of: Annotated[int, _is("attempts at most", ge=0)] | None = None
+    delay: Annotated[int, _is("milliseconds until the attempt", ge=0)] | None = None
     reason: str | None = None
-    status: Annotated[int, Meta(description="HTTP status of the answer; null where none came")] | None = None
+    status: Annotated[int, _is("HTTP status of the answer, null if none came")] | None = None
 
 
 class StatusData(Struct, frozen=True, kw_only=True):
-    status: Literal["starting", "running", "completed", "failed"]
-    message: str | UnsetType = UNSET
+    """Data of a STATUS. A STATUS without progress and retry names a phase, and is never dropped."""
+
+    status: Annotated[Literal["starting", "running", "completed", "failed"], _is("the phase in plain words")]
+    message: Annotated[str, _is("one line for a person")] | UnsetType = UNSET
     phase: str | UnsetType = UNSET
     progress: Progress | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
-    repo: str | UnsetType = UNSET
-    ref: str | None = None
-    head: Annotated[str, Meta(description="the cloned commit; null for an empty repository")] | None = None
-    branch: Annotated[str, Meta(description="the cloned branch; null for a tag or a commit")] | None = None
-    reason: Annotated[str, Meta(description="COMPLETE.reason, in the last STATUS")] | UnsetType = UNSET
-    title: str | UnsetType = UNSET
-    labels: dict[str, str] | UnsetType = UNSET
-    versions: dict[str, str] | UnsetType = UNSET
-    sessionID: str | None = None
+    repo: Annotated[str, _is("REPO_URL without credentials, in the first STATUS")] | UnsetType = UNSET
+    ref: Annotated[str, _is("REPO_REF, in the first STATUS")] | None = None
+    head: Annotated[str, _is("the cloned commit, null for an empty repository")] | None = None
+    branch: Annotated[str, _is("the cloned branch, null for a tag or a commit")] | None = None
+    reason: Annotated[str, _is("COMPLETE.reason, in the last STATUS")] | UnsetType = UNSET
+    title: Annotated[str, _is("the first line of TASK, shortened")] | UnsetType = UNSET
+    labels: Annotated[dict[str, str], _is("LABELS")] | UnsetType = UNSET
+    versions: Annotated[dict[str, str], _is("of agent and claude")] | UnsetType = UNSET
+    sessionID: Annotated[str, _is("claude's session")] | None = None
 
 
 class ErrorData(Struct, frozen=True, kw_only=True):
-    error: str
-    code: ErrorCode | UnsetType = UNSET
-    details: str | UnsetType = UNSET
+    """Data of an ERROR."""
+
+    error: Annotated[str, _is("one sentence for a person")]
+    code: Annotated[ErrorCode, _is("stable, for programs")] | UnsetType = UNSET
+    details: Annotated[str, _is("the evidence, such as the end of git's output")] | UnsetType = UNSET
 
 
 class HeartbeatData(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Data of a HEARTBEAT: vital signs of this moment. Null means unknown."""
+
     timestamp: Timestamp
-    uptime: Seconds | UnsetType = UNSET
+    uptime: Annotated[float, _is("seconds since the start of the agent", ge=0)] | UnsetType = UNSET
     phase: str | UnsetType = UNSET
-    last_seq: Count | UnsetType = UNSET
-    confirmed_seq: Count | UnsetType = UNSET
-    queued: Count | UnsetType = UNSET
-    journal_bytes: Bytes | UnsetType = UNSET
-    dropped: Count | UnsetType = UNSET
-    idle: Annotated[Seconds, Meta(description="seconds since claude's last byte")] | None = None
-    turns: Count | UnsetType = UNSET
-    last_tool: str | None = None
-    cpu: Annotated[float, Meta(ge=0, description="cores in use")] | None = None
-    memory: Bytes | None = None
-    memory_limit: Bytes | None = None
-    pids: Count | None = None
-    disk: Annotated[Bytes, Meta(description="bytes free in the workspace")] | None = None
+    last_seq: Annotated[int, _is("highest number given", ge=0)] | UnsetType = UNSET
+    confirmed_seq: Annotated[int, _is("highest number confirmed", ge=0)] | UnsetType = UNSET
+    queued: Annotated[int, _is("messages that are not confirmed", ge=0)] | UnsetType = UNSET
+    journal_bytes: Annotated[int, _is("size of the journal", ge=0)] | UnsetType = UNSET
+    dropped: Annotated[int, _is("messages that were dropped", ge=0)] | UnsetType = UNSET
+    idle: Annotated[float, _is("seconds since claude's last byte", ge=0)] | None = None
+    turns: Annotated[int, _is("turns of claude", ge=0)] | UnsetType = UNSET
+    last_tool: Annotated[str, _is("the tool that claude called last")] | None = None
+    cpu: Annotated[float, _is("cores in use", ge=0)] | None = None
+    memory: Annotated[int, _is("bytes in use", ge=0)] | None = None
+    memory_limit: Annotated[int, _is("bytes that may be used", ge=0)] | None = None
+    pids: Annotated[int, _is("processes and threads", ge=0)] | None = None
+    disk: Annotated[int, _is("bytes free in the workspace", ge=0)] | None = None
 
 
 class Denial(Struct, frozen=True, kw_only=True):
@@ -154,7 +164,7 @@ class Denial(Struct, frozen=True, kw_only=True):
 
     tool_name: str
     tool_use_id: str
-    call: Annotated[str, Meta(description="one line for a person")]
+    call: Annotated[str, _is("one line for a person")]
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -163,34 +173,34 @@ class Result(Struct, frozen=True, kw_only=True):
     is_error: bool
     subtype: str
     num_turns: Count | None = None
-    cost: Annotated[float, Meta(description="US dollars")] | None = None
-    usage: dict[str, Any] | None = None
+    cost: Annotated[float, _is("US dollars")] | None = None
+    usage: Annotated[dict[str, Any], _is("tokens of this result")] | None = None
     session_id: str | None = None
     permission_denials: list[Denial] | UnsetType = UNSET
-    text: Annotated[str, Meta(description="claude's last words")] | None = None
-    model_usage: dict[str, Any] | None = None
+    text: Annotated[str, _is("claude's last words")] | None = None
+    model_usage: Annotated[dict[str, Any], _is("tokens and cost by model")] | None = None
     terminal_reason: str | None = None
 
 
 class Changes(Struct, frozen=True, kw_only=True):
     """The changes of the run against the cloned commit."""
 
-    base: Annotated[str | None, Meta(description="the cloned commit; null when the repository was empty")]
-    head: Annotated[str | None, Meta(description="claude's HEAD")] = None
-    files: Count | UnsetType = UNSET
-    insertions: Count | UnsetType = UNSET
-    deletions: Count | UnsetType = UNSET
-    commits: Annotated[int, Meta(ge=0, description="of head, that base does not have")] | UnsetType = UNSET
-    untracked: Annotated[int, Meta(ge=0, description="files new to git and not ignored")] | UnsetType = UNSET
-    branch: Annotated[str, Meta(description="what PUSH_BRANCH made")] | UnsetType = UNSET
-    commit: Annotated[str, Meta(description="its last commit")] | UnsetType = UNSET
-    compareURL: Annotated[str, Meta(description="at GitHub")] | UnsetType = UNSET
+    base: Annotated[str | None, _is("the cloned commit, null if the repository was empty")]
+    head: Annotated[str | None, _is("claude's HEAD")] = None
+    files: Annotated[int, _is("changed files", ge=0)] | UnsetType = UNSET
+    insertions: Annotated[int, _is("lines", ge=0)] | UnsetType = UNSET
+    deletions: Annotated[int, _is("lines", ge=0)] | UnsetType = UNSET
+    commits: Annotated[int, _is("commits of head that base does not have", ge=0)] | UnsetType = UNSET
+    untracked: Annotated[int, _is("files that are new to git and not ignored", ge=0)] | UnsetType = UNSET
+    branch: Annotated[str, _is("the branch that PUSH_BRANCH made")] | UnsetType = UNSET
+    commit: Annotated[str, _is("the last commit of that branch")] | UnsetType = UNSET
+    compareURL: Annotated[str, _is("the comparison at GitHub")] | UnsetType = UNSET
 
 
 class Survivor(Struct, frozen=True, kw_only=True):
     """A process of claude's that outlived it. It was killed, unless `left`."""
 
-    pid: Seq
+    pid: Annotated[int, _is("in the namespace of the agent", ge=1)]
     name: str
     left: Literal[True] | UnsetType = UNSET
 
@@ -199,23 +209,26 @@ class Stream(Struct, frozen=True, kw_only=True, rename="camel"):
     """Totals that a consumer compares with what it received. docs/protocol.md defines each field."""
 
     last_seq: Seq
-    counts: Annotated[dict[str, Count], Meta(description="of each kind but COMPLETE")] | None
-    bytes: Bytes | None
+    counts: Annotated[dict[str, Count], _is("messages of each type but COMPLETE")] | None
+    bytes: Annotated[int, _is("size of the same messages", ge=0)] | None
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None
-    dropped: Count
-    gaps: Count
-    redelivered: Count
+    dropped: Annotated[int, _is("messages that were dropped", ge=0)]
+    gaps: Annotated[int, _is("gap markers", ge=0)]
+    redelivered: Annotated[int, _is("copies sent so far", ge=0)]
 
 
 class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Data of COMPLETE: the end of the run, and totals of its messages."""
+
     exit_code: Annotated[int, Meta(ge=0, le=255)]
-    message: str | UnsetType = UNSET
-    duration: Annotated[float, Meta(ge=0, description="milliseconds")] | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    signal: str | None = None
+    message: Annotated[str, _is("one sentence for a person")] | UnsetType = UNSET
+    duration: Annotated[float, _is("milliseconds", ge=0)] | UnsetType = UNSET
+    reason: Annotated[str, _is("stable, for programs")] | UnsetType = UNSET
+    signal: Annotated[str, _is("the signal that the agent received")] | None = None
     result: Result | None = None
-    #: Of claude, where it gave no result.
-    session_id: str | UnsetType = field(name="session_id", default=UNSET)
+    session_id: Annotated[str, _is("claude's session, if it gave no result")] | UnsetType = field(
+        name="session_id", default=UNSET
+    )
     changes: Changes | None = None
     survivors: list[Survivor] | UnsetType = UNSET
     stream: Stream

@@ -12,7 +12,7 @@ from agent.protocol import data
 
 
 class Kind(Struct, frozen=True, kw_only=True):
-    """One kind of message. `name` is `type` on the wire."""
+    """A kind of message. `name` is `type` on the wire."""
 
     name: str
     meaning: str

@@ -44,6 +44,8 @@ def _message(kind: Kind) -> type[Struct]:
 
 
 class CancelData(Struct, frozen=True, kw_only=True):
+    """Data of a request to end the run."""
+
     status: Literal["cancel"]
 
 

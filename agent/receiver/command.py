@@ -6,16 +6,17 @@ import io
 import ipaddress
 import os
 import shutil
-import signal
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import trio
 from msgspec import Struct
 
+from agent import signals
 from agent.arguments import ArgumentParser
 from agent.errors import AgentError
 from agent.exits import Exit
@@ -25,8 +26,9 @@ from agent.receiver.server import Receiver
 from agent.receiver.store import Store
 from agent.receiver.view import JsonView, TextView, View
 
-_EPILOG = """exit status: 0 after SIGINT, SIGTERM or SIGQUIT. With --once: 0 if the whole run arrived, whatever its
-own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be used."""
+_EPILOG = """exit status: 0 after a stop signal (INT, TERM, HUP, QUIT). With --once: 0 if the whole run arrived,
+whatever its own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be
+used."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -105,28 +107,17 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
     limits = limits or Limits()
     tls = _tls(options)
     view = _view(options, limits)
-    status = 0
     with ExitStack() as stack:
         stack.callback(view.close)
         store = stack.enter_context(closing(Store(options.store))) if options.store else None
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT))
         opened = open_receiver(
             host=options.host, port=options.port, tls=tls, limits=limits, token=options.token, store=store, view=view
         )
-        async with opened as receiver, trio.open_nursery() as nursery:
-
-            async def end_on_signal() -> None:
-                nonlocal status
-                async for number in signals:
-                    status = 128 + number if options.once else 0
-                    nursery.cancel_scope.cancel()
-
-            nursery.start_soon(end_on_signal)
+        async with opened as receiver:
             server = receiver.url.replace("//0.0.0.0:", "//<this host>:").replace("//[::]:", "//<this host>:")
             view.note(f"listening on {receiver.url}; an agent with WS_SERVER={server} shows up here")
-            status = await _follow(receiver, once=options.once, limits=limits)
-            nursery.cancel_scope.cancel()
-    return status
+            status = await signals.run_until_stopped(partial(_follow, receiver, once=options.once, limits=limits))
+    return 0 if status > 128 and not options.once else status
 
 
 async def _follow(receiver: Receiver, *, once: bool, limits: Limits) -> int:

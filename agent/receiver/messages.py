@@ -48,7 +48,7 @@ class Message(Struct, frozen=True):
 
     @property
     def number(self) -> int | None:
-        """Its `seq`, unless its kind has none."""
+        """The `seq`, None for a kind that has none."""
         kind = self.kind
         return self.seq if kind is None or kind.numbered else None
 

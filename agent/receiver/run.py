@@ -32,7 +32,7 @@ class Comparison(Struct, frozen=True):
 
     @property
     def summary(self) -> str:
-        """One line for a person."""
+        """A line for a person."""
         note = f" ({self.unchecked})" if self.unchecked else ""
         return f"{'complete' if self.whole else 'incomplete'}: {self.events} events, {self.missing} missing{note}"
 

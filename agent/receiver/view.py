@@ -33,9 +33,14 @@ _ERASE = "\r\x1b[2K"
 class View(Protocol):
     """A view: it shows the steps of the consumer, and notes of the server itself."""
 
-    def show(self, step: Step) -> None: ...
-    def note(self, text: str) -> None: ...
-    def close(self) -> None: ...
+    def show(self, step: Step) -> None:
+        """Show a message. Raises OSError if the output cannot be written."""
+
+    def note(self, text: str) -> None:
+        """Show a sentence of the server's own. Raises OSError if the output cannot be written."""
+
+    def close(self) -> None:
+        """Leave the output in order."""
 
 
 class JsonView:
