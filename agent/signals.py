@@ -10,6 +10,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # at the start, nothing heavy is imported before the signals are recorded
+    from trio import TaskStatus
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -55,20 +59,24 @@ async def run_until_stopped(work: Callable[[], Awaitable[int]]) -> int:
             stopped = 128 + number
             nursery.cancel_scope.cancel("a stop signal")
 
-        nursery.start_soon(listen, stop)
+        await nursery.start(listen, stop)
         status = await work()
         nursery.cancel_scope.cancel("the work is done")
     return stopped or status
 
 
-async def listen(deliver: Callable[[int], None]) -> None:
+async def listen(deliver: Callable[[int], None], *, task_status: TaskStatus[None] | None = None) -> None:
     """Deliver every stop signal, the recorded ones first; several of one kind before a wake-up are one.
+
+    With `task_status`, signals are caught once it has started.
 
     Cancelling: the only way to end it.
     """
     import trio
 
     with trio.open_signal_receiver(*STOP_SIGNALS) as received:
+        if task_status is not None:
+            task_status.started()
         while _recorded:
             deliver(_recorded.pop(0))
         async for number in received:

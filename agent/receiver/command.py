@@ -10,7 +10,6 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -115,8 +114,13 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
         )
         async with opened as receiver:
             server = receiver.url.replace("//0.0.0.0:", "//<this host>:").replace("//[::]:", "//<this host>:")
-            view.note(f"listening on {receiver.url}; an agent with WS_SERVER={server} shows up here")
-            status = await signals.run_until_stopped(partial(_follow, receiver, once=options.once, limits=limits))
+            words = f"listening on {receiver.url}; an agent with WS_SERVER={server} shows up here"
+
+            async def _run() -> int:
+                view.note(words)  # a reader of it may send a signal at once
+                return await _follow(receiver, once=options.once, limits=limits)
+
+            status = await signals.run_until_stopped(_run)
     return 0 if status > 128 and not options.once else status
 
 
