@@ -26,7 +26,7 @@ class Exit(enum.IntEnum):
     RETRYABLE = 75
     #: Git, the server or the API refused the credentials.
     AUTH = 77
-    #: The configuration has problems.
+    #: The configuration has problems, or secrets would not be masked here.
     CONFIG = 78
     #: TIMEOUT, or IDLE_TIMEOUT with reason `idle`.
     TIMEOUT = 124

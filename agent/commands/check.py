@@ -24,7 +24,7 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.files import private_directory
 from agent.process import hardening
-from agent.redaction import Redactor
+from agent.redaction import Unprotected, verified_redactor
 from agent.repository import clone, git
 from agent.run import endpoint_of
 
@@ -46,7 +46,11 @@ def main(argv: Sequence[str]) -> int:
         print(f"agent check: takes nothing but --json\n\n{USAGE}", file=sys.stderr, end="")
         return os.EX_USAGE
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
-    redact = Redactor(config.secrets).text
+    unprotected: Unprotected | None = None
+    try:
+        redact = verified_redactor(config.secrets).text
+    except Unprotected as error:
+        unprotected, redact = error, error.substitute.text
     findings: list[Finding] = []
 
     def found(finding: Finding) -> None:
@@ -55,8 +59,9 @@ def main(argv: Sequence[str]) -> int:
         if not argv:
             _show(line(clean))
 
-    interrupted = trio.run(_run, config, problems, found)
-    if interrupted:
+    if unprotected is not None:  # then nothing is asked of git or of a server, whose answers could hold secrets
+        found(Finding("redaction", "fail", str(unprotected)))
+    elif interrupted := trio.run(_run, config, problems, found):
         return interrupted
     failed = any(finding.state == "fail" for finding in findings)
     if argv:

@@ -16,7 +16,7 @@ from agent.errors import AgentError, ConfigError, ServerUnreachable, first_leaf
 from agent.exits import Exit
 from agent.files import remove_stale
 from agent.journal import Journal, is_run
-from agent.redaction import Redactor
+from agent.redaction import verified_redactor
 from agent.run import deliver, endpoint_of, open_orphan, troubles
 
 USAGE = """\
@@ -71,7 +71,7 @@ class Flush:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._endpoint = endpoint_of(config)
-        self._redact = Redactor(config.secrets).text
+        self._redact = verified_redactor(config.secrets).text
         #: Why the server takes nothing: the next run would only wait for it again.
         self._trouble = ""
 

@@ -20,7 +20,7 @@ from agent.limits import MIB
 from agent.outcome import Cause, CauseKind
 from agent.process import hardening
 from agent.protocol import Envelope, ulid
-from agent.redaction import Redactor
+from agent.redaction import Redactor, Unprotected, verified_redactor
 from agent.replay import Recording
 from agent.report import (
     Console,
@@ -36,7 +36,10 @@ def main() -> int:
     redact_uncaught(None)
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     hardening.keep_freed_memory(config.limits.heap_spare_bytes, config.limits.heap_block_bytes)
-    redactor = Redactor(config.secrets)
+    try:
+        redactor = verified_redactor(config.secrets)
+    except Unprotected as error:  # the run only says so, in words that the substitute can take the secrets out of
+        redactor, problems = error.substitute, (*problems, *error.problems)
     redact_uncaught(redactor.text)
     console = Console(config.log_level, limits=config.limits, as_json=config.log_format == "json", redact=redactor.text)
     try:

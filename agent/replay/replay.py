@@ -21,7 +21,7 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.journal import Journal
 from agent.protocol import Envelope, Event, ulid
-from agent.redaction import Redactor
+from agent.redaction import verified_redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
 from agent.replay.work import PlayedWork
@@ -78,7 +78,7 @@ class Replay:
         self._recorded = recorded
         self._config = config
         self._speed = speed
-        self._redactor = Redactor(config.secrets)
+        self._redactor = verified_redactor(config.secrets)
         self._envelope = Envelope(config.container_id, ulid(time.time(), os.urandom(10)))
         self._journal = Journal.open(
             None,

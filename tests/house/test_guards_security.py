@@ -71,14 +71,17 @@ def loot_of(found: Found) -> set[str]:
     return CANARIES.plain((found.workspace / "loot").read_text())
 
 
+#: Without it a run would not begin whose redactor lets secrets through.
+NO_SELF_TEST = "import agent.redaction.self_test as t; t.find_leaks = lambda *_: []\n"
+
 GUARDS = {
     "the journal and the wire are redacted": Guard(
-        "import agent.redaction.redactor as r; r.Redactor.json = lambda self, data: data",
+        NO_SELF_TEST + "import agent.redaction.redactor as r; r.Redactor.json = lambda self, data: data",
         lambda found: "WS_TOKEN" in CANARIES.seen_in_lines(found.received),
         TALK,
     ),
     "stderr is redacted": Guard(
-        "import agent.redaction.redactor as r; r.Redactor.text = lambda self, text: text",
+        NO_SELF_TEST + "import agent.redaction.redactor as r; r.Redactor.text = lambda self, text: text",
         lambda found: "WS_TOKEN" in found.spied.said,
         TALK,
     ),
@@ -153,6 +156,28 @@ async def run(directory: Path, guard: Guard, *, off: bool) -> Found:
 @pytest.mark.parametrize("name", GUARDS)
 async def test_without_the_guard_there_is_a_leak(tmp_path: Path, name: str) -> None:
     assert GUARDS[name].leak(await run(tmp_path, GUARDS[name], off=True))
+
+
+@pytest.mark.parametrize(
+    "leaky",
+    [
+        "import agent.redaction.redactor as r; r.Redactor.json = lambda self, data: data",
+        "import agent.redaction.redactor as r; r.Redactor.text = lambda self, text: text",
+        "import agent.redaction.redactor as r; r._is_like_json = lambda data: True",
+        "import agent.redaction.redactor as r; r.FORMATS = r.FORMATS[:1]",
+    ],
+)
+async def test_a_redactor_that_leaks_is_not_relied_on(tmp_path: Path, leaky: str) -> None:
+    """The self-test ends the run before git and claude begin, and COMPLETE says why."""
+    found = await run(tmp_path, Guard(leaky, bool, TALK), off=True)
+    ran = found.spied.clean()
+    assert ran.code == 78, ran.stderr
+    complete = json.loads(found.received.strip().splitlines()[-1])
+    assert complete["type"] == "COMPLETE"
+    assert "secrets would not be masked by this Python" in complete["data"]["message"]
+    assert complete["data"]["reason"] == "config"
+    assert CANARIES.seen_in_lines(found.received) == set()
+    assert not found.workspace.exists() or not any(found.workspace.iterdir())
 
 
 @pytest.mark.parametrize("script", [TALK, LOOT], ids=["talk", "loot"])
