@@ -64,13 +64,13 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         try:
             work = LocalWork(config, redactor, envelope.run_id, recording)
             stack.callback(work.close)
-            reporter = Reporter(config, journal, envelope, console, work.vital_signs, work.session_id)
+            reporter = Reporter(config, journal, console, work.vital_signs, work.session_id)
             if recording is not None:
                 stack.callback(lambda: recording.close(reporter.outcome))
             health = HealthFile(config.health_file, lambda text: reporter.log("warn", text))
             stack.callback(health.remove)
             inbox = Inbox()
-            link = Link(config, envelope, journal, reporter, inbox.post)
+            link = Link(config, journal, reporter, inbox.post)
             supervisor = Supervisor(
                 config,
                 work,

@@ -58,7 +58,7 @@ class Journal:
         #: Set by every append.
         self.pulse = Pulse()
         self._directory = directory
-        self._envelope = envelope
+        self.envelope = envelope
         self._followed = options.get("followed", True)
         self._encoder = Encoder(envelope, options["message_limit"], options["redact"], options["now"])
         self._segment_bytes = min(limits.segment_bytes, max(1, self._limit // _SEGMENTS_AT_LEAST))
@@ -241,7 +241,7 @@ class Journal:
     @property
     def run_id(self) -> str:
         """The ID of the run."""
-        return self._envelope.run_id
+        return self.envelope.run_id
 
     @property
     def path(self) -> Path | None:

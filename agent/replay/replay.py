@@ -79,10 +79,9 @@ class Replay:
         self._config = config
         self._speed = speed
         self._redactor = verified_redactor(config.secrets)
-        self._envelope = Envelope(config.container_id, ulid(time.time(), os.urandom(10)))
         self._journal = Journal.open(
             None,
-            self._envelope,
+            Envelope(config.container_id, ulid(time.time(), os.urandom(10))),
             limits=config.limits,
             limit=config.journal_limit,
             message_limit=config.message_limit,
@@ -163,8 +162,8 @@ class Replay:
             progress=self._advance,
         )
         self._interrupt = player.interrupt
-        reporter = Reporter(config, journal, self._envelope, self._console, work.vital_signs, "replay")
-        link = Link(config, self._envelope, journal, reporter, inbox.post)
+        reporter = Reporter(config, journal, self._console, work.vital_signs, "replay")
+        link = Link(config, journal, reporter, inbox.post)
         supervisor = Supervisor(
             config,
             work,

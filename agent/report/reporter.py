@@ -13,7 +13,7 @@ from agent import __version__
 from agent.config import Config
 from agent.journal import Journal
 from agent.outcome import Cause, Outcome, after_delivery
-from agent.protocol import Envelope, Event, Phase, events
+from agent.protocol import Event, Phase, events
 from agent.report.complete import complete_fields
 from agent.report.console import Console
 from agent.report.termination_log import termination_message, write_termination_message
@@ -55,7 +55,6 @@ class Reporter:
         self,
         config: Config,
         journal: Journal,
-        envelope: Envelope,
         console: Console,
         vital_signs: Callable[[], dict[str, Any]],
         session_id: str,
@@ -70,7 +69,6 @@ class Reporter:
         self.outcome: Outcome | None = None
         self._config = config
         self._journal = journal
-        self._envelope = envelope
         self._console = console
         self._session_id = session_id
         self._now = now
@@ -202,7 +200,7 @@ class Reporter:
                 # Once more, since a secret cut up by terminal sequences is whole again in a line for a person.
                 "lastTool": summary.last_tool and self._console.redact(summary.last_tool),
             }
-        return self._envelope.heartbeat(data | self._vital_signs(), now)
+        return journal.envelope.heartbeat(data | self._vital_signs(), now)
 
     def warn_of_journal(self) -> None:
         """Warn of the journal's troubles, each once: damage, and a disk that refuses."""

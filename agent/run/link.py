@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agent.config import Config
 from agent.delivery import Endpoint, Listener, OpenStream, Sender
 from agent.journal import Journal
-from agent.protocol import Cancel, Envelope, events
+from agent.protocol import Cancel, events
 from agent.report import Reporter
 from agent.run.inbox import CancelRequested, Connected, Report
 
@@ -29,7 +29,6 @@ class Link:
     def __init__(
         self,
         config: Config,
-        envelope: Envelope,
         journal: Journal,
         reporter: Reporter,
         post: Callable[[Report], None],
@@ -40,7 +39,7 @@ class Link:
         self.endpoint: Endpoint | None = None
         self.sender: Sender | None = None
         self._config = config
-        self._envelope = envelope
+        self._envelope = journal.envelope
         self._reporter = reporter
         self._post = post
         if config.ws_server is not None:

@@ -42,9 +42,7 @@ class Voice:
             write=lambda line: self.lines.append(line.decode()),
             redact=lambda t: t.replace("s3cr3t", "***"),
         )
-        self.reporter = Reporter(
-            self.config, self.journal, envelope, console, lambda: {"memory": 7}, "sess", trio.current_time
-        )
+        self.reporter = Reporter(self.config, self.journal, console, lambda: {"memory": 7}, "sess", trio.current_time)
 
     @property
     def messages(self) -> list[dict]:

@@ -42,11 +42,9 @@ class Stage:
             redact=lambda data: data, now=lambda: 0.0, followed=server,
         )  # fmt: skip
         console = Console(limits=Limits(), write=lambda line: self.said.append(line.decode()))
-        self.reporter = Reporter(self.config, self.journal, envelope, console, self.work.vital_signs, "session")
+        self.reporter = Reporter(self.config, self.journal, console, self.work.vital_signs, "session")
         self.inbox = Inbox()
-        link = Link(
-            self.config, envelope, self.journal, self.reporter, self.inbox.post, open_stream=self.peer.open_stream
-        )
+        link = Link(self.config, self.journal, self.reporter, self.inbox.post, open_stream=self.peer.open_stream)
         self.send_signal, self.signals = trio.open_memory_channel[int](10)
         self.health = 0
         self.supervisor = Supervisor(

@@ -133,11 +133,9 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
     world = run.world = World(config, chance, history, redactor, outside)
     server = run.server = Server(chance, history, envelope, outside)
     console = Console(config.log_level, limits=config.limits, redact=redactor.text, now=wall, write=run.said.append)
-    reporter = Reporter(config, journal, envelope, console, world.vital_signs, "session", wall)
+    reporter = Reporter(config, journal, console, world.vital_signs, "session", wall)
     inbox = Inbox()
-    link = Link(
-        config, envelope, journal, reporter, inbox.post, open_stream=server.open_stream, rng=chance.of("back-off")
-    )
+    link = Link(config, journal, reporter, inbox.post, open_stream=server.open_stream, rng=chance.of("back-off"))
     if link.sender is not None:
         heartbeat = reporter.heartbeat
 

@@ -78,7 +78,7 @@ async def whole_run(
         redact=Redactor(config.secrets).json, now=lambda: 0.0, followed=config.ws_server is not None,
     )  # fmt: skip
     work = MemoryWork(config, claude)
-    reporter = Reporter(config, journal, envelope, console, work.vital_signs, "session", lambda: 0.0)
+    reporter = Reporter(config, journal, console, work.vital_signs, "session", lambda: 0.0)
     began = trio.current_time()
 
     async def listen(deliver: Deliver) -> None:
@@ -92,7 +92,7 @@ async def whole_run(
         peer = Peer(nursery)
         peer.serve = partial(serve, peer)
         inbox = Inbox()
-        link = Link(config, envelope, journal, reporter, inbox.post, open_stream=peer.open_stream, rng=random.Random(0))
+        link = Link(config, journal, reporter, inbox.post, open_stream=peer.open_stream, rng=random.Random(0))
         supervisor = Supervisor(
             config, work, reporter, link.sender, inbox, listen=listen, write_health=lambda: None, emergency_exit=leave
         )
