@@ -61,8 +61,8 @@ def test_docstrings_begin_with_a_noun_or_a_verb_and_tell_of_cancelling(path: Pat
     assert _silent_about_cancelling(path) == []
 
 
-#: The configuration makes the Limits of a run; the receiver has none, and makes its own.
-MAKERS = {"config/config.py", "receiver/command.py", "receiver/listen.py"}
+#: The configuration makes the Limits of a run. The receiver has no configuration, and the diagram shows the defaults.
+MAKERS = {"config/config.py", "receiver/command.py", "receiver/listen.py", "run/diagram.py"}
 
 
 def test_limits_are_made_in_one_place_and_handed_on() -> None:
