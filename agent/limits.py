@@ -245,3 +245,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     receiver_vitals: float = 60.0
     #: What stopping may take: the close handshakes of all connections.
     receiver_close: float = 1.0
+
+    # --- the hub
+    #: Between two messages to those who watch the fleet: too short to be seen, and a busy run costs one of them.
+    hub_beat: float = 0.25
+    #: Beats that a watcher may miss and be told afterwards; then it reads the list again. Half a minute.
+    hub_beats: int = 120
+    #: How far the index may lag behind; what it lacks after a crash is read from the files.
+    hub_index: float = 1.0
+    #: A run without a connection leaves memory after this.
+    hub_rest: float = 30.0
+    #: Proxies cut connections that are silent for 60 s.
+    hub_keepalive: float = 15.0
+    #: Connections that have not shown a token yet; beyond it the oldest is closed, so that silence locks nobody out.
+    hub_strangers: int = 512
+    #: The body of a request: the longest is a message to claude.
+    hub_body_bytes: int = 256 * KIB
+    #: Of a run's file, what one read for a watcher takes.
+    hub_read_bytes: int = 256 * KIB
+    #: A watcher that takes nothing for so long is gone.
+    hub_patience: float = 30.0
+    #: Wrong tokens of one address within `hub_guess_window` seconds, before it has to wait for the end of these.
+    hub_guesses: int = 10
+    hub_guess_window: float = 60.0
+    #: How long a login lasts.
+    hub_session: float = 30 * 86400.0

@@ -1,12 +1,12 @@
 import pytest
 
 from agent.arguments import ArgumentParser
-from agent.receiver import command
+from agent.hub import options
 from agent.replay.command import main as replay
 
 
 @pytest.mark.parametrize(
-    "call", [lambda argv: command.parse(argv, {}), replay, ArgumentParser(prog="agent x").parse_args]
+    "call", [lambda argv: options.parse(argv, {}), replay, ArgumentParser(prog="agent x").parse_args]
 )
 def test_a_wrong_option_is_64_and_named(call, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -41,7 +41,7 @@ def _check(arguments: Sequence[str]) -> int:
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    from agent.receiver import main
+    from agent.hub import main
 
     return main(arguments)
 

@@ -1,4 +1,4 @@
-"""The receiver, `agent serve`: a WebSocket server that shows runs, stores them, and checks that nothing is missing.
+"""The receiver: the WebSocket side of `agent serve`. It stores runs, shows them, and checks that nothing is missing.
 
 It is the reference consumer of docs/protocol.md. It trusts no client: a message may be anything, a connection may be
 slow, silent or torn, and neither may disturb another run.
@@ -15,8 +15,6 @@ A message's way
     reads it, run.py keeps the run's figures) -> store.py appends it -> view.py shows it -> server.py acknowledges.
 
 Files
-    command.py   `agent serve`: options, signals, exit status
-    listen.py    a receiver on a TCP port
     server.py    connections, authorization, acknowledgements
     consumer.py  the consumer's rules, without I/O
     messages.py  a message, read leniently
@@ -26,8 +24,25 @@ Files
     phrases.py   fields of messages in words
 """
 
-from agent.receiver.command import main as main
-from agent.receiver.listen import open_receiver as open_receiver
-from agent.receiver.server import Receiver as Receiver
+from agent.receiver.consumer import Accepted, Malformed, Step
+from agent.receiver.messages import Message, RunKey, parse
+from agent.receiver.run import Run
+from agent.receiver.server import Receiver
+from agent.receiver.store import Store, file_name
+from agent.receiver.view import JsonView, TextView, View
 
-__all__ = ["main"]
+__all__ = [
+    "Accepted",
+    "JsonView",
+    "Malformed",
+    "Message",
+    "Receiver",
+    "Run",
+    "RunKey",
+    "Step",
+    "Store",
+    "TextView",
+    "View",
+    "file_name",
+    "parse",
+]

@@ -68,6 +68,16 @@ class Run:
         """The number of accepted messages."""
         return self._events
 
+    @property
+    def missing(self) -> int:
+        """The number of messages that should have come before what has."""
+        return self._missing
+
+    @property
+    def dropped(self) -> int:
+        """The number of messages that the agent says it dropped."""
+        return self._dropped
+
     def accept(self, message: Message, seq: int, text: str) -> tuple[int, int] | None:
         """Take a message whose number is not below `next`. Return the span before it that is missing, if any."""
         missing = self._gap(message, seq)

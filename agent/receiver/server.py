@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import trio
@@ -24,6 +25,16 @@ from agent.receiver.view import View
 _TRY_AGAIN = 1013
 
 
+class Follower(Protocol):
+    """A follower learns of everything that is received, after it is stored. `link` stands for the connection."""
+
+    def taken(self, step: Step, link: object) -> None:
+        """A message came over a connection."""
+
+    def left(self, link: object) -> None:
+        """A connection ended."""
+
+
 class Receiver:
     """A server. Each message goes to the consumer, the store and the view, and is acknowledged once it is stored.
 
@@ -38,6 +49,7 @@ class Receiver:
         token: str | None = None,
         store: Store | None = None,
         view: View | None = None,
+        follower: Follower | None = None,
         acks: bool = True,
         keep: bool = False,
     ) -> None:
@@ -59,6 +71,7 @@ class Receiver:
         self._token = token
         self._store = store
         self._view = view
+        self._follower = follower
         self._streams = 0
         self._changed = trio.Event()
         recall = partial(store.recall, keep=keep) if store is not None else partial(Run, keep=keep)
@@ -86,8 +99,8 @@ class Receiver:
             for connection in self.connections:
                 nursery.start_soon(connection.aclose, 1001)
 
-    async def serve_stream(self, stream: trio.abc.Stream) -> None:
-        """Serve one connection on any stream to its end. Never raises.
+    async def serve_stream(self, stream: trio.abc.Stream, accepted: Callable[[], None] = lambda: None) -> None:
+        """Serve one connection on any stream to its end. `accepted` is called once its token is right. Never raises.
 
         Cancelling: closes the stream without a farewell.
         """
@@ -95,7 +108,7 @@ class Receiver:
         try:
             if self._streams <= self._limits.receiver_connections:
                 async with trio.open_nursery() as nursery:
-                    await self._converse(nursery, stream)
+                    await self._converse(nursery, stream, accepted)
                     # The library's reader must still finish the close handshake.
                     nursery.cancel_scope.deadline = trio.current_time() + self._limits.receiver_close
         except* Exception as errors:
@@ -106,7 +119,7 @@ class Receiver:
             self._wake()
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
+    async def _converse(self, nursery: trio.Nursery, stream: trio.abc.Stream, accepted: Callable[[], None]) -> None:
         with trio.fail_after(self._limits.receiver_handshake):
             request = await wrap_server_stream(
                 nursery, stream, max_message_size=self._limits.receiver_message_bytes, receive_buffer_size=64 * KIB
@@ -115,6 +128,7 @@ class Receiver:
                 await request.reject(refusal[0], body=refusal[1])
                 return
             connection = await request.accept()
+        accepted()
         self.connections.add(connection)
         try:
             await self._receive_all(connection)
@@ -127,6 +141,8 @@ class Receiver:
                 await connection.aclose(_TRY_AGAIN)
         finally:
             self.connections.discard(connection)
+            if self._follower is not None:
+                self._follower.left(connection)
 
     def _refusal(self, request: WebSocketRequest) -> tuple[int, bytes] | None:
         headers = {name.lower(): value for name, value in request.headers}
@@ -145,7 +161,7 @@ class Receiver:
         while True:
             if not self.reading.is_set():
                 await self.reading.wait()
-            step = self._take(await self._next(connection))
+            step = self._take(await self._next(connection), connection)
             run = acks.due(step)
             if run is None:
                 continue
@@ -162,7 +178,7 @@ class Receiver:
             with trio.fail_after(self._limits.receiver_patience):
                 await connection.ping()
 
-    def _take(self, text: str | bytes) -> Step:
+    def _take(self, text: str | bytes, connection: WebSocketConnection) -> Step:
         step = self._consumer.feed(text) if isinstance(text, str) else Malformed()
         if isinstance(step, Malformed):
             self.malformed += 1
@@ -172,6 +188,8 @@ class Receiver:
             except OSError:
                 self._consumer.forget(step.run.key)
                 raise
+        if self._follower is not None:
+            self._follower.taken(step, connection)
         self._show(step)
         if not isinstance(step, Malformed) and step.message.is_last and step.run is not None:
             del self.completed[: -self._limits.receiver_runs]

@@ -25,6 +25,8 @@ from agent.receiver.run import Run
 
 _decode = msgspec.json.Decoder(LogData).decode
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Longer than any message.
+_LINE = 1 << 26
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -45,9 +47,11 @@ class Store:
     Every method that touches the disk may raise OSError.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, lasting: bool = True) -> None:
         """Lock the directory, which is made if it is missing. Raises AgentError if that is not possible."""
         self.directory = directory
+        #: Whether it is to survive a loss of power.
+        self._lasting = lasting
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -69,24 +73,43 @@ class Store:
         """Return the path of a run's file."""
         return self.directory / file_name(key.container_id) / (file_name(key.run_id) + suffix)
 
+    def files(self) -> list[Path]:
+        """The files of all runs, the one that was written last first."""
+        found = [entry for place in os.scandir(self.directory) if place.is_dir(follow_symlinks=False)
+                 for entry in os.scandir(place) if entry.name.endswith(".ndjson")]  # fmt: skip
+        return [Path(entry.path) for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]
+
+    def key(self, path: Path) -> RunKey | None:
+        """The run that a file belongs to, which its first line names. None if that is not one of this store."""
+        with path.open("rb") as file:
+            message = parse(file.readline(_LINE).removesuffix(b"\n").decode(errors="replace"))
+        return message.key if message is not None and self.path(message.key) == path else None
+
     def recall(self, key: RunKey, *, keep: bool = False) -> Run:
-        """Read a run from its file, at about 300 MB/s. Needed once for each run after a restart."""
+        """Read a run from its file, at about 300 MB/s, and cut off a line that is not whole. Needed once for each run
+        after a restart; nobody else may append meanwhile."""
         run = Run(key, keep=keep)
         path = self.path(key)
         if not path.exists():
             return run
         whole = 0
+        for text, end in self.read(path):
+            whole = end
+            message = parse(text)
+            if message is not None and message.seq is not None and message.seq >= run.next:
+                run.accept(message, message.seq, text)
+        os.truncate(path, whole)
+        return run
+
+    def read(self, path: Path) -> Iterator[tuple[str, int]]:
+        """The whole lines of a file, each with the position behind it."""
+        end = 0
         with path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
-                    break
-                whole += len(line)
-                text = line[:-1].decode(errors="replace")
-                message = parse(text)
-                if message is not None and message.seq is not None and message.seq >= run.next:
-                    run.accept(message, message.seq, text)
-        os.truncate(path, whole)
-        return run
+                    return
+                end += len(line)
+                yield line[:-1].decode(errors="replace"), end
 
     def append(self, key: RunKey, text: str) -> None:
         """Append one message. After an error the file may end in a torn line: call `recall` before the next append."""
@@ -104,7 +127,9 @@ class Store:
             os.close(fd)
 
     def sync(self, key: RunKey) -> None:
-        """Flush appended messages from the page cache to the disk."""
+        """Flush appended messages from the page cache to the disk, unless the store ends with its process anyway."""
+        if not self._lasting:
+            return
         try:
             fd = os.open(self.path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pytest
 
 from agent.claude import instructions as trust
-from agent.receiver import open_receiver
-from agent.receiver.server import Receiver
+from agent.receiver import Receiver
 from tests.receiver.test_server import acked, connected
 from tests.support.injection import LOOTER
+from tests.support.receiving import open_receiver
 from tests.support.run_agent import origin
 from tests.support.runs import a_run
 from tests.support.spied_run import (

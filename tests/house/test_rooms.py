@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vitals": {"files", "process"},
     "outcome": {"transcript"},
     "receiver": {"protocol", "transcript"},
+    "hub": {"protocol", "receiver"},
     "delivery": {"protocol", "journal"},
     "repository": {"protocol", "config", "files", "process"},
     "claude": {"protocol", "config", "files", "process", "redaction", "transcript"},
@@ -149,7 +150,9 @@ DECLARATIONS = {
     "run.link",
 }
 #: Parts of the receiver that its server, store, view and consumer are tested with.
-DECLARATIONS |= {f"receiver.{name}" for name in ("listen", "messages", "phrases", "run")}
+DECLARATIONS |= {f"receiver.{name}" for name in ("messages", "phrases", "run")}
+#: Parts of the hub that its API is tested with.
+DECLARATIONS |= {f"hub.{name}" for name in ("guard", "hub", "listen")}
 
 
 @pytest.mark.parametrize("path", [path for path in _files() if path.name not in ("__init__.py", "__main__.py")])

@@ -22,9 +22,10 @@ from trio_websocket import (
 )  # fmt: skip
 
 from agent.limits import Limits
-from agent.receiver import Receiver, open_receiver
+from agent.receiver import Receiver
 from agent.receiver.messages import RunKey, first_written
 from agent.receiver.store import Store
+from tests.support.receiving import open_receiver
 from tests.support.runs import Written, a_run, copy_of, with_seq
 from tests.support.servers import Server, open_agent_serve, open_websockets_server, open_ws_server
 

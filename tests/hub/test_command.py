@@ -13,61 +13,12 @@ import pytest
 import trio
 from trio_websocket import ConnectionRejected
 
-from agent.errors import AgentError
 from agent.exits import Exit
+from agent.hub.command import main
 from agent.protocol.events import log
-from agent.receiver.command import main, parse
 from tests.receiver.test_server import acked, connected
 from tests.support.runs import Written, a_run
 from tests.support.servers import ROOT, SERVE, open_agent_serve
-
-
-@pytest.mark.parametrize(
-    ("argv", "environ", "message"),
-    [
-        (["--host", "0.0.0.0"], {}, "--host 0.0.0.0 can be reached from other machines and needs a token"),
-        (["--host", "::"], {}, "needs a token"),
-        (["--host", "example.org"], {}, "needs a token"),
-        (["--token-file", "/nonexistent"], {}, "--token-file /nonexistent cannot be read"),
-        (["--token-file", "/dev/null"], {}, "--token-file /dev/null holds no token"),
-        (["--token-file", "/dev/null"], {"SERVE_TOKEN": "s3cret"}, "both --token-file and SERVE_TOKEN"),
-        ([], {"SERVE_TOKEN": ""}, "SERVE_TOKEN holds no token"),
-        ([], {"SERVE_TOKEN": "s3cret "}, "SERVE_TOKEN holds no token"),
-        ([], {"SERVE_TOKEN": "s3crét"}, "SERVE_TOKEN holds no token"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_at_once(argv: list[str], environ: dict[str, str], message: str):
-    with pytest.raises(AgentError) as caught:
-        parse(argv, environ)
-    assert message in str(caught.value)
-    assert "s3cr" not in str(caught.value)
-    assert caught.value.exit == Exit.CONFIG
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--port", "70000"], "--port 70000 is not between 0 and 65535"),
-        (["--port", "x"], "invalid int value"),
-        (["--tls-key", "k"], "--tls-key needs --tls-cert"),
-    ],
-)
-def test_wrong_usage(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as caught:
-        parse(argv, {})
-    assert caught.value.code == 64
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_loopback_needs_no_token(host: str):
-    assert parse(["--host", host], {}).token is None
-
-
-def test_a_token_from_a_file_loses_one_newline(tmp_path: Path):
-    (tmp_path / "token").write_text("s3cret\n")
-    options = parse(["--host", "0.0.0.0", "--token-file", str(tmp_path / "token")], {})
-    assert options.token == "s3cret"
 
 
 def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]):

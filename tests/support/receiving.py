@@ -11,9 +11,7 @@ import trio
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.limits import Limits
-from agent.receiver.server import Receiver
-from agent.receiver.store import Store
-from agent.receiver.view import View
+from agent.receiver import Receiver, Store, View
 
 
 @asynccontextmanager

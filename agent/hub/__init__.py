@@ -1,0 +1,52 @@
+"""The hub, `agent serve`: agents in, store, people and programs out. One process, one port.
+
+The receiver takes what agents send and stores it; this room makes rows and an index of it, and serves both over HTTP.
+The runs' files are the truth: everything else here can be made again from them. Its dependencies are the extra `hub`,
+and nothing of the container agent imports it.
+
+Promises
+    1. A watcher sees each stored message once, in the order of its numbers, over lost connections and restarts.
+    2. A watcher holds a position in a file, not a queue: one that reads slowly costs nobody else anything.
+    3. Memory is bounded by the runs that move, not by what is stored.
+    4. Whoever has no right is refused before anything is read, and each refusal says what to do.
+
+Files
+    command.py   `agent serve`: view, signals, exit status
+    options.py   its options and tokens
+    listen.py    everything opened and closed in the right order
+    port.py      one port: the head of a request decides who serves the connection
+    hub.py       follows the receiver, keeps rows and index up to date
+    row.py       a run in one row, without I/O
+    fleet.py     the rows that move, and who is woken by what
+    index.py     SQLite: lists and searches of all runs
+    lines.py     stored messages from any number on
+    events.py    server-sent events: a run, the fleet
+    api.py       the HTTP API; docs/hub.md describes it
+    access.py    tokens, rights, cookies, without I/O
+    guard.py     who may, of an HTTP request
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `agent serve`. Return its exit status: 78 if the packages that it needs are missing."""
+    try:
+        from agent.hub.command import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("agent"):
+            raise
+        import sys
+
+        from agent.exits import Exit
+
+        print(
+            f"agent serve: the package {error.name} is missing: pip install 'claude-code-wrapper[hub]'", file=sys.stderr
+        )
+        return int(Exit.CONFIG)
+    return main(argv)
+
+
+__all__ = ["main"]

@@ -1,0 +1,78 @@
+"""The guard at the API's door: which visitor may what, and from where."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import trio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from agent.hub.access import COOKIE, Guesses, Right, Tokens, bearer, host_of, is_loopback
+from agent.limits import Limits
+
+
+class Guard:
+    """Every refusal is an HTTPException that says what to do."""
+
+    def __init__(self, tokens: Tokens, limits: Limits, *, tls: bool) -> None:
+        self.tls = tls
+        self._tokens = tokens
+        self._guesses = Guesses(limits.hub_guesses, limits.hub_guess_window)
+
+    def right(self, request: Request) -> Right:
+        """What the visitor may do. Raises for a wrong token."""
+        if self._tokens.open and not is_loopback(host_of(request.headers.get("host", ""))):
+            # A page of another site may have its own name point here.
+            raise HTTPException(403, "without a token, only addresses of this machine are answered")
+        token = bearer(request.headers)
+        if token:
+            return self._right_of(request, token)
+        found = self._tokens.session(request.cookies.get(COOKIE, ""), time.time())
+        if found:
+            self._trust(request)
+        return max(found, self._tokens.everybody)
+
+    def demand(self, request: Request, right: Right) -> None:
+        """Refuse who may not."""
+        found = self.right(request)
+        if found >= right:
+            return
+        if found is Right.NOTHING and not self._tokens.readable:
+            raise HTTPException(403, "nobody may read here: start the hub with SERVE_WATCH_TOKEN")
+        if found is Right.NOTHING:
+            raise HTTPException(401, "a token is needed", {"www-authenticate": "Bearer"})
+        if self._tokens.operators is None:
+            raise HTTPException(403, "nobody may command here: start the hub with SERVE_COMMAND_TOKEN")
+        raise HTTPException(403, "this token may read, not command")
+
+    def login(self, request: Request, token: str) -> Right:
+        """What the holder of a token may do. Raises for a wrong one."""
+        return self._right_of(request, token)
+
+    def check_origin(self, request: Request) -> None:
+        """Refuse what a page of another site sends with the visitor's cookie."""
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+            raise HTTPException(403, "this comes from another site's page")
+
+    def _right_of(self, request: Request, token: str) -> Right:
+        connection = request.scope["state"].get("connection")
+        address = connection.address if connection is not None else ""
+        now = trio.current_time()
+        if wait := self._guesses.wait(address, now):
+            raise HTTPException(429, "too many wrong tokens", {"retry-after": str(math.ceil(wait))})
+        if self._tokens.watchers is None and self._tokens.operators is None:
+            return self._tokens.everybody  # nothing to guess
+        found = self._tokens.right(token)
+        if found is Right.NOTHING:
+            self._guesses.wrong(address, now)
+            raise HTTPException(401, "the token is wrong", {"www-authenticate": "Bearer"})
+        self._trust(request)
+        return found
+
+    def _trust(self, request: Request) -> None:
+        state = request.scope["state"]
+        if "trust" in state:
+            state["trust"](state["connection"])

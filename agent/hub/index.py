@@ -1,0 +1,219 @@
+"""The index of runs: SQLite beside the runs' files, to list and search thousands without reading them.
+
+The files stay the truth. The index may be deleted at any time, and it lags a little behind: each row says how many
+bytes of its file it has seen, and `stale()` names the files that have others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from agent.hub.row import Row
+from agent.receiver import RunKey, file_name
+
+#: Grows with every change of the table or of `Row`: an index of another version is thrown away.
+VERSION = 1
+
+_SCHEMA = """
+create table runs (
+    id text primary key,
+    container text not null,
+    run text not null,
+    size integer not null,
+    rev integer not null,
+    state text not null,
+    attention text,
+    started text not null,
+    ended text,
+    cost real,
+    labels text not null,
+    search text not null,
+    row blob not null,
+    unique (run, container)
+);
+create index by_start on runs (started desc, id desc);
+"""
+_COLUMNS = (
+    "id", "container", "run", "size", "rev", "state", "attention", "started", "ended", "cost", "labels", "search",
+    "row",
+)  # fmt: skip
+_UPSERT = f"""insert into runs ({", ".join(_COLUMNS)}) values ({", ".join("?" * len(_COLUMNS))})
+on conflict (id) do update set {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}"""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Row).decode
+
+
+class Entry(Struct):
+    """What the index keeps of a run: its row, how much of its file that covers, and when it changed (`rev`)."""
+
+    row: Row
+    size: int = 0
+    rev: int = 0
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Which runs: those that match everything given. `after` is the (started, id) of the last one seen."""
+
+    states: Sequence[str] = ()
+    attention: bool = False
+    labels: Mapping[str, str] = {}
+    text: str = ""
+    limit: int = 100
+    after: tuple[str, str] | None = None
+
+
+class Found(Struct):
+    """One page: JSON of rows as stored, newest first, and totals of all that match."""
+
+    rows: list[bytes]
+    next: tuple[str, str] | None
+    count: int
+    states: dict[str, int]
+    cost: float
+
+
+class Index:
+    """The table. Its methods may be called from any thread; each raises sqlite3.Error where the disk refuses."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the index."""
+        self._db = _open(path)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _ask(self, question: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._db.execute(question, values).fetchall()
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Insert or replace entries, all or none."""
+        with self._lock, self._db:
+            self._db.executemany(_UPSERT, map(_values, entries))
+
+    def remove(self, id: str) -> None:
+        """Forget a run."""
+        with self._lock, self._db:
+            self._db.execute("delete from runs where id = ?", (id,))
+
+    def get(self, id: str) -> Entry | None:
+        """The entry with an ID."""
+        return _entry(self._ask("select row, size, rev from runs where id = ?", id))
+
+    def of(self, key: RunKey) -> Entry | None:
+        """The entry of a run."""
+        question = "select row, size, rev from runs where run = ? and container = ?"
+        return _entry(self._ask(question, key.run_id, key.container_id))
+
+    def id_for(self, key: RunKey) -> str:
+        """The ID of a run in addresses: its run ID where that is harmless and no other container has used it."""
+        id = file_name(key.run_id)
+        found = self._ask("select container from runs where id = ?", id)
+        if not found or found[0][0] == key.container_id:
+            return id
+        return file_name(f"{key.run_id}/{key.container_id}")
+
+    def sizes(self) -> dict[RunKey, int]:
+        """How much of its file each run's row covers."""
+        found = self._ask("select container, run, size from runs")
+        return {RunKey(container, run): size for container, run, size in found}
+
+    def connected(self) -> list[Entry]:
+        """The runs that had a connection when they were written."""
+        states = "('running', 'waiting')"
+        return [
+            Entry(_decode(row), size, rev)
+            for row, size, rev in self._ask(f"select row, size, rev from runs where state in {states}")
+        ]
+
+    def last_rev(self) -> int:
+        """The highest revision of any row."""
+        return self._ask("select coalesce(max(rev), 0) from runs")[0][0]  # type: ignore[no-any-return]
+
+    def ended(self) -> list[tuple[str, RunKey, str, int]]:
+        """ID, key, end and size of each ended run, the first to end first."""
+        found = self._ask("select id, container, run, ended, size from runs where ended is not null order by ended, id")
+        return [(id, RunKey(container, run), ended, size) for id, container, run, ended, size in found]
+
+    def find(self, query: Query) -> Found:
+        """One page of the runs that match, and the totals of all of them."""
+        where, values = _where(query)
+        counted = self._ask(f"select state, count(*), sum(cost) from runs where {where} group by state", *values)
+        if query.after is not None:
+            where += " and (started, id) < (?, ?)"
+            values += query.after
+        question = f"select row, started, id from runs where {where} order by started desc, id desc limit ?"
+        rows = self._ask(question, *values, query.limit + 1)
+        more = len(rows) > query.limit
+        del rows[query.limit :]
+        return Found(
+            rows=[row for row, _, _ in rows],
+            next=(rows[-1][1], rows[-1][2]) if more else None,
+            count=sum(count for _, count, _ in counted),
+            states={state: count for state, count, _ in counted},
+            cost=sum(cost or 0 for _, _, cost in counted),
+        )
+
+
+def _where(query: Query) -> tuple[str, tuple[object, ...]]:
+    parts = ["1"]
+    values: list[object] = []
+    if query.states:
+        parts.append(f"state in ({', '.join('?' * len(query.states))})")
+        values += query.states
+    if query.attention:
+        parts.append("attention is not null")
+    for name, value in query.labels.items():
+        parts.append("instr(labels, ?)")
+        values.append(f"\n{name}={value}\n")
+    for word in query.text.casefold().split():
+        parts.append("instr(search, ?)")
+        values.append(word)
+    return " and ".join(parts), tuple(values)
+
+
+def _values(entry: Entry) -> tuple[object, ...]:
+    row = entry.row
+    labels = "".join(f"\n{name}={value}\n" for name, value in row.labels.items())
+    words = (row.id, row.runID, row.containerID, row.title, row.repo, row.ref, row.branch, row.message, row.reason)
+    search = "\n".join([*filter(None, words), labels]).casefold()
+    return (
+        row.id, row.containerID, row.runID, entry.size, entry.rev, row.state, row.attention, row.started, row.ended,
+        row.cost, labels, search, _encode(row),
+    )  # fmt: skip
+
+
+def _entry(found: list[Any]) -> Entry | None:
+    return Entry(_decode(found[0][0]), found[0][1], found[0][2]) if found else None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    for _ in range(2):
+        db = sqlite3.connect(path, check_same_thread=False)
+        try:
+            # The index can be made again: it need not survive a loss of power.
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = off")
+            (version,) = db.execute("pragma user_version").fetchone()
+            if version == VERSION:
+                return db
+            if version == 0 and not db.execute("select 1 from sqlite_master").fetchone():
+                db.executescript(_SCHEMA)
+                db.execute(f"pragma user_version = {VERSION}")
+                return db
+        except sqlite3.DatabaseError:
+            pass
+        db.close()
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    raise sqlite3.DatabaseError(f"{path} cannot be made anew")

@@ -1,0 +1,133 @@
+"""Options of `agent serve`, from its command line and the environment."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from agent.arguments import ArgumentParser
+from agent.errors import AgentError
+from agent.exits import Exit
+from agent.hub.access import Tokens, is_loopback
+
+_EPILOG = """exit status: 0 after a stop signal (INT, TERM, HUP, QUIT). With --once: 0 if the whole run arrived,
+whatever its own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be
+used."""
+
+#: Options for tokens: the variable of each, and who holds it.
+_TOKENS = {
+    "token-file": ("SERVE_TOKEN", "agents, which may write"),
+    "watch-token-file": ("SERVE_WATCH_TOKEN", "watchers, who may read"),
+    "command-token-file": ("SERVE_COMMAND_TOKEN", "operators, who may read and steer runs"),
+}
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Options of the command line."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    store: Path | None = None
+    tokens: Tokens = Tokens()
+    json: bool = False
+    once: bool = False
+    color: bool = True
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Parse a command line.
+
+    Raises:
+        SystemExit: it makes no sense (64).
+        AgentError: the token is missing or cannot be read (78).
+    """
+    parser = ArgumentParser(
+        prog="agent serve",
+        description="Receives the runs of agents, shows them as they happen in this terminal, in browsers and to "
+        "programs, and checks that nothing is missing.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other than loopback needs a token")
+    add("--port", type=int, default=8080, help="port to listen on (8080); 0 picks a free one")
+    add(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="keep each run as DIR/<containerID>/<runID>.ndjson, its patch beside it",
+    )
+    for name, (variable, who) in _TOKENS.items():
+        add(
+            f"--{name}",
+            type=Path,
+            metavar="FILE",
+            help=f"the token of {who}; {variable} holds it, {variable}_FILE its file",
+        )
+    add("--allow-commands", action="store_true", help="without any token: let everybody on this machine steer runs")
+    add("--json", action="store_true", help="print each message as received, one per line")
+    add("--once", action="store_true", help="end after the first run")
+    add("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
+    add("--tls-cert", type=Path, metavar="FILE", help="serve wss:// with this certificate chain (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="its private key, if the certificate's file does not hold it")
+    args = parser.parse_args(argv)
+    if args.tls_key and not args.tls_cert:
+        parser.error("--tls-key needs --tls-cert")
+    if not 0 <= args.port <= 65535:
+        parser.error(f"--port {args.port} is not between 0 and 65535")
+    tokens = _tokens(args, environ)
+    return Options(
+        host=args.host,
+        port=args.port,
+        store=args.store,
+        tokens=tokens,
+        json=args.json,
+        once=args.once,
+        color=not args.no_color and not environ.get("NO_COLOR"),
+        certificate=args.tls_cert,
+        key=args.tls_key,
+    )
+
+
+def _tokens(args: argparse.Namespace, environ: Mapping[str, str]) -> Tokens:
+    given = {
+        name: _token(f"--{name}", getattr(args, name.replace("-", "_")), variable, environ)
+        for name, (variable, _) in _TOKENS.items()
+    }
+    agents, watchers, operators = given.values()
+    if len(set(given.values()) - {None}) < len([token for token in given.values() if token is not None]):
+        raise AgentError("two tokens are equal: agents, watchers and operators each need their own", exit=Exit.CONFIG)
+    if agents is None and not is_loopback(args.host):
+        raise AgentError(
+            f"--host {args.host} can be reached from other machines and needs a token: set SERVE_TOKEN or "
+            "--token-file, and WS_TOKEN at the agents",
+            exit=Exit.CONFIG,
+        )
+    without = not any(given.values())
+    if args.allow_commands and not without:
+        raise AgentError("--allow-commands is for a hub without tokens: set SERVE_COMMAND_TOKEN", exit=Exit.CONFIG)
+    return Tokens(agents=agents, watchers=watchers, operators=operators, open=without, commands=args.allow_commands)
+
+
+def _token(option: str, file: Path | None, variable: str, environ: Mapping[str, str]) -> str | None:
+    sources = {option: file, f"{variable}_FILE": environ.get(f"{variable}_FILE"), variable: environ.get(variable)}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) > 1:
+        raise AgentError(f"both {given[0]} and {given[1]} are given: keep one", exit=Exit.CONFIG)
+    if not given:
+        return None
+    name, token = given[0], sources[given[0]]
+    if name != variable:
+        name = f"{name} {token}"
+        try:
+            token = Path(str(token)).read_text().removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise AgentError(f"{name} cannot be read: {error}", exit=Exit.CONFIG) from error
+    token = str(token)
+    if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise AgentError(f"{name} holds no token: printable ASCII without spaces around it is needed", exit=Exit.CONFIG)
+    return token

@@ -1,0 +1,82 @@
+"""The index as a table, and as a file that may be broken or old."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent.hub.index import Entry, Index, Query
+from agent.hub.row import Row
+from agent.receiver import RunKey
+
+
+def entry(id: str, **fields: object) -> Entry:
+    return Entry(Row(id=id, runID=id, containerID="c", started=id, **fields), size=5, rev=7)  # type: ignore[arg-type]
+
+
+def ids(index: Index, **query: object) -> list[str]:
+    return [row.decode().partition('"id":"')[2].partition('"')[0] for row in index.find(Query(**query)).rows]  # type: ignore[arg-type]
+
+
+def test_what_is_put_is_found(tmp_path: Path):
+    index = Index(tmp_path / "i")
+    index.put([entry("a", title="Älter", labels={"k": "v"}), entry("b", state="failed", cost=1.5)])
+    assert ids(index) == ["b", "a"]
+    assert ids(index, text="äl") == ["a"]
+    assert ids(index, text="k=v") == ["a"]
+    assert ids(index, labels={"k": "v"}) == ["a"]
+    assert ids(index, states=["failed"]) == ["b"]
+    assert index.find(Query()).states == {"running": 1, "failed": 1}
+    assert index.find(Query(limit=1)).next == ("b", "b")
+    assert ids(index, after=("b", "b")) == ["a"]
+    found = index.of(RunKey("c", "a"))
+    assert found is not None
+    assert (found.row.title, found.size, found.rev) == ("Älter", 5, 7)
+    assert index.get("x") is None
+    assert index.sizes() == {RunKey("c", "a"): 5, RunKey("c", "b"): 5}
+    assert index.last_rev() == 7
+    index.remove("a")
+    assert ids(index) == ["b"]
+    index.close()
+
+
+@pytest.mark.parametrize("text", ["'; drop table runs; --", "%", "_", '"', "\\", "\x00"])
+def test_a_search_is_text_and_nothing_else(tmp_path: Path, text: str):
+    index = Index(tmp_path / "i")
+    index.put([entry("a", title="plain")])
+    assert ids(index, text=text) == []
+    assert ids(index) == ["a"]
+    index.close()
+
+
+@pytest.mark.parametrize("broken", [b"no database at all" * 100, b""])
+def test_a_broken_index_is_made_anew(tmp_path: Path, broken: bytes):
+    (tmp_path / "i").write_bytes(broken)
+    index = Index(tmp_path / "i")
+    index.put([entry("a")])
+    assert ids(index) == ["a"]
+    index.close()
+
+
+def test_an_index_of_another_version_is_made_anew(tmp_path: Path):
+    index = Index(tmp_path / "i")
+    index.put([entry("a")])
+    index.close()
+    db = sqlite3.connect(tmp_path / "i")
+    db.execute("pragma user_version = 999")
+    db.close()
+    index = Index(tmp_path / "i")
+    assert ids(index) == []
+    index.close()
+
+
+def test_ids_of_two_containers_differ(tmp_path: Path):
+    index = Index(tmp_path / "i")
+    index.put([entry("a")])
+    assert index.id_for(RunKey("c", "a")) == "a"
+    other = index.id_for(RunKey("d", "a"))
+    assert other != "a"
+    assert "/" not in other
+    index.close()

@@ -1,0 +1,88 @@
+"""A row follows what comes, and survives whatever else may come."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.hub.row import Row
+from agent.receiver import parse
+from tests.support.runs import TIME
+
+
+def row() -> Row:
+    return Row(id="R", runID="R", containerID="c", connected=True)
+
+
+def take(row: Row, type: str, **data: Any) -> Row:
+    text = json.dumps({"type": type, "containerID": "c", "runID": "R", "timestamp": TIME, "data": data})
+    message = parse(text)
+    assert message is not None
+    row.take(message, "now")
+    return row
+
+
+def test_a_run_from_start_to_end():
+    run = take(row(), "STATUS", status="starting", phase="PENDING", title="T", repo="r", labels={"a": "b"})
+    assert (run.title, run.repo, run.labels, run.started, run.updated) == ("T", "r", {"a": "b"}, TIME, "now")
+    take(run, "STATUS", status="running", phase="CLONING", progress={"stage": "Receiving", "percent": 40})
+    assert run.progress == {"stage": "Receiving", "percent": 40, "done": None, "total": None, "bytes": None}
+    take(run, "STATUS", status="running", phase="RUNNING")
+    assert run.progress is None
+    take(run, "STATUS", status="running", progress={"stage": "todo", "done": 1, "total": 3})
+    assert run.todo == {"done": 1, "total": 3}
+    take(run, "LOG", level="info", message="Edit \x1b[1mx")
+    assert run.now == "Edit x"
+    take(run, "LOG", level="debug", message="noise")
+    assert run.now == "Edit x"
+    take(run, "HEARTBEAT", memory=5, memoryLimit=10, idle=400, turns=3, lastTool="Bash", queued=2)
+    assert (run.memory, run.tool, run.queued, run.attention) == (5, "Bash", 2, "idle")
+    take(run, "ERROR", error="oh")
+    assert (run.errors, run.now) == (1, "oh")
+    result = {"cost": 0.5, "num_turns": 4, "usage": {"input_tokens": 1, "output_tokens": 2}}
+    take(run, "COMPLETE", exitCode=0, reason="succeeded", result=result, changes={"files": 2, "branch": "b"})
+    assert (run.state, run.attention, run.cost, run.turns, run.tokens) == ("succeeded", None, 0.5, 4, 3)
+    assert run.changes is not None
+    assert (run.changes["files"], run.changes["branch"]) == (2, "b")
+    assert run.queued is run.idle is None
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "attention"),
+    [(0, "succeeded", None), (1, "failed", "failed"), (143, "cancelled", None), (None, "failed", "failed")],
+)
+def test_how_it_ended(code: int | None, state: str, attention: str | None):
+    run = take(row(), "COMPLETE", exitCode=code)
+    assert (run.state, run.attention) == (state, attention)
+
+
+def test_a_question_comes_first_and_ends_with_its_answer():
+    run = take(row(), "STATUS", status="waiting", question={"id": "q", "tool": "Bash"})
+    assert (run.state, run.attention, run.question) == ("waiting", "question", {"id": "q", "tool": "Bash"})
+    take(run, "STATUS", status="running", progress={"stage": "todo"})
+    assert run.question is not None
+    take(run, "STATUS", status="running")
+    assert (run.state, run.question) == ("running", None)
+
+
+def test_a_run_without_a_connection_needs_a_look():
+    run = row()
+    run.connected = False
+    assert take(run, "LOG", message="x").attention == "disconnected"
+
+
+STRANGE = [None, True, -1, 1e308, "text\x1b[31m\n", [], [[]], {}, {"a": {"b": []}}, "x" * 100_000]
+
+
+@pytest.mark.parametrize("type", ["LOG", "STATUS", "ERROR", "HEARTBEAT", "COMPLETE", "NEW"])
+def test_whatever_comes_is_survived_and_stays_small(type: str):
+    names = set(Row.__struct_fields__) | {"status", "metadata", "result", "level", "lastTool", "stream"}
+    for value in STRANGE:
+        run = take(row(), type, **dict.fromkeys(names, value))
+        encoded = msgspec.json.encode(run)
+        assert len(encoded) < 20_000
+        assert msgspec.json.decode(encoded, type=Row) == run
+        assert "\x1b" not in (run.now or "")
