@@ -169,6 +169,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     push: float = 60.0
     #: A changed file that is larger is no source any more, and GitHub refuses it.
     changed_file_bytes: int = 100 * MIB
+    #: Repositories inside a working tree that are taken as files, and other branches, stashes and worktrees that are
+    #: saved: each takes a command of git or four. Those beyond are named.
+    nested_repositories: int = 100
+    others: int = 100
     #: Of HEAD, packed-refs and the like in claude's .git: some hundred thousand refs.
     git_file_bytes: int = 32 * MIB
     #: A patch in the stream: 64 messages of MESSAGE_LIMIT's default; the journal must hold it beside the output.

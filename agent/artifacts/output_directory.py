@@ -5,6 +5,8 @@
     transcript.jsonl   claude's messages as they came, secrets masked; written while the run goes on
     result.json        the outcome as COMPLETE has it
     session/ID.jsonl   the CLI's own log of the session, for RESUME_SESSION
+    others/NAME.patch  the same difference for each other branch, stash or worktree with work of claude's
+    lfs/OID            content of changed files that Git LFS keeps, for which the patches have pointers
 
 Each file but the transcript appears at once and whole, readable by others (docs/output.md). claude may write there as
 well, so everything goes through the directory's descriptor and follows no link.
@@ -21,6 +23,7 @@ import msgspec
 
 Write = Callable[[bytes], object]
 _SESSIONS = "session"
+_OF_ONE_RUN = ("others", "lfs")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -38,6 +41,8 @@ class Output:
             for name in ("changes.patch", "commits.mbox", "transcript.jsonl", "result.json"):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._fd)
+            for name in _OF_ONE_RUN:
+                self._clear(name)
             self._transcript = os.open("transcript.jsonl", _NEW, 0o644, dir_fd=self._fd)
             os.fchmod(self._transcript, 0o644)
         except OSError:
@@ -58,17 +63,40 @@ class Output:
         """A file that appears under its name when the block has ended well, and not at all otherwise."""
         return _whole(self._fd, name)
 
-    @contextmanager
-    def session(self, session_id: str) -> Iterator[Write]:
+    def session(self, session_id: str) -> AbstractContextManager[Write]:
         """The same for the log of a session."""
+        return self._within(_SESSIONS, f"{session_id}.jsonl")
+
+    def other(self, name: str) -> AbstractContextManager[Write]:
+        """The same for a patch of other work; `name` has no slash."""
+        return self._within("others", f"{name}.patch")
+
+    def lfs(self, oid: str) -> AbstractContextManager[Write]:
+        """The same for an object of Git LFS."""
+        return self._within("lfs", oid)
+
+    @contextmanager
+    def _within(self, directory: str, name: str) -> Iterator[Write]:
         with suppress(FileExistsError):
-            os.mkdir(_SESSIONS, 0o755, dir_fd=self._fd)
-        fd = os.open(_SESSIONS, _DIRECTORY, dir_fd=self._fd)
+            os.mkdir(directory, 0o755, dir_fd=self._fd)
+        fd = os.open(directory, _DIRECTORY, dir_fd=self._fd)
         try:
             with suppress(PermissionError):
                 os.fchmod(fd, 0o755)
-            with _whole(fd, f"{session_id}.jsonl") as write:
+            with _whole(fd, name) as write:
                 yield write
+        finally:
+            os.close(fd)
+
+    def _clear(self, directory: str) -> None:
+        """Remove the files of an earlier run; a link in the directory's place is left to fail later."""
+        try:
+            fd = os.open(directory, _DIRECTORY, dir_fd=self._fd)
+        except OSError:
+            return
+        try:
+            for name in os.listdir(fd):  # noqa: PTH208 - by descriptor
+                os.unlink(name, dir_fd=fd)
         finally:
             os.close(fd)
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Container
+from itertools import count
 
 import msgspec
 
-from agent.artifacts.changes import Changes, ChangesError, Snapshot
+from agent.artifacts.changes import Changes, ChangesError, Other
+from agent.artifacts.snapshot import Snapshot
 from agent.errors import ErrorCode
-from agent.repository import Git
+from agent.repository import StderrParser
 
 _GITHUB = re.compile(r"(?:https://|ssh://git@|git@)github\.com[/:](.+?)(?:\.git)?/?")
 #: What fits into a line of `git log`.
 _TITLE = 72
+#: Of a branch's name in the name of another, or of a file.
+_SLUG = 80
+
+#: Takes a line for a person.
+Say = Callable[[str], None]
 
 
 class Pushed(msgspec.Struct, frozen=True):
@@ -45,42 +53,92 @@ def commit_message(task: str, run_id: str, session_id: str) -> str:
     return f"{title}\n\nRun-Id: {run_id}\nSession-Id: {session_id}\n"
 
 
-async def push(
-    snapshot: Snapshot,
-    changes: Changes,
-    git: Git,
-    *,
-    branch: str,
-    default_branch: str | None,
-    allow_default: bool,
-    message: str,
-) -> Pushed:
-    """Commit what is not committed, and push all of it to a new branch. Nothing is ever forced.
+class Branch(msgspec.Struct, frozen=True):
+    """Where to push."""
 
-    Raises PushError: the branch is there already or not allowed, or the server refused.
+    name: str
+    default: str | None
+    #: Whether `name` may be the default branch.
+    default_allowed: bool = False
+    #: Whether the clone was of `name` itself: then the work goes on top of it.
+    cloned: bool = False
+
+
+async def push(snapshot: Snapshot, changes: Changes, branch: Branch, message: str, say: Say) -> Pushed:
+    """Commit what is not committed, and push all of it to a branch. Nothing is ever forced.
+
+    The branch is new, or cloned, or claude pushed it itself. `say` gets the lines that the server sends for a person.
+
+    Raises PushError: the branch is somebody else's or not allowed, or the server refused.
 
     Cancelling: safe; the push may have happened.
     """
-    ref = f"refs/heads/{branch}"
-    code, listed, said = await snapshot.remote("ls-remote", "--symref", "--", git.url, "HEAD", ref)
+    ref = f"refs/heads/{branch.name}"
+    store = snapshot.store
+    code, answer, said = await store.run(("ls-remote", "--symref", "--", store.url, "HEAD", ref))
     if code != 0:
         raise PushError("the server cannot be asked for its branches, so nothing was pushed", details=said)
-    lines = listed.splitlines()
-    default = branch == default_branch or f"ref: {ref}\tHEAD" in lines
-    if default and not allow_default:
-        raise PushError(f"{branch} is the default branch; PUSH_DEFAULT_BRANCH=1 would push to it")
-    if not default and any(line.endswith(f"\t{ref}") for line in lines):
-        raise PushError(f"the branch {branch} exists already; put {{run}} into PUSH_BRANCH, or remove the branch")
+    lines = answer.decode(errors="replace").splitlines()
+    default = branch.name == branch.default or f"ref: {ref}\tHEAD" in lines
+    if default and not branch.default_allowed:
+        raise PushError(f"{branch.name} is the default branch; PUSH_DEFAULT_BRANCH=1 would push to it")
+    there = next((line.partition("\t")[0] for line in lines if line.endswith(f"\t{ref}")), None)
     commit = await snapshot.commit(changes, message)
-    code, listed, said = await snapshot.remote(
-        "push", "--porcelain", "--no-verify", "--recurse-submodules=no", "--", git.url, f"{commit}:{ref}"
-    )
-    if code != 0:
+    if there is not None and not (default or branch.cloned or await _is_claudes(snapshot, changes, there)):
         raise PushError(
-            f"the push to {branch} was refused: check what the token or key may write, and the branch's protection",
-            details=f"{listed}\n{said}".strip(),
+            f"the branch {branch.name} exists already; put {{run}} into PUSH_BRANCH, or remove the branch"
+        )  # fmt: skip
+    if there != commit:
+        await push_commits(snapshot, {branch.name: commit}, say)
+    return Pushed(branch.name, commit, compare_url(store.url, branch.default, branch.name))
+
+
+async def push_commits(snapshot: Snapshot, commits: dict[str, str], say: Say) -> None:
+    """Push commits to branches that are new, or that they contain. Raises PushError: the server refused one of them.
+
+    Cancelling: safe; the push may have happened.
+    """
+    parser = StderrParser(snapshot.store.limits.git_line_bytes)
+
+    def hear(chunk: bytes) -> None:
+        for line in parser.feed(chunk):
+            if isinstance(line, str) and line.startswith("remote: "):
+                say(line)
+
+    code, out, said = await snapshot.store.run(
+        ("push", "--porcelain", "--no-verify", "--recurse-submodules=no", "--", snapshot.store.url,
+         *(f"{commit}:refs/heads/{name}" for name, commit in commits.items())),
+        on_stderr=hear,
+    )  # fmt: skip
+    if code != 0:
+        names = ", ".join(commits)
+        raise PushError(
+            f"the push to {names} was refused: check what the token or key may write, and the branch's protection",
+            details=f"{out.decode(errors='replace')}\n{said}".strip(),
         )
-    return Pushed(branch, commit, compare_url(git.url, default_branch, branch))
+
+
+async def _is_claudes(snapshot: Snapshot, changes: Changes, commit: str) -> bool:
+    """Whether a commit on the server is one that claude made in this run, and that its HEAD contains."""
+    if changes.head is None:
+        return False
+    since = [f"^{changes.base}"] if changes.base else []
+    made = await snapshot.store.git("rev-list", changes.head, *since)
+    return commit in made.decode().split()
+
+
+def beside(branch: str, other: Other, taken: Container[str]) -> str:
+    """The name of the branch for other work, beside PUSH_BRANCH and not in `taken`.
+
+    It stands after two hyphens and not after a slash: a branch and a directory of branches cannot have one name.
+    """
+    name = f"{branch}--{slug(other.name)}"
+    return next(found for n in count(1) if (found := name if n == 1 else f"{name}-{n}") not in taken)
+
+
+def slug(name: str) -> str:
+    """A name of letters, digits, dots and hyphens, for a file or the end of a branch's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-_SLUG:].strip("-") or "unnamed"
 
 
 def compare_url(url: str, base: str | None, branch: str) -> str | None:

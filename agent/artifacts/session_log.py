@@ -64,9 +64,11 @@ async def save(logs: Path, output: Output, session_id: str, redactor: Redactor) 
 
     Cancelling: safe; an earlier copy stays.
     """
-    path = logs / f"{session_id}.jsonl"
-    if not path.is_file():
+    # A claude that enters a worktree goes on with its log in the worktree's directory.
+    found = [path for path in logs.parent.glob(f"*/{session_id}.jsonl") if path.is_file()]
+    if not found:
         return
+    path = max(found, key=lambda path: path.lstat().st_mtime_ns)
     with closing(_lines(path)) as lines, output.session(session_id) as write:
         for line in lines:
             write(redactor.json(line.rstrip(b"\n")) + b"\n")

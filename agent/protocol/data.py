@@ -182,6 +182,24 @@ class Result(Struct, frozen=True, kw_only=True):
     terminal_reason: str | None = None
 
 
+class OtherChanges(Struct, frozen=True, kw_only=True):
+    """Work that is not in the workspace as it stands."""
+
+    kind: Annotated[
+        Literal["branch", "tag", "ref", "detached", "stash", "worktree", "submodule"], _is("the place of the work")
+    ]
+    name: Annotated[str, _is("a ref, stash@{0}, the short name of a commit, or a path")]
+    base: Annotated[str | None, _is("the commit that figures and patch are against")]
+    head: Annotated[str | None, _is("the last commit")]
+    files: Annotated[int, _is("changed files", ge=0)]
+    insertions: Annotated[int, _is("lines", ge=0)]
+    deletions: Annotated[int, _is("lines", ge=0)]
+    commits: Annotated[int, _is("commits of head that neither the clone nor claude's HEAD has", ge=0)]
+    patch: Annotated[str, _is("the patch's name in OUTPUT_DIR")] | UnsetType = UNSET
+    branch: Annotated[str, _is("the branch that PUSH_BRANCH made of it")] | UnsetType = UNSET
+    commit: Annotated[str, _is("the last commit of that branch")] | UnsetType = UNSET
+
+
 class Changes(Struct, frozen=True, kw_only=True):
     """The changes of the run against the cloned commit."""
 
@@ -195,6 +213,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     branch: Annotated[str, _is("the branch that PUSH_BRANCH made")] | UnsetType = UNSET
     commit: Annotated[str, _is("the last commit of that branch")] | UnsetType = UNSET
     compareURL: Annotated[str, _is("the comparison at GitHub")] | UnsetType = UNSET
+    others: Annotated[list[OtherChanges], _is("work elsewhere; absent without any")] | UnsetType = UNSET
 
 
 class Survivor(Struct, frozen=True, kw_only=True):

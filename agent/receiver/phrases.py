@@ -96,6 +96,11 @@ def bill(fields: dict[str, Any]) -> list[str]:
     if isinstance(changes, dict):
         files, more, less = (number(changes.get(name)) or 0 for name in ("files", "insertions", "deletions"))
         lines.append(f"changes: {count(int(files), 'file')}, +{more:.0f} -{less:.0f}")
+        others = changes.get("others")
+        for other in others if isinstance(others, list) else ():
+            if isinstance(other, dict):
+                size = count(int(number(other.get("files")) or 0), "file")
+                lines.append(f"changes: {size} in {word(other.get('kind'))} {word(other.get('name'))}")
     return lines
 
 

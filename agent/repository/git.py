@@ -62,6 +62,8 @@ class Git:
     #: For use with a git directory of one's own (GIT_DIR, GIT_WORK_TREE): the workspace's `.git/config` is read
     #: otherwise, and its filters, textconv programs and aliases would run.
     untrusted_environment: Mapping[str, str] = field(repr=False)
+    #: A configuration file with nothing but what a git needs that serves REPO_URL from this disk.
+    server_configuration: str = ""
 
 
 def prepare(config: Config, private: PrivateDirectory) -> Git:
@@ -128,6 +130,7 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
             "GIT_OPTIONAL_LOCKS": "0",
             **as_environment([*defaults, *given, *safe, *credential, *guards]),
         },
+        server_configuration=as_file(safe_source(url)),
     )
 
 

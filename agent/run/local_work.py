@@ -15,7 +15,7 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from agent.artifacts import Harvest, Output, Snapshot, branch_name
+from agent.artifacts import Harvest, Output, Snapshot, Store, branch_name, cloned_commits
 from agent.artifacts import session_log as cli_session
 from agent.claude import LocalClaude
 from agent.claude import command as claude
@@ -63,6 +63,8 @@ class LocalWork:
         self._oom_kills = 0
         self._program = ""
         self._patience = Patience()
+        #: From the clone on: what is not claude's work.
+        self._cloned_commits: frozenset[str] = frozenset()
         self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
 
     async def check(self) -> str:
@@ -88,7 +90,9 @@ class LocalWork:
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
         self._patience = patience
         told = publish if self._recording is None else self._recording.tee(publish)
-        return await clone.clone(self._config, self._git, told, patience)
+        cloned = await clone.clone(self._config, self._git, told, patience)
+        self._cloned_commits = cloned_commits(self._config.workspace_dir, self._limits)
+        return cloned
 
     def begin(self, cloned: Cloned, publish: Publish) -> LocalClaude:
         config, private = self._config, self._private
@@ -121,14 +125,14 @@ class LocalWork:
         place = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._private.path))
         # What is not in force was said when claude began.
         launch = Launch(report=lambda text: None, hidden=self._hidden)
-        snapshot = Snapshot(self._git, config.workspace_dir, place, self._patience, self._limits, launch)
+        snapshot = Snapshot(Store(self._git, config.workspace_dir, place, self._patience, self._limits, launch))
         harvest = Harvest(
             config, self._git, self._redactor, publish,
             output=self._output, session_logs=self._session_logs if run is not None else None,
             run_id=self._run_id, session_id=self.session_id,
         )  # fmt: skip
         with suppress(trio.Cancelled):
-            await harvest.gather(snapshot, cloned)
+            await harvest.gather(snapshot, cloned, self._cloned_commits)
         return harvest.fields
 
     def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:

@@ -202,3 +202,33 @@ async def test_what_is_known_when_the_time_is_over(tmp_path: Path) -> None:
     assert (ran.code, ran.complete["changes"]["files"]) == (143, 1)
     assert "PUSH_BRANCH: not done in the time that was left" in [error["error"] for error in ran.of_type("ERROR")]
     assert fresh_with(tmp_path, output / "changes.patch") == "edited by claude\n"
+
+
+ELSEWHERE = (
+    "git checkout -q -b fix/login && echo fix >fix && git add fix"
+    " && git -c user.name=c -c user.email=c@e commit -qm fix"
+    " && git checkout -q main && git worktree add -q -b two .claude/worktrees/two && echo 2 >.claude/worktrees/two/two"
+)
+
+
+async def test_work_elsewhere_is_told_saved_and_pushed(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    script = [["read"], ["init"], ["bash", ELSEWHERE], ["result"]]
+    async with collecting() as collector:
+        ran = await run_agent(tmp_path, collector.url, script, PUSH_BRANCH="claude/x", OUTPUT_DIR=str(output))
+    changes = ran.agrees(collector, code=0).complete["changes"]
+    assert (changes["files"], "branch" in changes) == (0, False)
+    told = {other["name"]: other for other in changes["others"]}
+    assert set(told) == {"fix/login", ".claude/worktrees/two"}
+    for name, file in (("fix/login", "fix"), (".claude/worktrees/two", "two")):
+        assert f"+++ b/{file}\n" in (output / told[name]["patch"]).read_text()
+        branch = told[name]["branch"]
+        assert git(origin(tmp_path), "rev-parse", branch) == told[name]["commit"]
+        assert git(origin(tmp_path), "diff", "--name-only", "main", branch) == file
+    assert told["fix/login"]["branch"] == "claude/x--fix-login"
+
+
+async def test_work_elsewhere_that_nothing_saves_is_a_warning(tmp_path: Path) -> None:
+    ran = await run_agent(tmp_path, "none", [["read"], ["init"], ["bash", ELSEWHERE], ["result"]])
+    assert ran.code == 0
+    assert "claude left work in branch fix/login (1 commits, 1 files): OUTPUT_DIR or PUSH_BRANCH would" in ran.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.artifacts.push import Pushed, PushError, branch_name, commit_message, compare_url, push
+from agent.artifacts.push import Branch, Pushed, PushError, branch_name, commit_message, compare_url, push
 from agent.config.config import Config
 from tests.support.git_servers import HttpServer, git, http_server, make_origin, ssh_server
 from tests.support.snapshots import commit, configuration, prepared
@@ -26,12 +26,9 @@ def server(tmp_path: Path) -> Iterator[HttpServer]:
 
 async def pushed(tmp_path: Path, config: Config, branch: str = "claude/one", *, allow_default: bool = False) -> Pushed:
     base = git(tmp_path / "workspace", "rev-parse", "origin/main")
-    with prepared(tmp_path, config) as (environment, shot):
+    with prepared(tmp_path, config) as (_, shot):
         changes = await shot.take(base)
-        return await push(
-            shot, changes, environment, branch=branch, default_branch="main", allow_default=allow_default,
-            message=MESSAGE,
-        )  # fmt: skip
+        return await push(shot, changes, Branch(branch, "main", allow_default), MESSAGE, lambda line: None)
 
 
 def over_http(tmp_path: Path, server: HttpServer, **environ: str) -> Config:

@@ -139,6 +139,7 @@ def test_a_door_names_only_what_somebody_takes(room: str) -> None:
 
 #: Declarations without behaviour.
 DECLARATIONS = {
+    "artifacts.changes",
     "errors",
     "limits",
     "exits",

@@ -42,6 +42,8 @@ def clone(percent: int | None, stage: str = "Receiving objects") -> Event:
 def test_one_turn_and_less_than_a_cent() -> None:
     fields = {"result": {"subtype": "success", "num_turns": 1, "cost": 0.0048}, "changes": {"files": 1}}
     assert bill(fields) == ["claude: success, 1 turn, $0.0048", "changes: 1 file, +0 -0"]
+    fields["changes"]["others"] = [{"kind": "branch", "name": "fix", "files": 2}, "nonsense"]
+    assert bill(fields)[2:] == ["changes: 2 files in branch fix"]
 
 
 def test_a_run_as_a_person_follows_it():

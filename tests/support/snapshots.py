@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from agent.artifacts.changes import Snapshot
+from agent.artifacts import Snapshot, Store
 from agent.config.config import Config, load
 from agent.files.private import private_directory
 from agent.process.run import Launch, Patience
@@ -34,7 +34,8 @@ def prepared(tmp_path: Path, config: Config) -> Iterator[tuple[Git, Snapshot]]:
         place.mkdir()
         environment = prepare(config, private)
         launch = Launch(report=lambda text: None)
-        yield environment, Snapshot(environment, config.workspace_dir, place, Patience(), config.limits, launch)
+        store = Store(environment, config.workspace_dir, place, Patience(), config.limits, launch)
+        yield environment, Snapshot(store)
 
 
 @asynccontextmanager

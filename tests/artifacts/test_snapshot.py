@@ -219,9 +219,13 @@ async def test_submodule_commit_and_nested_repositories(tmp_path: Path) -> None:
     assert (await _take(tmp_path)).files == 0, "what is not committed in a submodule is not of this repository"
     commit(workspace / "sub", "within")
     git(tmp_path, "init", "-q", str(workspace / "empty"))
+    (workspace / "empty" / "main.py").write_text("code\n")
     git(tmp_path, "clone", "-q", "origin.git", str(workspace / "nested"))
     found = await changes(tmp_path)
-    assert (found.files, found.untracked) == (2, 1)
+    assert (found.files, found.untracked) == (3, 3), "files of repositories, and no name of a commit of theirs"
+    assert found.unpublished == ("sub",)
+    assert (tmp_path / "fresh" / "empty" / "main.py").read_text() == "code\n"
+    assert (tmp_path / "fresh" / "nested" / "file.txt").read_text() == "version 2\n"
 
 
 async def _take(tmp_path: Path) -> Changes:
@@ -268,14 +272,33 @@ async def test_conflict_in_the_index(workspace: Path, tmp_path: Path) -> None:
     assert found.commits == 1
 
 
-@pytest.mark.parametrize("how", ["gone", "link", "objects"])
+@pytest.mark.parametrize("how", ["gone", "link", "objects", "new"])
 async def test_git_directory_that_is_none(how: str, workspace: Path, tmp_path: Path) -> None:
+    """The files against the cloned commit, which the server still has, are the work all the same."""
     directory = workspace / (".git/objects" if how == "objects" else ".git")
+    directory.rename(tmp_path / "elsewhere")
+    (workspace / "file.txt").unlink()
+    (workspace / "new").write_text("1\n")
+    if how == "new":
+        git(workspace, "init", "-q")
+        commit(workspace, "anew")
+    elif how != "gone":
+        directory.symlink_to(tmp_path / "elsewhere")
+    found = await changes(tmp_path)
+    assert (found.files, found.commits) == (2, int(how == "new"))
+
+
+@pytest.mark.parametrize("how", ["gone", "link", "objects"])
+async def test_git_directory_that_is_none_and_no_server(how: str, workspace: Path, tmp_path: Path) -> None:
+    directory = workspace / (".git/objects" if how == "objects" else ".git")
+    base = base_of(tmp_path)
     directory.rename(tmp_path / "elsewhere")
     if how != "gone":
         directory.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "origin.git").rename(tmp_path / "away")
     with pytest.raises(ChangesError, match="what changed cannot be told"):
-        await _take(tmp_path)
+        async with snapshot(tmp_path) as shot:
+            await shot.take(base)
 
 
 async def test_hostile_configuration_runs_nothing(tmp_path: Path) -> None:
