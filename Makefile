@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n auto --dist worksteal
 N ?= 2000
 
-.PHONY: help demo test run lint setup tools coverage soak simulate bench bench-short profile audit \
+.PHONY: help demo test test-all run lint setup tools coverage soak simulate bench bench-short profile audit \
         image image-test docker-run manifests k8s-test lock clean
 
 help:
@@ -23,8 +24,11 @@ setup: $(VENV)/.ready ## install what the project needs into .venv
 demo: setup ## the whole job, with a scripted claude, in half a minute and without a key
 	@$(BIN)/python -m agent demo
 
-test: setup ## the tests; what a suite lacks is named and skipped
-	$(PYTEST) -m "not slow and not soak and not docker" $(TEST_FLAGS)
+test: setup ## the fast tests, on all cores, in under two minutes; what a test lacks is named and skipped
+	$(PYTEST) --lane fast $(PARALLEL) $(TEST_FLAGS)
+
+test-all: setup tools ## the fast tests, whole runs, the real claude CLI and the slower ones: a quarter of an hour
+	$(PYTEST) --lane fast --lane system --lane cli --lane slow $(PARALLEL) $(TEST_FLAGS)
 
 run: setup ## the job that your own variables (or .env) describe
 	@$(BIN)/python -m agent run
@@ -39,7 +43,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 soak: setup tools ## everything too long for CI, then simulated runs until ctrl-C (SOAK_SECONDS=3600)
-	$(PYTEST) -m "soak or slow" -o faulthandler_timeout=1200
+	$(PYTEST) --lane soak --lane slow -o faulthandler_timeout=1200
 	$(BIN)/python -m tests.simulation --soak
 
 simulate: setup ## N=10000 simulated runs
@@ -58,7 +62,7 @@ image: ## build the image claude-code-wrapper; starts an engine where none answe
 	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" build --tag claude-code-wrapper .
 
 image-test: setup image ## run the image: flags, health, stops, out of memory, isolation, the real CLI
-	@eval "$$(tools/container_engine.sh)" && export DOCKER && $(PYTEST) -m docker --durations=10
+	@eval "$$(tools/container_engine.sh)" && export DOCKER && $(PYTEST) --lane docker --durations=10
 
 docker-run: image ## the job that .env describes, in a hardened container
 	@test -f .env || { echo "docker-run: write REPO_URL, TASK, WS_SERVER and ANTHROPIC_API_KEY into .env" >&2; exit 78; }
@@ -71,7 +75,7 @@ manifests: setup ## what checks deploy/kubernetes against the schemas of Kuberne
 
 k8s-test: manifests image ## the Job on a node: KUBECTL='kubectl ...', LOAD='command that takes an image archive'
 	@test -n "$(KUBECTL)" -a -n "$(LOAD)" || { echo "k8s-test: set KUBECTL and LOAD; see tests/system/test_kubernetes.py" >&2; exit 64; }
-	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) -m soak tests/system/test_kubernetes.py
+	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) --lane soak tests/system/test_kubernetes.py
 
 audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
 	@test -x .tools/audit/bin/python || $(PYTHON) -m venv .tools/audit

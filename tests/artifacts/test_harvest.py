@@ -16,6 +16,8 @@ from tests.support.git_servers import git, http_server
 from tests.support.run_agent import KEY, origin, run_agent, start_agent
 from tests.support.servers import open_agent_serve
 
+pytestmark = pytest.mark.system
+
 EDIT = [["read"], ["init"], ["write", "file.txt", "edited by claude\n"], ["text", "Edited."]]
 
 
@@ -30,6 +32,7 @@ def result(output: Path) -> dict[str, Any]:
     return json.loads((output / "result.json").read_text())  # type: ignore[no-any-return]
 
 
+@pytest.mark.smoke
 async def test_success(tmp_path: Path) -> None:
     output = tmp_path / "output"
     ran = await run_agent(tmp_path, "none", [*EDIT, ["result"]], OUTPUT_DIR=str(output))
@@ -70,6 +73,7 @@ async def test_failed_clone_still_has_its_result(tmp_path: Path) -> None:
     assert "changes" not in result(output)
 
 
+@pytest.mark.smoke
 async def test_push_of_a_run(tmp_path: Path) -> None:
     async with collecting() as collector:
         ran = await run_agent(

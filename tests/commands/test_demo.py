@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -14,6 +16,7 @@ def demo(tmp_path: Path, *arguments: str, path: str | None = None) -> subprocess
     )  # fmt: skip
 
 
+@pytest.mark.system
 def test_the_whole_job(tmp_path: Path) -> None:
     shown = demo(tmp_path)
     assert shown.returncode == 0, shown.stderr

@@ -181,6 +181,7 @@ async def test_a_redactor_that_leaks_is_not_relied_on(tmp_path: Path, leaky: str
 
 
 @pytest.mark.parametrize("script", [TALK, LOOT], ids=["talk", "loot"])
+@pytest.mark.system
 async def test_with_all_guards_there_is_none(tmp_path: Path, script: Sequence[Sequence[object]]) -> None:
     found = await run(tmp_path, Guard("", bool, script), off=False)
     assert found.spied.clean().code == 0, found.spied.ran.stderr

@@ -241,10 +241,12 @@ async def run_traced(tmp_path: Path, seconds: float, patience: float = 10) -> Ex
         return await run_child(python(code), tmp_path, started=started, limits=limits)
 
 
+@pytest.mark.may_skip("ptrace")
 async def test_a_tracer_that_lets_go_costs_nothing_but_time(tmp_path: Path) -> None:
     assert await run_traced(tmp_path, 0.5) == ExitStatus(code=3)
 
 
+@pytest.mark.may_skip("ptrace")
 async def test_a_tracer_that_does_not_let_go_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unkillable, match=r"is dead, but process \d+ traces it"):
         await run_traced(tmp_path, 600, patience=0.3)

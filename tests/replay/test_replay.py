@@ -64,6 +64,7 @@ def of_claude(found: list[dict[str, Any]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("script", "variables", "code"), RUNS)
+@pytest.mark.system
 async def test_a_recorded_run_comes_to_the_same(tmp_path: Path, script: str, variables: Any, code: int) -> None:
     records = tmp_path / "record"
     async with collecting() as collector:
@@ -85,6 +86,8 @@ async def test_a_recorded_run_comes_to_the_same(tmp_path: Path, script: str, var
     assert list(dict.fromkeys(phases[0])) == list(dict.fromkeys(phases[1]))
 
 
+@pytest.mark.system
+@pytest.mark.smoke
 async def test_a_cancelled_run_comes_to_the_same(tmp_path: Path) -> None:
     records = tmp_path / "record"
     async with (
@@ -100,6 +103,7 @@ async def test_a_cancelled_run_comes_to_the_same(tmp_path: Path) -> None:
     assert messages(played.stdout)[-1]["data"]["signal"] == "SIGTERM"
 
 
+@pytest.mark.system
 async def test_a_recording_holds_everything_and_no_secret(tmp_path: Path) -> None:
     records = tmp_path / "record"
     async with collecting() as collector:
@@ -132,6 +136,7 @@ async def test_a_replay_reaches_a_server(tmp_path: Path) -> None:
         assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.system
 async def test_a_journal_is_sent_again_as_it_was(tmp_path: Path) -> None:
     records = tmp_path / "record"
     async with collecting() as collector:

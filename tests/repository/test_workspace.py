@@ -77,6 +77,7 @@ def test_what_the_agent_needs_is_not_deleted(path, tmp_path, needed):
     assert (path / "deep" / "home").is_dir()
 
 
+@pytest.mark.may_skip("a mount namespace")
 def test_what_is_mounted_inside_is_not_deleted(tmp_path):
     """In a mount namespace of its own; where the kernel grants none to this user there is nothing to test."""
     (tmp_path / "a b" / "mounted").mkdir(parents=True)

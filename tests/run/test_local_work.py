@@ -119,7 +119,7 @@ def sample(**fields) -> Sample:
     return msgspec.structs.replace(Sample(time=0.0, source="cgroup2"), **fields)
 
 
-async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, local_work, monkeypatch) -> None:
+async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, local_work, monkeypatch, autojump_clock) -> None:
     config = configure(tmp_path, "ok")
     work = local_work(config)
     low, full = 10 << 20, sample(memory=96, memory_limit=100, disk_free=1 << 40)

@@ -29,6 +29,7 @@ import trio
 from tests.support import scripted_claude
 from tests.support.collector import Collector, Message
 from tests.support.git_servers import make_origin
+from tests.support.lanes import in_lane
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WARDEN = Path(__file__).with_name("warden.py")
@@ -232,6 +233,7 @@ async def start_agent(
         inject: Python that runs in the agent's process before the agent, to break it.
         environ: variables over the usual ones; None takes one away.
     """
+    in_lane("system")
     base = directory / "agent"
     for name in ("home", "tmp", "bin"):
         (base / name).mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from tests.support.collector import Collector, collecting, in_phase, is_complete
 from tests.support.git_servers import http_server, make_origin
 from tests.support.run_agent import GRACE, KEY, Ran, origin, run_agent, start_agent
 
+pytestmark = pytest.mark.system
+
 #: drain and flush after a signal, sweep and harvest, and what a busy machine adds.
 REST = 1 + 2 + 2 + 1 + 2
 
@@ -60,7 +62,7 @@ async def stopped(
 @pytest.mark.parametrize(
     ("script", "code", "reason"),
     [
-        ("ok", 0, "success"),
+        pytest.param("ok", 0, "success", marks=pytest.mark.smoke),
         ("unread", 0, "success"),
         ("two-results", 0, "success"),
         ("garbage", 0, "success"),
@@ -69,7 +71,7 @@ async def stopped(
         ("cut", 1, "no_result"),
         ("dies-unread", 1, "no_result"),
         ("bad-exit", 1, "exit_status"),
-        ("failed", 1, "error"),
+        pytest.param("failed", 1, "error", marks=pytest.mark.smoke),
         ("refused", 77, "auth"),
     ],
 )
@@ -115,6 +117,7 @@ async def test_a_claude_that_has_its_result_and_stays_is_ended(tmp_path: Path, c
 # --- what claude leaves behind
 
 
+@pytest.mark.smoke
 async def test_escapees_are_ended_and_named(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, "escapees:40")
     ran.agrees(collector, code=0, reason="success")
@@ -149,6 +152,7 @@ def limit_of_processes(count: int) -> Any:
         group.rmdir()
 
 
+@pytest.mark.may_skip("a cgroup")
 async def test_a_fork_bomb_under_a_limit_of_processes(tmp_path: Path, collector: Collector) -> None:
     with limit_of_processes(60) as limit:
         async with start_agent(tmp_path, collector.url, "forks", preexec=limit) as agent:
@@ -173,6 +177,7 @@ async def test_a_claude_that_stops_itself_is_no_hindrance(tmp_path: Path, collec
 
 
 @pytest.mark.parametrize(("number", "code"), [(SIGTERM, 143), (SIGINT, 130), (SIGHUP, 129), (SIGQUIT, 131)])
+@pytest.mark.smoke
 async def test_a_polite_claude_ends_at_once_and_gives_its_bill(
     tmp_path: Path, collector: Collector, number: signal.Signals, code: int
 ) -> None:
@@ -298,6 +303,7 @@ async def test_a_signal_cuts_the_flush_short(tmp_path: Path, collector: Collecto
     assert ran.seconds > 2.5
 
 
+@pytest.mark.smoke
 async def test_strict_delivery(tmp_path: Path, collector: Collector) -> None:
     collector.stall_at = in_phase("DRAINING")
     ran = await stopped(tmp_path, collector, "ok", SIGTERM, when=in_phase("DRAINING"), STRICT_DELIVERY="1")
@@ -319,6 +325,7 @@ async def test_a_signal_after_complete_changes_nothing(tmp_path: Path, collector
 # --- limits
 
 
+@pytest.mark.smoke
 async def test_timeout_keeps_the_bill(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, "polite", TIMEOUT="1500")
     ran.agrees(collector, code=124, reason="timeout")
@@ -437,6 +444,7 @@ async def test_places_that_cannot_be_used_are_problems_of_the_configuration(
     assert named in ran.termination["message"]
 
 
+@pytest.mark.smoke
 async def test_no_claude(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, CLAUDE_BIN=str(tmp_path / "nowhere"))
     ran.agrees(collector, code=127, reason="cli_missing")

@@ -18,6 +18,8 @@ from tests.support.git_servers import git, http_server, ssh_server
 from tests.support.run_agent import Ran, digest, origin, run_agent, start_agent
 from tests.support.servers import Server, open_agent_serve, open_websockets_server, open_ws_server
 
+pytestmark = pytest.mark.system
+
 TOKEN = "ghp_" + "canary" * 6
 ALL_PHASES = ["PENDING", "CONNECTING", "CLONING", "RUNNING", "STOPPING", "DRAINING", "REPORTING"]
 
@@ -31,6 +33,7 @@ async def collector() -> AsyncIterator[Collector]:
 # --- the job
 
 
+@pytest.mark.smoke
 async def test_the_whole_job(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, "edits:hello.txt", LABELS="team=web", TASK="Say hello\nto all")
     ran.agrees(collector, code=0, reason="success")
@@ -195,6 +198,7 @@ async def test_a_server_that_comes_late(tmp_path: Path) -> None:
     assert ran.complete["exitCode"] == 0
 
 
+@pytest.mark.smoke
 async def test_what_a_killed_agent_left_is_delivered_by_the_next_one(tmp_path: Path, collector: Collector) -> None:
     collector.stall_at = said("claude 2.1.330, claude-scripted")
     async with start_agent(tmp_path, collector.url, "polite") as agent:

@@ -64,6 +64,7 @@ async def test_a_text_reply(tmp_path: Path, collector: Collector, api: MockApi) 
     assert "mock:text Say hello." in api.requests[0].prompts
 
 
+@pytest.mark.smoke
 async def test_edits(tmp_path: Path, collector: Collector, api: MockApi) -> None:
     """Without ALLOWED_TOOLS, as most users run it."""
     task = 'mock:edit {"path": "file.txt", "old": "version", "new": "edition"}'

@@ -30,6 +30,8 @@ from tests.support.spied_run import (
     with_password,
 )
 
+pytestmark = pytest.mark.system
+
 
 def transcript(path: Path, without: str = "") -> str:
     """A recording in which tools print every secret in every encoding, into all that a message has."""
@@ -74,6 +76,7 @@ def as_files(directory: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("source", ["environment", "files"])
+@pytest.mark.smoke
 async def test_no_secret_is_sent_written_or_shown(tmp_path: Path, source: str) -> None:
     """Everything at once: clone over HTTP with the token, all encodings in stdout and stderr, the result, COMPLETE."""
     script = transcript(tmp_path / "play.jsonl")

@@ -12,6 +12,8 @@ import trio
 from tests.support.git_servers import git
 from tests.support.run_agent import origin, start_agent
 
+pytestmark = pytest.mark.system
+
 #: Docker's grace, less the second in which a process ends.
 GRACE = 9.5
 FILES = 20_000
