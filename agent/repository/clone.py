@@ -73,18 +73,22 @@ async def look_up(config: Config, git: Git) -> str:
     """
     nowhere = Workspace(Path("/"), ())
     attempt = _Attempt(config, git, lambda batch: None, Patience(), nowhere)
-    _, default_branch = await attempt.resolve(config.repo_ref)
+    target, default_branch = await attempt.resolve(config.repo_ref)
     attempt.check_push(default_branch)
-    return f"at {config.repo_ref}" if config.repo_ref else f"default branch {default_branch or 'unknown'}"
+    if config.repo_ref is None:
+        return f"default branch {default_branch or 'unknown'}"
+    return target.ambiguity or f"at {config.repo_ref}"
 
 
 class _Target(NamedTuple):
-    """What to clone and to check out; at most one of the two is set, none for the default branch."""
+    """What to clone and to check out: a branch or a commit, or neither for the default branch."""
 
-    #: A branch or tag that the server has.
-    name: str | None = None
-    #: A commit, or a full name of a ref that is neither a branch nor a tag.
+    #: A branch that the server has.
+    branch: str | None = None
+    #: A commit, or the full name of a ref that is no branch.
     commit: str | None = None
+    #: Another meaning that REPO_REF has, and which one was taken; empty if it has one meaning only.
+    ambiguity: str = ""
 
 
 class _Attempt:
@@ -103,6 +107,8 @@ class _Attempt:
         try:
             target, default_branch = await self.resolve(ref)
             self.check_push(default_branch)
+            if target.ambiguity:
+                self._say("warn", target.ambiguity)
             if target.commit is not None and self._depth is not None and _by_itself(target.commit):
                 await self._fetch_commit(directory, target.commit)
             else:
@@ -124,8 +130,9 @@ class _Attempt:
 
         Cancelling: safe.
         """
-        wanted = [] if ref is None else [f"refs/heads/{ref}", f"refs/tags/{ref}", ref]
-        listed = await self._transfer("ls-remote", "--symref", "--", self._git.url, "HEAD", *wanted)
+        is_full = ref is not None and _by_itself(ref)
+        meanings = [] if ref is None else [ref] if is_full else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        listed = await self._transfer("ls-remote", "--symref", "--", self._git.url, "HEAD", *meanings)
         default_branch, refs = None, set()
         for line in listed.decode(errors="surrogateescape").splitlines():
             value, _, name = line.partition("\t")
@@ -134,12 +141,19 @@ class _Attempt:
                 default_branch = value.removeprefix("ref: refs/heads/")
         if ref is None:
             return _Target(), default_branch
-        for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", ref):
-            if name in refs and name.startswith(("refs/heads/", "refs/tags/")):
-                return _Target(name=name.split("/", 2)[2]), default_branch
-        if (ref in refs and ref.startswith("refs/")) or _COMMIT.fullmatch(ref):
-            return _Target(commit=ref), default_branch
-        raise self._no_such_ref(ref)
+        # ls-remote lists by the end of a name, so that others are among them.
+        found = [name for name in meanings if name in refs]
+        if not found:
+            if _COMMIT.fullmatch(ref):
+                return _Target(commit=ref), default_branch
+            raise self._no_such_ref(ref)
+        ambiguity = "" if len(found) == 1 else (
+            f"REPO_REF={ref} names a branch and a tag: the branch is taken; set refs/tags/{ref} to have the tag"
+        )  # fmt: skip
+        if found[0].startswith("refs/heads/"):
+            return _Target(branch=found[0].removeprefix("refs/heads/"), ambiguity=ambiguity), default_branch
+        # A tag is taken by its full name: `git clone --branch` would prefer a branch of the same name.
+        return _Target(commit=found[0]), default_branch
 
     def check_push(self, default_branch: str | None) -> None:
         """Before anything is spent; push() has the last word. Raises ConfigError."""
@@ -149,8 +163,8 @@ class _Attempt:
 
     async def _clone(self, directory: Path, target: _Target) -> None:
         options = ["--progress", "--no-checkout", "--template=", "--no-local", "--origin=origin"]
-        if target.name is not None:
-            options.append(f"--branch={target.name}")
+        if target.branch is not None:
+            options.append(f"--branch={target.branch}")
         if target.commit is None and self._depth is not None:
             options.append(f"--depth={self._depth}")
         await self._transfer("clone", *options, "--", self._git.url, str(directory))
@@ -162,8 +176,10 @@ class _Attempt:
         """
         await self._local("init", "--quiet", "--template=", cwd=directory)
         await self._local("remote", "add", "origin", self._git.url, cwd=directory)
+        # A tag stays one, for `git describe` and the like.
+        wanted = f"{commit}:{commit}" if commit.startswith("refs/tags/") else commit
         try:
-            await self._transfer("fetch", "--progress", f"--depth={self._depth}", "origin", commit, cwd=directory)
+            await self._transfer("fetch", "--progress", f"--depth={self._depth}", "origin", wanted, cwd=directory)
         except CloneError as e:
             if e.exit is not Exit.CLONE_FAILED:
                 raise
@@ -201,7 +217,9 @@ class _Attempt:
 
     async def _describe(self, default_branch: str | None) -> Cloned:
         head = await self._commit("HEAD")
-        branch = (await self._local("symbolic-ref", "--quiet", "--short", "HEAD", fails=True)).decode().strip()
+        # Not --short, which makes heads/v1 of a branch that has the name of a tag.
+        name = (await self._local("symbolic-ref", "--quiet", "HEAD", fails=True)).decode().strip()
+        branch = name.removeprefix("refs/heads/")
         shallow = (await self._local("rev-parse", "--is-shallow-repository")) == b"true\n"
         for missing in _not_fetched(self._place.path):
             self._say("warn", missing)
@@ -256,9 +274,9 @@ class _Attempt:
         return CloneError(message, details=details)
 
 
-def _by_itself(commit: str) -> bool:
-    """Whether a server can be asked for it: the first digits of a commit mean nothing there."""
-    return commit.startswith("refs/") or _FULL_COMMIT.fullmatch(commit) is not None
+def _by_itself(name: str) -> bool:
+    """Whether a name is full, so that a server can be asked for it: the first digits of a commit mean nothing there."""
+    return name.startswith("refs/") or _FULL_COMMIT.fullmatch(name) is not None
 
 
 def _not_fetched(workspace: Path) -> list[str]:

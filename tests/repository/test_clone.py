@@ -18,7 +18,7 @@ from agent.exits import Exit
 from agent.files.private import PrivateDirectory, private_directory
 from agent.limits import Limits
 from agent.process.run import Patience
-from agent.repository.clone import clone
+from agent.repository.clone import clone, look_up
 from agent.repository.cloned import Cloned
 from agent.repository.git import Git, prepare
 from tests.support import git_servers
@@ -178,6 +178,47 @@ async def test_a_ref_that_is_neither_branch_nor_tag(run, tmp_path, depth):
     variables = {"REPO_REF": "refs/pull/7/head"} | ({"CLONE_DEPTH": depth} if depth else {})
     cloned = await run(f"file://{origin}", **variables).clone()
     assert (cloned.head, cloned.branch, cloned.shallow) == (pull, None, depth is not None)
+
+
+@pytest.fixture(scope="module")
+def ambiguous_origin(tmp_path_factory) -> Path:
+    """v1 is a branch and another commit's tag, which is annotated; a branch has the ID of a commit as its name."""
+    origin = make_origin(tmp_path_factory.mktemp("ambiguous"))
+    git(origin, "update-ref", "-d", "refs/tags/v1")
+    git(origin, "tag", "-a", "-m", "release", "v1", "main~1")
+    git(origin, "branch", "v1", "main")
+    git(origin, "update-ref", f"refs/heads/{rev(origin, 'main~1')}", "main")
+    git(origin, "update-ref", "refs/heads/refs/tags/v1", "main")
+    return origin
+
+
+@pytest.mark.parametrize("depth", [None, "1"])
+@pytest.mark.parametrize(
+    ("ref", "commit", "branch", "warned"),
+    [
+        ("v1", "main", "v1", True),
+        ("refs/heads/v1", "main", "v1", False),
+        ("refs/tags/v1", "main~1", None, False),
+        ("{commit}", "main~1", None, False),
+    ],
+)
+async def test_a_full_name_is_taken_literally_and_a_short_one_is_said_to_be_ambiguous(
+    run, ambiguous_origin, depth, ref, commit, branch, warned
+):
+    ref = ref.format(commit=rev(ambiguous_origin, "main~1"))
+    r = run(f"file://{ambiguous_origin}", REPO_REF=ref, **({"CLONE_DEPTH": depth} if depth else {}))
+    cloned = await r.clone()
+    assert (cloned.head, cloned.branch) == (rev(ambiguous_origin, commit), branch)
+    assert any("REPO_REF=v1 names a branch and a tag: the branch is taken" in line for line in r.logs()) is warned
+    said = await look_up(r.config, r.git)
+    assert ("a branch and a tag" in said) is warned
+
+
+async def test_a_tag_of_a_short_clone_is_there(run, origin):
+    r = run(f"file://{origin}", REPO_REF="v1", CLONE_DEPTH="1")
+    await r.clone()
+    assert git(r.workspace, "describe", "--tags") == "v1"
+    assert git(r.workspace, "rev-parse", "--is-shallow-repository") == "true"
 
 
 async def test_a_branch_that_looks_like_a_commit(run, tmp_path):
