@@ -75,8 +75,8 @@ VARIABLES: tuple[Variable, ...] = (
              "The repository: https, ssh, `git@host:path`, http, file or an absolute path", required=True),
         _own("TASK", str, "Fix the failing test and commit",
              "What claude shall do, at most 10 MiB; over 128 KiB only as TASK_FILE", required=True, text=True),
-        _own("REPO_REF", values.ref, "main", "Branch, tag or commit; of a branch and a tag with the same name the branch"
-             " is taken, unless the name is full (`refs/tags/v1`)", otherwise="the default branch"),
+        _own("REPO_REF", values.ref, "main", "Branch, tag or commit; of a branch and a tag with the same name the"
+             " branch is taken, unless the name is full (`refs/tags/v1`)", otherwise="the default branch"),
         _own("LABELS", values.labels, "team=web,ticket=WEB-17", "`key=value,...`, shown in the first STATUS"),
         _own("CONTAINER_ID", values.identifier, "fix-login-7", "Who is speaking, in every message",
              otherwise="the host name when longer than 8 characters, else a generated one"),

@@ -12,6 +12,7 @@ Files:
 
     private         the private directory of a run, and the removal of those that dead runs left
     opening         opening without following links or waiting for pipes
+    removal         deleting what a run left, however deep or read-only
     places          the mounted file systems, and whether a path is in memory
     untrusted       texts that claude may have put in place, and the commit that a HEAD names
 
@@ -25,9 +26,10 @@ from agent.files import untrusted
 from agent.files.opening import nearest, overwrite, regular
 from agent.files.places import is_in_memory, mounts
 from agent.files.private import PrivateDirectory, private_directory, remove_stale
+from agent.files.removal import empty, open_to_change
 
 __all__ = [
-    "PrivateDirectory", "is_in_memory", "mounts", "nearest", "overwrite", "private_directory", "regular",
-    "remove_stale",
+    "PrivateDirectory", "empty", "is_in_memory", "mounts", "nearest", "open_to_change", "overwrite",
+    "private_directory", "regular", "remove_stale",
     "untrusted",
 ]  # fmt: skip

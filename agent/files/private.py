@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 import trio
 
 from agent.errors import ConfigError
+from agent.files.removal import empty
 
 #: A directory of this name is locked while its run lives. One that is not locked belongs to a dead run.
 _LOCKED = "agent-private-"
@@ -120,38 +120,10 @@ def _remove_dead(paths: Sequence[Path]) -> None:
 def _remove(path: Path, fd: int) -> None:
     with suppress(OSError):
         os.fchmod(fd, 0o700)
-    _empty(fd)  # by descriptor, even if something has moved it away ...
+    empty(fd)  # by descriptor, even if something has moved it away ...
     with suppress(OSError):
         path.rmdir()  # ... which leaves the empty directory itself
     os.close(fd)
-
-
-def _empty(top: int) -> None:
-    """Delete the content of a directory. Subdirectories are moved up first: a recursion could not follow deep ones."""
-    waiting = _clear(top, top)
-    while waiting:
-        name = waiting.pop()
-        with suppress(OSError):
-            fd = os.open(name, _DIRECTORY, dir_fd=top)
-            try:
-                waiting += _clear(fd, top)
-            finally:
-                os.close(fd)
-            os.rmdir(name, dir_fd=top)
-
-
-def _clear(directory: int, top: int) -> list[str]:
-    """Delete the files in a directory, and move its directories to `top`; returns their new names there."""
-    moved = []
-    for name in os.listdir(directory):
-        with suppress(OSError):
-            try:
-                os.unlink(name, dir_fd=directory)
-            except IsADirectoryError:
-                new = secrets.token_hex(8)
-                os.rename(name, new, src_dir_fd=directory, dst_dir_fd=top)
-                moved.append(new)
-    return moved
 
 
 def _unusable(parent: Path, error: OSError) -> ConfigError:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from agent.errors import CloneError
-from agent.files import mounts
+from agent.files import empty, mounts, open_to_change
 
 #: The root of an ext4 volume holds it, and it is not ours to remove.
 _NOT_CONTENT = frozenset({"lost+found"})
@@ -48,8 +47,8 @@ class Workspace:
             )
         self._refuse_to_empty()
         try:
-            for name in content:
-                _remove(self.path / name)
+            if error := self._empty(keep=_NOT_CONTENT):
+                raise error
         except OSError as e:
             raise CloneError(f"the workspace {self.path} cannot be emptied: {e.filename}: {e.strerror}") from e
         return True
@@ -82,13 +81,20 @@ class Workspace:
     def restore(self) -> None:
         """Remove what was made since `create`, as far as that is possible."""
         if self._before is not None:
-            for name in set(_names(self.path)) - self._before:
-                with suppress(OSError):
-                    _remove(self.path / name)
+            with suppress(OSError):
+                self._empty(keep=self._before)
             self._before = None
         while self._made:
             with suppress(OSError):
                 self._made.pop().rmdir()
+
+    def _empty(self, keep: Collection[str]) -> OSError | None:
+        """Delete all but the names to keep, as far as that is possible; returns the first error. Raises OSError."""
+        fd = open_to_change(self.path.resolve())
+        try:
+            return empty(fd, keep)
+        finally:
+            os.close(fd)
 
     def _refuse_to_empty(self) -> None:
         inside = self.path.resolve()
@@ -104,11 +110,3 @@ class Workspace:
 
 def _names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
-
-
-def _remove(path: Path) -> None:
-    """Links are removed, never followed, neither here nor deeper (rmtree works by descriptor)."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

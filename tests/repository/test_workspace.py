@@ -7,6 +7,8 @@ import pytest
 from agent.errors import CloneError
 from agent.exits import Exit
 from agent.repository.workspace import Workspace
+from tests.files.test_removal import module_cache
+from tests.support.users import as_nobody
 
 
 @pytest.fixture
@@ -126,3 +128,21 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
     with pytest.raises(CloneError, match="cannot be written: File exists"):
         Workspace(tmp_path / "a" / "file" / "b", []).create()
     assert names(tmp_path / "a") == ["file"]
+
+
+def test_one_s_own_read_only_and_deep_directories_are_emptied(path):
+    """As the Go module cache has them, and deeper than any recursion reaches."""
+    path.mkdir()
+    with as_nobody(path):
+        module_cache(path)
+        descriptor = os.open(path, os.O_RDONLY)
+        for _ in range(2 * sys.getrecursionlimit()):
+            os.mkdir("d", dir_fd=descriptor)
+            outer, descriptor = descriptor, os.open("d", os.O_RDONLY, dir_fd=descriptor)
+            os.close(outer)
+        os.close(descriptor)
+        path.chmod(0o555)
+        workspace = Workspace(path, [])
+        assert workspace.check(replace=True) is True
+        assert names(path) == []
+        assert workspace.create().parent == path
