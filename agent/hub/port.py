@@ -131,7 +131,7 @@ class Port:
             await self._websocket(connection, partial(self.trust, connection))
         elif connection.head:
             state: Any = {"connection": connection, "trust": self.trust}
-            await TCPServer(self._app, self._config, self._context, state, connection)
+            await TCPServer(self._app, self._config, self._context, state, connection)  # type: ignore[arg-type]
 
 
 async def _head(connection: Connection) -> h11.Request | None:

@@ -14,11 +14,13 @@ import trio
 from trio_websocket import ConnectionRejected
 
 from agent.exits import Exit
-from agent.hub.command import main
 from agent.protocol.events import log
 from tests.receiver.test_server import acked, connected
 from tests.support.runs import Written, a_run
 from tests.support.servers import ROOT, SERVE, open_agent_serve
+
+pytest.importorskip("starlette", reason="needs the extra hub: make setup")
+from agent.hub.command import main
 
 
 def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]):

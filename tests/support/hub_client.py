@@ -10,13 +10,17 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import trio
 
 from agent.hub.access import Tokens
-from agent.hub.listen import open_serving
 from agent.limits import Limits
 from agent.receiver import Receiver, TextView
 from tests.receiver.test_server import acked, connected
+
+pytest.importorskip("starlette", reason="needs the extra hub: make setup")
+pytest.importorskip("hypercorn", reason="needs the extra hub: make setup")
+from agent.hub.listen import open_serving
 
 OPEN = Tokens(open=True)
 
