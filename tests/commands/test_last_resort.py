@@ -13,7 +13,7 @@ def test_a_run_that_could_not_be_put_together_leaves_its_complete_in_the_journal
     given = {"REPO_URL": "https://example.com/x.git", "TASK": "t", "WS_SERVER": "ws://x"}
     config = load({**given, "TERMINATION_LOG": str(tmp_path / "log")}, in_container=True)
     said: list[bytes] = []
-    console = Console(write=said.append, redact=lambda text: text.replace("secret", "[redacted]"))
+    console = Console(limits=config.limits, write=said.append, redact=lambda text: text.replace("secret", "[redacted]"))
     journal = open_journal(tmp_path)
     assert answer_alone(RuntimeError("secret"), config, console, journal) == 70
     error, complete = (json.loads(record.message) for record in read_all(journal))
