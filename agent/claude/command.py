@@ -177,7 +177,7 @@ async def check_cli(config: Config) -> str:
     if version := _VERSION.search(text):
         return version[0]
     words = f"says {one_line(text, 80)!r}, not its version" if text else "says nothing"
-    raise CliError(f"{program} --version {words}; CLAUDE_BIN is to name the claude program",
+    raise CliError(f"{program} --version {words}; set CLAUDE_BIN to the claude program",
                    details=text, exit=Exit.CLI_NOT_EXECUTABLE)  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def find_cli(config: Config) -> str:
     there = [Path(name)] if "/" in name else [Path(folder, name) for folder in path.split(os.pathsep)]
     for candidate in there:
         if candidate.is_dir():
-            raise CliError(f"{candidate} is a directory; CLAUDE_BIN is to name the claude program",
+            raise CliError(f"{candidate} is a directory; set CLAUDE_BIN to the claude program",
                            exit=Exit.CLI_NOT_EXECUTABLE)  # fmt: skip
         if candidate.exists():
             raise CliError(f"{candidate} may not be executed; check its permissions", exit=Exit.CLI_NOT_EXECUTABLE)

@@ -236,7 +236,7 @@ async def test_the_version_is_what_the_program_says(tmp_path: Path) -> None:
 )
 async def test_an_answer_without_a_version_is_126(tmp_path: Path, script: str, words: str) -> None:
     path = program(tmp_path / "other", f"#!/bin/sh\n{script}\n")
-    with pytest.raises(CliError, match=f"other --version {words}; CLAUDE_BIN") as caught:
+    with pytest.raises(CliError, match=f"other --version {words}; set CLAUDE_BIN to the claude program") as caught:
         await check_cli(config(CLAUDE_BIN=path))
     assert caught.value.exit == Exit.CLI_NOT_EXECUTABLE
 
