@@ -20,7 +20,7 @@ from agent.delivery import Listener, Sender
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.journal import Journal
-from agent.protocol import Envelope, Event, ulid
+from agent.protocol import LOG, Envelope, Event, ulid
 from agent.redaction import verified_redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
@@ -67,7 +67,7 @@ class _CountingConsole(Console):
         self.logs = Counter[str]()
 
     def show(self, events: Sequence[Event]) -> None:
-        self.logs.update(event.source for event in events if event.type == "LOG")
+        self.logs.update(event.source for event in events if event.type == LOG.name)
         super().show(events)
 
 

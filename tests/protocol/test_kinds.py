@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
 from pathlib import Path
 
 import msgspec
 import pytest
 
+import agent
 from agent.journal import orphans
 from agent.limits import Limits
 from agent.protocol.events import Event, log
@@ -136,3 +138,14 @@ def test_the_rows_agree_with_themselves():
     for name, kind in KINDS.items():
         assert name == kind.name == name.upper()
         assert not (kind.droppable and not kind.counted), "what is dropped must have been counted"
+
+
+def test_no_room_but_the_protocol_spells_the_name_of_a_kind():
+    package = Path(agent.__file__).parent
+    strays = [
+        f"{path.relative_to(package)}:{node.lineno} {node.value}"
+        for path in sorted(package.rglob("*.py")) if path.parent.name != "protocol"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in KINDS
+    ]  # fmt: skip
+    assert strays == [], "ask the row: KINDS[name].numbered, .droppable, .split, .last; or LOG.name"
