@@ -1,7 +1,7 @@
-"""One WebSocket connection: opened within a bound, sending whole batches, dead as soon as a frame may be torn.
+"""One WebSocket connection: opened within a bound, sends whole batches, and is dead as soon as a frame may be torn.
 
-trio-websocket keeps the handshake, ping and pong, the close and everything inbound. Between it and the socket stands
-`Tap`, a stream of ours: our batches of text frames and its control frames go through the same lock, whole.
+trio-websocket does the handshake, ping and pong, the close and everything inbound. `Tap`, a stream of ours, stands
+between it and the socket: our batches of text frames and its control frames go through the same lock, each whole.
 
 Known hazards of trio-websocket 0.12, each handled here and nowhere else:
 - its own connect timeout does not end a silent handshake: an outer deadline does;
@@ -39,7 +39,7 @@ __all__ = ["Connection", "ConnectionLost", "Endpoint", "OpenStream", "connect"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where the server is and how to be let in."""
+    """The address of a server, and what lets us in."""
 
     host: str
     port: int
@@ -50,12 +50,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     hint: str = ""
 
     def __str__(self) -> str:
-        """Host and port for a person; the resource may hold a credential."""
+        """Host and port, for a person. The resource is left out, since it may hold a credential."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
     def parse(cls, url: str, *, token: str | None, ca_file: str | None, hint: str = "") -> Endpoint:
-        """`url` is ws:// or wss://, checked by the configuration already.
+        """Make an endpoint of a ws:// or wss:// URL that the configuration has checked.
 
         Raises:
             OSError, ssl.SSLError: `ca_file` cannot be read or holds no certificate.
@@ -75,25 +75,30 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def host_header(self) -> str:
+        """The value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.tls else 80
         return host if self.port == default else f"{host}:{self.port}"
 
     async def open_stream(self, limits: Limits) -> trio.abc.Stream:
-        """TCP, then TLS where the URL says so; bounded by the caller.
+        """Open TCP, and then TLS for wss://. The caller bounds it.
+
+        Raises:
+            ConnectionLost: the host cannot be looked up for want of processes.
+            OSError, ssl.SSLError: the connection or the handshake failed.
 
         Cancelling: safe.
         """
         try:
             tcp = await trio.open_tcp_stream(self.host, self.port)
-        except RuntimeError as error:  # claude may use up all processes that there may be: no thread for the look-up
+        except RuntimeError as error:  # claude may have used up the process limit: then no thread can do the look-up
             raise ConnectionLost(f"{self.host} cannot be looked up: {error}") from None
         stream = EagerStream(tcp, limits.unsent_bytes)
         if self.tls is None:
             return stream
         secure = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
         try:
-            # Here and not in passing: what is wrong with a certificate would look like a connection that broke.
+            # An explicit handshake: in the first send, a bad certificate would look like a connection that broke.
             await secure.do_handshake()
         except BaseException:
             await trio.aclose_forcefully(secure)
@@ -102,7 +107,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Connection:
-    """An open connection. Sending is one task's business, receiving another's."""
+    """An open connection. One task sends, another one receives."""
 
     def __init__(self, ws: WebSocketConnection, tap: Tap) -> None:
         self._ws = ws
@@ -112,20 +117,22 @@ class Connection:
         self._latest = float("inf")
 
     def send_now(self, messages: Sequence[bytes]) -> None:
-        """Send these as far as it takes no waiting. What is left, or wrong with the connection, is for `flush`."""
+        """Send as much as needs no waiting. `flush` sends the rest and raises what is wrong with the connection."""
         self._tap.send_now(text_frames(messages))
 
     @property
     def ready(self) -> bool:
-        """More may be sent now: nothing is left to flush, and no close has begun."""
+        """Whether more may be sent now: nothing is left to flush, and no close has begun."""
         return not self._tap.behind and self._ws.closed is None
 
     async def flush(self, *, within: float) -> None:
         """Send what `send_now` left.
 
-        Cancelling: takes effect after the write, or after `within` seconds (see `hasten`), since half a frame poisons
-        the stream.
-        Raises ConnectionLost: nothing is known of what arrived; never send here again.
+        Raises:
+            ConnectionLost: how much arrived is unknown; never send here again.
+
+        Cancelling: takes effect after the write, or after `within` seconds (see `hasten`), since half a frame would
+        poison the stream.
         """
         if self._ws.closed is not None:
             raise self._lost()
@@ -144,7 +151,7 @@ class Connection:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def hasten(self, within: float) -> None:
-        """No send gets longer than this from now on: its shield must not outlast the stop of the run."""
+        """Bound every send from now on by `within` seconds: its shield must not outlast the stop of the run."""
         self._latest = trio.current_time() + within
         if self._sending is not None:
             self._sending.deadline = min(self._sending.deadline, self._latest)
@@ -160,7 +167,7 @@ class Connection:
             raise self._lost() from None
 
     async def receive(self) -> str | bytes:
-        """The next message of the server.
+        """Return the next message of the server.
 
         Cancelling: safe.
         """
@@ -170,7 +177,7 @@ class Connection:
             raise self._lost() from None
 
     async def close(self, *, within: float) -> None:
-        """Close handshake with 1000.
+        """Do the close handshake with code 1000, for at most `within` seconds.
 
         Cancelling: takes effect after at most `within` seconds.
         """
@@ -195,10 +202,12 @@ class Connection:
 async def connect(
     endpoint: Endpoint, limits: Limits, open_stream: OpenStream | None = None
 ) -> AsyncIterator[Connection]:
-    """Open a connection and give it to the body; it ends with the body, without a close handshake of its own.
+    """Open a connection for the body. It ends with the body; a close handshake is the body's to do.
+
+    Raises:
+        ConnectionLost: the opening failed, or the library raised something while the body ran.
 
     Cancelling: safe.
-    Raises ConnectionLost: from the opening, or in place of whatever the library raised while the body ran.
     """
     try:
         async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Why a connection is over, or never came up: whatever trio-websocket, TLS or the socket raised, as one sentence."""
+"""ConnectionLost: one sentence that says why a connection is over or never came up, whatever raised it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _UNHEARD = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETI
 
 
 class ConnectionLost(Exception):
-    """The connection is over or never came up; try another. The message says why, for a person.
+    """The connection is over or never came up, and another may be tried. The message says why, for a person.
 
-    `refused` means that the server refused our credentials, `retry_after` that it asked for so many seconds, `unheard`
-    that nothing listens there.
+    `refused`: the server refused our credentials. `retry_after`: it asked us to wait so many seconds. `unheard`:
+    nothing listens at that address.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class ConnectionLost(Exception):
 
 
 def is_library_error(error: BaseException) -> bool:
-    """Everything that opening or the library's reader task may raise at a network's or a server's fault."""
+    """Whether the network or the server is at fault: what opening or the library's reader task may raise."""
     kinds = (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError, ConnectionLost)
     return isinstance(error, (*kinds, HandshakeError, ConnectionClosed, h11.ProtocolError, ProtocolError))
 
 
 def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
-    """One sentence for the first of these errors, and what it says about another attempt."""
+    """Turn the first of these errors into a ConnectionLost: one sentence, and what it means for another attempt."""
     error = _root(group)
     if isinstance(error, ConnectionLost):
         return error
@@ -59,7 +59,7 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
     if isinstance(error, ssl.SSLError):
         return ConnectionLost(f"TLS failed ({getattr(error, 'reason', None) or error})")
     if isinstance(error, OSError):
-        # Trio adds the address to the text, as Python would write it; a resolver's numbers are negative.
+        # Trio adds the address to the text as a Python tuple. A resolver's error numbers are negative.
         known = error.errno if error.errno and error.errno > 0 else None
         words = os.strerror(known) if known else error.strerror or str(error) or type(error).__name__
         return ConnectionLost(words, unheard=known in _UNHEARD)
@@ -67,7 +67,7 @@ def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
 
 
 def _root(error: BaseException | None) -> BaseException | None:
-    """The first of a group, and what Trio's "it broke" and "all attempts failed" were about."""
+    """The first error of a group, without Trio's "it broke" and "all attempts failed" around it."""
     while error is not None:
         error = first_leaf(error)
         if isinstance(error, (OSError, trio.BrokenResourceError)) and error.__cause__ is not None:
@@ -85,7 +85,7 @@ def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
 
 
 def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
-    """Retry-After in seconds; a date counts from the server's own Date, since the clocks may differ."""
+    """Retry-After in seconds. A date is compared with the server's own Date, since our clock may differ."""
     said = headers.get(b"retry-after", b"").decode("latin-1")
     try:
         return max(0.0, float(said))

@@ -1,4 +1,4 @@
-"""journal -> WebSocket: follows one journal over as many connections as it takes (docs/protocol.md)."""
+"""The sender: delivers one journal over as many connections as it takes (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sender:
         open_stream: OpenStream | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """`sent_before`: everything up to this seq may have left already, in an earlier life."""
+        """`sent_before`: an earlier process may have sent everything up to this seq."""
         #: Whether a server has ever answered.
         self.ever_connected = False
         #: Why the last attempt ended.
@@ -44,19 +44,25 @@ class Sender:
 
     @property
     def connected(self) -> bool:
+        """Whether a connection stands on which the server has answered."""
         return self._session is not None and self._session.answered
 
     def beat(self) -> None:
-        """Send a HEARTBEAT now, if a connection stands; it is built when it is sent, since a stale one is a lie."""
+        """Send a HEARTBEAT now if a connection stands. It is built when it is sent, so that it is never stale."""
         if self._session is not None:
             self._session.heartbeat_due = True
             self._journal.pulse.set()
 
     async def run(self, gate: float | None) -> None:
-        """Return once COMPLETE is confirmed. `gate`: seconds within which a server must have answered, None without.
+        """Return once COMPLETE is confirmed.
 
-        Cancelling: safe; a standing connection is closed politely where that is quick.
-        Raises ServerUnreachable, ServerRefused: only with a gate, and only before a server has ever answered.
+        Args:
+            gate: seconds within which the server must have answered for the first time; None waits for ever.
+
+        Raises:
+            ServerUnreachable, ServerRefused: only with a gate, and only before the server has ever answered.
+
+        Cancelling: safe. A standing connection gets a close handshake where that is quick.
         """
         deadline = float("inf") if gate is None else trio.current_time() + gate
         refusals = attempt = 0
@@ -69,7 +75,7 @@ class Sender:
                     return
                 except ConnectionLost as error:
                     if self._journal.completed and self._journal.confirmed_seq >= self._journal.last_seq:
-                        return  # only the farewell went wrong
+                        return  # only the close handshake failed
                     lost = error
             self._last = lost
             refusals = refusals + 1 if lost.refused else 0
@@ -88,7 +94,7 @@ class Sender:
                 await trio.sleep(delay)
 
     async def _converse(self) -> None:
-        """One connection, from the handshake to its end; returns once everything is confirmed."""
+        """Serve one connection from its handshake to its end. Returns once everything is confirmed."""
         async with connect(self._endpoint, self._limits, self._open_stream) as connection:
             self._session = session = Session(
                 self._journal, connection, self._limits, self._told(), self._pace, self._highest_sent
@@ -97,7 +103,7 @@ class Sender:
                 await session.run()
                 await connection.close(within=self._limits.close)
             except BaseExceptionGroup as group:
-                # Only cancelled, not lost: the server should not take it for a crash.
+                # Cancelled but not lost: the close tells the server that this is no crash.
                 if group.subgroup(ConnectionLost) is None:
                     await connection.close(within=self._limits.farewell)
                 raise
@@ -110,7 +116,7 @@ class Sender:
                     self._listener.connected(False)
 
     def _told(self) -> Listener:
-        """The listener of a session: the first answer also lifts the gate."""
+        """Make the listener of a session: the first answer also lifts the gate."""
 
         def connected(up: bool) -> None:
             self.ever_connected = True
@@ -121,7 +127,7 @@ class Sender:
         return Listener(connected, outer.notice, outer.cancel, outer.heartbeat)
 
     def _back_off(self, attempt: int, lost: ConnectionLost) -> float:
-        """Full jitter: hundreds of agents must not come back together after a restart of their server."""
+        """Seconds until the next attempt. Full jitter keeps hundreds of agents from coming back at the same moment."""
         limits = self._limits
         ceiling = min(limits.backoff_max, limits.backoff_min * 2.0 ** min(attempt, 16))
         delay = self._rng.uniform(0, ceiling)

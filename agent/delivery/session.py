@@ -1,12 +1,11 @@
-"""What is sent on one connection, and what its PONGs and acks prove.
+"""One connection's share of the delivery: what is sent on it, and what its PONGs and acks prove.
 
-Three tasks live and die together: the writer, the receiver and the barrier (one PING outstanding at a time). Whatever
-ends one of them ends the connection; a new one goes on from what the journal has confirmed.
+Three tasks live and die together: the writer, the receiver and the barrier, which has at most one PING outstanding. The
+end of one ends the connection; the next connection goes on from what the journal has confirmed.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +14,7 @@ import trio
 
 from agent.delivery.connection import Connection, ConnectionLost
 from agent.delivery.pace import Pace
+from agent.delivery.window import Window
 from agent.journal import Record
 from agent.limits import Limits
 from agent.protocol import Ack, BadAck, Cancel, Level, parse_inbound, redelivered
@@ -22,7 +22,7 @@ from agent.pulse import Pulse
 
 
 class Deliverable(Protocol):
-    """What is delivered: the journal of this run, or what a dead run left behind."""
+    """A journal to deliver: that of this run, or one that a dead run left behind."""
 
     @property
     def run_id(self) -> str: ...
@@ -44,18 +44,18 @@ class Deliverable(Protocol):
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """Who is told what; every call is synchronous."""
+    """The functions that learn of a connection's events. Every call is synchronous."""
 
     #: The server answers (True), or the connection is lost (False).
     connected: Callable[[bool], None] = lambda up: None
     notice: Callable[[Level, str], None] = lambda level, message: None
     cancel: Callable[[Cancel], None] = lambda request: None
-    #: A HEARTBEAT of this very moment, or None where there is none to send.
+    #: Returns a HEARTBEAT of this moment, or None where there is none to send.
     heartbeat: Callable[[], bytes | None] = lambda: None
 
 
 class Session:
-    """One connection's share of the delivery. `sent_before` is the highest seq of which a byte may have left ever."""
+    """One connection's share of the delivery. `sent_before` is the highest seq that may have been sent, even partly."""
 
     def __init__(
         self,
@@ -76,11 +76,8 @@ class Session:
         self._pace = pace
         self._sent_before = sent_before
         self._cursor = journal.confirmed_seq
-        #: (seq, bytes) of what no PONG has covered yet: the window is about these.
-        self._in_flight: deque[tuple[int, int]] = deque()
-        self._in_flight_bytes = 0
+        self._window = Window(pace)
         self._ponged = journal.confirmed_seq
-        self._first = 0
         #: When `pace.silence` was last brought up to date.
         self._listening_since = trio.current_time()
         self._bug: Exception | None = None
@@ -91,8 +88,10 @@ class Session:
     async def run(self) -> None:
         """Return once COMPLETE is confirmed.
 
+        Raises:
+            ExceptionGroup: with the ConnectionLost that ended the connection.
+
         Cancelling: safe.
-        Raises a group with ConnectionLost.
         """
         try:
             await self._run()
@@ -102,7 +101,7 @@ class Session:
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive)
-            # Before any message: a server that is slow, or that refuses us right after the handshake, shows at once.
+            # A PING before any message shows a server that is slow, or that refuses us right after the handshake.
             await self._ping()
             nursery.start_soon(self._write)
             nursery.start_soon(self._barrier)
@@ -116,15 +115,15 @@ class Session:
 
     @property
     def in_vain(self) -> bool:
-        """Messages were sent, and none was proved taken."""
-        return bool(self._in_flight) and self._in_flight[0][0] == self._first
+        """Whether messages were sent and none was proved taken."""
+        return self._window.in_vain
 
     # --- writer
 
     async def _write(self) -> None:
         while True:
             if self._send_now():
-                # Whoever appends sends: to wake this task first would cost a single line two passes of the scheduler.
+                # append() sends: waking this task first would cost a single line two passes of the scheduler.
                 await self._journal.pulse.wait(self._answer)
             else:
                 await self._connection.flush(within=self._pace.send_within)
@@ -135,12 +134,12 @@ class Session:
         if self._bug is None:
             try:
                 return self._send_now()
-            except Exception as bug:  # it is this task that fails of it, and not whoever has something to say
+            except Exception as bug:  # raised later, by the writer task: the caller of append must not fail
                 self._bug = bug
-        return False  # after a bug nothing more is sent, since what it kept back would be skipped
+        return False  # after a bug nothing more is sent: messages that it held back would be skipped
 
     def _send_now(self) -> bool:
-        """Send what may be sent, as far as it takes no waiting; False where something is left to wait for."""
+        """Send what the window lets out, as far as that needs no waiting. False: something is left to wait for."""
         while self._connection.ready:
             messages = self._next_batch()
             if self.heartbeat_due:
@@ -155,32 +154,27 @@ class Session:
         return False
 
     def _next_batch(self) -> list[bytes]:
-        """What the window lets out now, at least one message when nothing is in flight; it counts as sent already."""
-        journal, pace = self._journal, self._pace
+        """Take the messages that the window lets out now; they count as sent."""
+        journal = self._journal
         if self._cursor >= journal.last_seq:
             return []
-        room = pace.window_bytes - self._in_flight_bytes
-        count = pace.window_messages - len(self._in_flight)
-        if self._in_flight and (room <= 0 or count <= 0):
+        size, count = self._window.room
+        if not count:
             return []
-        records = journal.read(self._cursor, max(1, min(room, self._limits.batch_bytes)), max(1, count))
+        records = journal.read(self._cursor, min(size, self._limits.batch_bytes), count)
         if not records:
             return []
-        self._first = self._first or records[0].seq
-        messages: list[bytes] = []
-        for record in records:
-            seq, message = record.seq, record.message
-            self._in_flight.append((seq, len(message)))
-            self._in_flight_bytes += len(message)
-            messages.append(redelivered(message) if seq <= self._sent_before else message)
-        copies = sum(1 for record in records if record.seq <= self._sent_before)
+        self._window.add(records)
+        old = self._sent_before
+        messages = [redelivered(record.message) if record.seq <= old else record.message for record in records]
+        copies = sum(1 for record in records if record.seq <= old)
         if copies:
             journal.count_redelivered(copies)
         self._cursor = records[-1].seq
         self.highest_sent = max(self.highest_sent, self._cursor)
         journal.sent(self._cursor)
         if self._all_sent:
-            # The contract's last word to a consumer that acks on HEARTBEAT.
+            # A consumer that acknowledges on HEARTBEAT needs one after the last message.
             self.heartbeat_due = True
         return messages
 
@@ -197,8 +191,8 @@ class Session:
 
     async def _ping(self) -> None:
         if self._bug is not None:
-            raise self._bug  # a PONG would prove what was never sent
-        seq, messages, size = self._cursor, len(self._in_flight), self._in_flight_bytes
+            raise self._bug  # a PONG would confirm messages that were never sent
+        seq, messages, size = self._cursor, len(self._window), self._window.bytes
         began = trio.current_time()
         with trio.move_on_after(self._pace.pong_within) as scope:
             await self._connection.ping(b"%d" % seq)
@@ -210,31 +204,26 @@ class Session:
         self._pong(seq)
 
     async def _until_due(self) -> None:
-        """A PING is due after so many messages or bytes, so much time with anything unproved, or as a sign of life.
+        """Wait until a PING is due: after a quarter of the window, after `barrier_delay`, or as a sign of life.
 
-        Also when the patience with a server that has not acknowledged ends: it is a PONG that then confirms.
+        A PING is also due when a server that used to acknowledge has been silent for long enough: its PONG then
+        confirms.
         """
         limits, pace = self._limits, self._pace
         wait = limits.ping_interval
         if pace.silence is not None and self._ponged > self._journal.confirmed_seq:
-            # Not sooner than that: a remainder that the clock cannot tell from nothing would never be over.
+            # Not less: a wait below the clock's resolution would spin.
             wait = min(wait, max(limits.barrier_delay, pace.silence_allowed - pace.silence))
         with trio.move_on_after(wait):
-            while not self._in_flight:
+            while not self._window:
                 await self._sent.wait()
             with trio.move_on_after(limits.barrier_delay):
-                while (
-                    len(self._in_flight) < min(limits.barrier_messages, pace.window_messages // 4)
-                    and self._in_flight_bytes < pace.window_bytes // 4
-                    and not self._all_sent
-                ):
+                while not (self._all_sent or self._window.is_ping_due(limits.barrier_messages)):
                     await self._sent.wait()
 
     def _pong(self, seq: int) -> None:
-        """The peer's WebSocket layer has taken everything up to `seq`."""
-        in_flight = self._in_flight
-        while in_flight and in_flight[0][0] <= seq:
-            self._in_flight_bytes -= in_flight.popleft()[1]
+        """Take note that the peer's WebSocket layer has taken everything up to `seq`."""
+        self._window.cover(seq)
         silence = self._count_silence()
         self._ponged = max(self._ponged, seq)
         self._journal.pulse.set()
@@ -250,7 +239,7 @@ class Session:
             self._confirm(self._ponged)
 
     def _count_silence(self) -> float:
-        """For how long an ack has been due; 0 at level 0."""
+        """Seconds for which an ack has been due; 0 where PONGs confirm (level 0)."""
         now = trio.current_time()
         if self._pace.silence is not None and self._ponged > self._journal.confirmed_seq:
             self._pace.silence += now - self._listening_since
@@ -270,7 +259,7 @@ class Session:
                 self._tell.cancel(inbound)
 
     def _ack(self, ack: Ack) -> None:
-        """Cumulative: everything up to ack.seq is durably stored."""
+        """Take an ack. It is cumulative: the server has stored everything up to `ack.seq`."""
         if ack.run_id != self._journal.run_id:
             return
         if ack.seq > self.highest_sent:
@@ -297,7 +286,7 @@ class Session:
             self._finished.set()
 
     def _complain(self, message: str) -> None:
-        """Once a connection for each kind of complaint: a server must not fill the log."""
+        """Warn once a connection for each kind of complaint, so that a server cannot fill the log."""
         kind = message.split(":")[0].rstrip("0123456789")[:30]
         if kind not in self._said:
             self._said.add(kind)

@@ -1,4 +1,4 @@
-"""The stream under trio-websocket, where its frames and ours meet."""
+"""The stream under trio-websocket, on which its frames and ours meet."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from agent.delivery.eager_stream import EagerStream
 
 
 class Tap(trio.abc.Stream):
-    """The stream under trio-websocket, shared with our own frames; one writer at a time, in order of arrival."""
+    """A stream that trio-websocket and our own frames share: one writer at a time, in order of arrival."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self._lock = trio.StrictFIFOLock()
-        #: What goes before whatever is sent next.
+        #: Bytes that go out before anything else.
         self._rest: list[memoryview] = []
-        #: A send has begun that did not end: half a frame may be out, and nothing makes sense after it.
+        #: A send began and did not end: half a frame may be out, so nothing may follow.
         self._torn = False
-        #: The peer's end of file, or the death of the connection.
+        #: Set at the peer's end of file, or when the connection dies.
         self.ended = trio.Event()
 
     @property
     def behind(self) -> bool:
-        """Something of what `send_now` was given is left."""
+        """Whether `send_now` left something."""
         return bool(self._rest)
 
     def send_now(self, data: bytes) -> None:
-        """Send this as far as it takes no waiting. What is left goes before whatever is sent next."""
+        """Send as much as needs no waiting. The rest goes out before anything else."""
         sent = 0
         if isinstance(self._stream, EagerStream) and not (self._rest or self._torn or self._lock.locked()):
             with suppress(trio.BrokenResourceError):  # the next send_all meets it again
@@ -37,6 +37,7 @@ class Tap(trio.abc.Stream):
             self._rest.append(memoryview(data)[sent:])
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send what is left, then `data`. Cancelling: once it has begun, the stream is torn and takes nothing more."""
         # Waiting for a free lock would cost a pass of the scheduler, in which the reader takes another 256 KiB.
         try:
             self._lock.acquire_nowait()
@@ -57,9 +58,11 @@ class Tap(trio.abc.Stream):
             self._lock.release()
 
     async def wait_send_all_might_not_block(self) -> None:
+        """Cancelling: safe."""
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Cancelling: safe."""
         try:
             data = await self._stream.receive_some(max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -70,6 +73,7 @@ class Tap(trio.abc.Stream):
         return data
 
     async def aclose(self) -> None:
-        # Forcefully: the close handshake of WebSocket is over by now, and TLS's own could wait for a dead peer.
+        """Close at once. Cancelling: safe."""
+        # The close handshake of WebSocket is over by now, and TLS's own could wait for a dead peer.
         self.ended.set()
         await trio.aclose_forcefully(self._stream)
