@@ -1,4 +1,4 @@
-"""The `.env` file: what a shell would make of simple assignments, without running anything.
+"""The `.env` file: simple assignments, read as a shell would read them, without running anything.
 
     KEY=value              up to the end of the line; white space around it and ` # a comment` go
     export KEY=value       the same
@@ -26,7 +26,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$"}
 
 
 def parse(text: str) -> tuple[dict[str, str], list[str]]:
-    """The assignments, the last of a name counting, and what is wrong, by line and never with a value."""
+    """Parse assignments, of which the last of a name counts, and problems, which name a line and never a value."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     found: dict[str, str] = {}
     problems: list[str] = []

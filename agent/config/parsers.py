@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-#: What a line may not hold: it would break a log, an argument list or a header apart.
+#: Characters that no line may hold: they would break a log, an argument list or a header.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DURATION = re.compile(r"([0-9]{1,15})(s|m|h)?")
@@ -35,7 +35,7 @@ def text(value: str, max_bytes: int) -> str:
 
 
 def line(value: str, max_bytes: int) -> str:
-    """One line, without the white space around it (a Kubernetes secret often ends in a newline)."""
+    """A single line, without the white space around it (a Kubernetes secret often ends in a newline)."""
     value = text(value.strip(), max_bytes)
     if _CONTROL.search(value):
         raise ValueError("holds a control character or a line break")
@@ -64,13 +64,14 @@ def identifier(value: str) -> str:
 
 
 def boolean(value: str) -> bool:
+    """A switch."""
     if value.lower() not in _YES + _NO:
         raise ValueError("must be 1 or 0 (true, yes and on, false, no and off will do)")
     return value.lower() in _YES
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
-    """One of the words, in any case."""
+    """Make a parser for one of these words, in upper or lower case."""
 
     def parse(value: str) -> str:
         for word in allowed:
@@ -82,12 +83,14 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 
 def integer(value: str) -> int:
+    """A whole number above 0."""
     if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
         raise ValueError("must be a whole number above 0")
     return int(value)
 
 
 def amount(value: str) -> float:
+    """A number above 0."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or float(value) == 0:
         raise ValueError("must be a number above 0")
     return float(value)
@@ -102,6 +105,7 @@ def duration(value: str) -> float:
 
 
 def positive_duration(value: str) -> float:
+    """Seconds, more than zero; written as a duration."""
     if (seconds := duration(value)) == 0:
         raise ValueError("must be longer than zero")
     return seconds
@@ -113,7 +117,7 @@ def optional_duration(value: str) -> float | None:
 
 
 def size(low: int, high: int) -> Callable[[str], int]:
-    """Bytes, from a plain number or one with KiB, MiB or GiB."""
+    """Make a parser for bytes: a plain number, or a number with KiB, MiB or GiB."""
 
     def parse(value: str) -> int:
         found = _SIZE.fullmatch(value)
@@ -127,13 +131,14 @@ def size(low: int, high: int) -> Callable[[str], int]:
 
 
 def path(value: str) -> Path:
+    """An absolute path."""
     if not value.startswith("/"):
         raise ValueError('must be an absolute path, one that begins with "/"')
     return Path(value)
 
 
 def directory(value: str) -> Path:
-    """A directory that is the agent's own: it may be filled, and the workspace emptied."""
+    """A directory of the agent's own, which it may fill; the workspace, which it may empty."""
     if not path(value).parts[1:] or ".." in path(value).parts:
         raise ValueError('must be a directory below "/", without ".."')
     return path(value)
@@ -147,18 +152,19 @@ def program(value: str) -> str:
 
 
 def uuid(value: str) -> str:
+    """A UUID, in lower case."""
     if not _UUID.fullmatch(value.lower()):
         raise ValueError("must be a UUID")
     return value.lower()
 
 
 def session(value: str) -> str:
-    """A session's ID, or `auto` for the newest one that is there."""
+    """The ID of a session, or `auto` for the newest one that can be found."""
     return "auto" if value == "auto" else uuid(value)
 
 
 def ref(value: str) -> str:
-    """A branch, tag or commit, as `git check-ref-format` has it."""
+    """A branch, tag or commit, by the rules of `git check-ref-format`."""
     if value.startswith(("-", "/", ".")) or value.endswith(("/", ".")) or _NOT_IN_REF.search(value):
         raise ValueError("is not the name of a branch, tag or commit")
     return value
@@ -173,7 +179,7 @@ def branch_template(value: str) -> str:
 
 
 def labels(value: str) -> dict[str, str]:
-    """`key=value,key=value`; both are shown, neither is interpreted."""
+    """Labels: `key=value,key=value`. Both are shown and not interpreted."""
     found: dict[str, str] = {}
     for n, item in enumerate(value.split(","), 1):
         key, equals, content = (part.strip() for part in item.partition("="))
@@ -186,7 +192,7 @@ def labels(value: str) -> dict[str, str]:
 
 
 def environment(value: str) -> dict[str, str]:
-    """`KEY: VALUE` lines; blank lines and those that begin with # are skipped.
+    """Lines of `KEY: VALUE`; blank lines and those that begin with # are skipped.
 
     A literal backslash-n separates lines as well where there is no real newline: many tools cannot write one.
     """

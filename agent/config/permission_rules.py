@@ -1,7 +1,7 @@
-"""The tools that the CLI has, and what is wrong with a list of permission rules.
+"""Permission rules: how a list of them is taken apart, and which tools the CLI knows.
 
-The CLI ignores what it does not know without a word, so a misspelt rule shows as a denied tool half an hour later, or
-as a tool that was meant to be forbidden and is not.
+The CLI silently ignores a rule that it does not know. So a misspelt one shows as a denied tool half an hour later, or
+as a forbidden tool that is used all the same.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _GAP = re.compile(r"[\s,]*")
 
 
 def rules(value: str) -> str:
-    """A list as --allowedTools takes it, rules apart by commas or spaces: `Edit,Bash(git log:*)`; unchanged.
+    """Check a list as --allowedTools takes it, with commas or spaces between rules: `Edit,Bash(git log:*)`.
 
     Raises:
-        ValueError: it cannot be taken apart into rules, so the CLI would silently take it for something else.
+        ValueError: the list cannot be taken apart into rules, so the CLI would silently read something else.
     """
     if value.startswith("-"):
         raise ValueError('must not begin with "-"')
@@ -45,7 +45,7 @@ def rules(value: str) -> str:
 
 
 def unknown(value: str) -> list[tuple[str, str | None]]:
-    """The tools that the CLI has not, each with the name that was probably meant; MCP tools are not known here."""
+    """Find tools that the CLI does not have, each with the name that was probably meant. MCP tools are left out."""
     names = dict.fromkeys(rule.partition("(")[0] for rule in _split(value))
     return [(name, _nearest(name)) for name in names if name not in _TOOLS and not name.startswith("mcp__")]
 

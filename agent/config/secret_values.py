@@ -1,4 +1,4 @@
-"""What of the configuration must never be shown: every secret value by the name of its place."""
+"""Secret values of the configuration, which must never be shown, by the name of their place."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _REFERENCE = re.compile(r"\$\{[^}]*\}")
 def collect(
     environment: Mapping[str, str], claude_env: Mapping[str, str], mcp: dict[str, Any] | None
 ) -> dict[str, str]:
-    """Every secret of the merged environment, of CLAUDE_ENV and of the decoded MCP_CONFIG; which are too short or too
-    ordinary to be looked for is the redactor's business."""
+    """Collect every secret of the merged environment, of CLAUDE_ENV and of the decoded MCP_CONFIG.
+
+    Those that are too short or too ordinary to be searched for are the redactor's business.
+    """
     found: dict[str, str] = {}
     for place, value in _places(environment, claude_env, mcp):
         for each in (value, value.strip()):
@@ -81,7 +83,7 @@ def _of_mcp_server(place: str, server: dict[str, Any]) -> Iterator[tuple[str, st
 
 
 def _header(place: str, value: str) -> Iterator[tuple[str, str]]:
-    """The value, and without the word before a token: tools show it either way."""
+    """The value, and the token without the word before it: programs print either."""
     yield place, value
     if scheme := _SCHEME.fullmatch(value.strip()):
         yield place, scheme[1]

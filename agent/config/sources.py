@@ -1,6 +1,6 @@
-"""Where values come from: the environment over `.env`, an entry of TASKS_FILE over both, NAME_FILE for any NAME.
+"""Sources of values: the environment over `.env`, an entry of TASKS_FILE over both, and NAME_FILE for any NAME.
 
-The one place of the pure layer that reads files: a value in a file is a value.
+This module and load.py are the only ones of the room that read files.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from agent.config import dotenv
 from agent.config.variables import BY_NAME
 from agent.limits import Limits
 
-#: What an entry of TASKS_FILE must set: falling back to the environment's would run the wrong task.
+#: Variables that an entry of TASKS_FILE must set itself: the environment's would run the wrong task.
 _ENTRY_HAS = ("REPO_URL", "TASK")
 
 
 class Sources(msgspec.Struct):
-    """What was gathered: every variable with its value; empty ones count as unset, but stay as they are."""
+    """The gathered values of all variables. Empty ones count as unset, but stay as they are."""
 
     values: dict[str, str]
     problems: list[str]
-    #: Where a variable has its value from, if not from the environment; one that is here and has no value was told of.
+    #: The source of a variable's value, if it is not the environment. Present without a value: already reported.
     origins: dict[str, str]
     warnings: list[str] = []
     #: Files with secrets in them that nobody but the agent needs to read.
@@ -45,10 +45,10 @@ def gather(environ: Mapping[str, str], dotenv_path: Path | None, limits: Limits)
 
 
 def read(path: Path, max_bytes: int) -> str:
-    """The text of a regular file.
+    """Read the text of a regular file.
 
     Raises:
-        ValueError: what is wrong; the path is not repeated, since a secret may have been put in its place.
+        ValueError: completes "the file ..."; it does not repeat the path, in whose place a secret may stand.
     """
     try:
         if not path.is_file():  # a FIFO would block, a device would never end
@@ -65,10 +65,10 @@ def read(path: Path, max_bytes: int) -> str:
 
 
 def mcp_servers(text: str, limits: Limits) -> tuple[str, dict[str, Any]]:
-    """MCP_CONFIG and what it says; a path is made absolute, since claude runs elsewhere.
+    """Read MCP_CONFIG: its text, and the servers in it. A path is made absolute, since claude runs elsewhere.
 
     Raises:
-        ValueError: what is wrong; the text, which may hold secrets, is not repeated.
+        ValueError: completes "MCP_CONFIG ..."; it does not repeat the text, which may hold secrets.
     """
     content = text
     if not text.lstrip().startswith("{"):
@@ -88,11 +88,12 @@ def mcp_servers(text: str, limits: Limits) -> tuple[str, dict[str, Any]]:
 
 
 def is_set(value: str | None) -> bool:
+    """Whether a variable has a value: an empty one counts as unset."""
     return bool(value and value.strip())
 
 
 def _overlay(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
-    """Both; NAME above hides NAME_FILE below and the other way round."""
+    """Merge two layers. NAME in the upper hides NAME_FILE in the lower, and the other way round."""
     merged = dict(lower)
     for name, value in upper.items():
         if not is_set(value):
@@ -137,7 +138,7 @@ def _add_dotenv(sources: Sources, path: Path, limits: Limits) -> None:
             return
         workspace = sources.values.get("WORKSPACE_DIR", "").strip() or BY_NAME["WORKSPACE_DIR"].default
         if path.resolve().is_relative_to(Path(workspace).resolve()):
-            # An earlier run's repository, or claude, has written it: it could name the program that we start.
+            # The repository or claude may have written it, and it could name the program that we start.
             sources.warnings.append(".env: is ignored, since it lies in WORKSPACE_DIR; keep it elsewhere")
             return
         below, wrong = dotenv.parse(read(path, limits.config_file_bytes))
@@ -151,11 +152,11 @@ def _add_dotenv(sources: Sources, path: Path, limits: Limits) -> None:
 
 
 def _add_entry(sources: Sources, limits: Limits) -> None:
-    """This run's entry of TASKS_FILE, if that is set."""
+    """Lay this run's entry of TASKS_FILE over the rest, if that is set."""
     path, index = (sources.values.get(name, "").strip() for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX"))
     if not path:
         return
-    sources.secret_files.append(Path(path).absolute())  # the entries of other runs, tokens of their own included
+    sources.secret_files.append(Path(path).absolute())  # other entries may hold tokens of other runs
     try:
         if not index:
             raise ValueError("JOB_COMPLETION_INDEX: is not set, but TASKS_FILE is; an Indexed Job sets it to 0, 1, ...")
@@ -189,7 +190,7 @@ def _tasks(path: Path, limits: Limits) -> list[Any]:
 
 
 def _texts(entry: Any, origin: str, problems: list[str]) -> dict[str, str]:
-    """An entry's variables as the environment would hold them: numbers and booleans may stand there too."""
+    """Take an entry's variables as the environment would hold them; it may use numbers and booleans too."""
     if not isinstance(entry, dict):
         problems.append(f"TASKS_FILE: {origin} is not an object with REPO_URL and TASK")
         return {}
@@ -220,10 +221,10 @@ def _meant(name: str) -> str:
 
 
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Variables that are one letter away from one of ours, with its name.
+    """Find variables that are one letter away from one of ours, each with that one.
 
-    Two names are that near when they are equal after each has lost at most one letter: a set look-up, so a pod's
-    hundreds of service variables cost nothing. Names shorter than TIMEOUT are near to too much.
+    Two names are that near when they are equal after each has lost at most one letter. That is a set look-up, so the
+    hundreds of service variables of a pod cost nothing. Names shorter than TIMEOUT would match too much.
     """
     near = {
         short: name for name, known in BY_NAME.items() if known.field and len(name) >= 7 for short in _shortened(name)

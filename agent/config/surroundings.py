@@ -1,4 +1,4 @@
-"""What surrounds the agent: a container, or a machine of a person's own."""
+"""The surroundings of the agent: a container, or a machine of a person's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two addresses of a run: what REPO_URL and WS_SERVER may be, and the credentials that hide in URLs."""
+"""URLs: the forms that REPO_URL and WS_SERVER may have, and the credentials that a URL may hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 _SCP = re.compile(r"[A-Za-z0-9_][\w.+-]*@([A-Za-z0-9_][\w.-]*|\[[0-9A-Fa-f:.]+\]):(?!:|//|-).+", re.ASCII)
 _REPO_KINDS = "https://, ssh://, git@host:path, http://, file:// or an absolute path"
 _TELLING = re.compile(r"token|key|secret|auth|pass|pwd|sig|jwt|ticket|credential|session", re.IGNORECASE)
-#: The shortest personal access tokens have 20 characters; a user's name rarely has.
+#: Characters of the shortest personal access token; few user names are as long.
 _TOKEN_LENGTH = 20
 
 
@@ -23,10 +23,10 @@ class Repository(msgspec.Struct, frozen=True):
 
 
 def repository(value: str) -> Repository:
-    """An address that git can clone and that runs nothing here.
+    """Check that git can clone an address without running a program that the address names.
 
     Raises:
-        ValueError: it is an option, a transport helper (`ext::`), or of a kind that is not supported.
+        ValueError: the address is an option, a transport helper (`ext::`), or of a kind that is not supported.
     """
     if value.startswith("-"):
         raise ValueError('must not begin with "-": git would take it for an option')
@@ -75,10 +75,10 @@ def _over_http(url: SplitResult) -> Repository:
 
 
 def server(value: str) -> str | None:
-    """A WebSocket address; None for `none`, a run without a server.
+    """Check a WebSocket address; `none` becomes None, a run without a server.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the value is neither.
     """
     if value.lower() == "none":
         return None
@@ -101,7 +101,7 @@ def is_telling(name: str) -> bool:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the host of the URL, or of the scp-like address of a repository, is this very machine, or container."""
+    """Whether a URL, or the scp-like address of a repository, leads to this machine or container itself."""
     try:
         host = urlsplit(url if "://" in url else f"ssh://{url.replace(':', '/', 1)}").hostname or ""
     except ValueError:
@@ -115,9 +115,9 @@ def is_clear_text(url: str) -> bool:
 
 
 def credentials(url: str) -> list[str]:
-    """Every credential in a URL, as it is written there and decoded: passwords, users that are tokens, `?token=`.
+    """Find every credential in a URL, as written and decoded: passwords, users that are tokens, `?token=`.
 
-    Never raises: a URL that is wrong may hold a secret too.
+    It never raises: a URL that is wrong may hold a secret too.
     """
     authority, *rest = re.split(r"[/?#]", re.sub(r"^[a-zA-Z][\w+.-]*://", "", url), maxsplit=1)
     user, _, password = authority.rpartition("@")[0].partition(":")

@@ -2,8 +2,8 @@
 
 `python -m agent.config.variables` prints it as Markdown.
 
-Times are seconds and sizes are bytes once parsed. A default in `default` is parsed like a value; one that depends on
-where the agent runs is described in `otherwise` and made by config.py.
+Parsed times are seconds and parsed sizes are bytes. `default` is parsed like a value. A default that depends
+on where the agent runs is described in `otherwise` and filled in by load.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.limits import KIB, MIB
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):
-    """One variable; `field` is its name in Config, None for what is only passed on."""
+    """A variable. `field` is its name in Config, None for one that is only passed on to claude."""
 
     name: str
     group: str
@@ -38,7 +38,7 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """A right example as it would be written; a secret's is its file."""
+        """An example as it would be written; for a secret, that of its file."""
         return f"{self.name}_FILE=/run/secrets/{self.name.lower()}" if self.secret else f"{self.name}={self.example}"
 
 
@@ -204,7 +204,7 @@ BY_NAME = {variable.name: variable for variable in VARIABLES}
 
 
 def table() -> str:
-    """The README's tables, one a group."""
+    """Make the README's tables, one for each group."""
     blocks = []
     for group in dict.fromkeys(variable.group for variable in VARIABLES):
         rows = [_row(variable) for variable in VARIABLES if variable.group == group]

@@ -1,4 +1,4 @@
-"""One WebSocket connection: opened within a bound, sends whole batches, and is dead as soon as a frame may be torn.
+"""A WebSocket connection: opened within a bound, sends whole batches, and is dead as soon as a frame may be torn.
 
 trio-websocket does the handshake, ping and pong, the close and everything inbound. `Tap`, a stream of ours, stands
 between it and the socket: our batches of text frames and its control frames go through the same lock, each whole.
@@ -233,14 +233,14 @@ async def _open(
         with trio.move_on_after(limits.connect) as scope:
             tap = Tap(await open_stream())
 
-            async def watch(tap: Tap) -> None:
+            async def _watch(tap: Tap) -> None:
                 nonlocal ended_early
                 await tap.ended.wait()
                 ended_early = True
                 scope.cancel("the server closed during the handshake")
 
             async with trio.open_nursery() as watching:
-                watching.start_soon(watch, tap)
+                watching.start_soon(_watch, tap)
                 ws = await _handshake(nursery, tap, endpoint, limits)
                 watching.cancel_scope.cancel("connected")
             return ws, tap

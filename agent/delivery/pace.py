@@ -6,7 +6,7 @@ from agent.limits import Limits
 
 
 class Pace:
-    """How much may be in flight, how long a PONG may take, and whether PONGs confirm.
+    """Limits of one server: what may be in flight, how long a PONG may take, and whether PONGs confirm.
 
     Window. It begins with a quarter of its limits. A prompt PONG that covers a quarter of the window doubles it. A late
     PONG halves it, but not below that first quarter. A connection that ends before anything was proved halves it

@@ -1,4 +1,4 @@
-"""One connection's share of the delivery: what is sent on it, and what its PONGs and acks prove.
+"""A connection's share of the delivery: what is sent on it, and what its PONGs and acks prove.
 
 Three tasks live and die together: the writer, the receiver and the barrier, which has at most one PING outstanding. The
 end of one ends the connection; the next connection goes on from what the journal has confirmed.
@@ -55,7 +55,7 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 class Session:
-    """One connection's share of the delivery. `sent_before` is the highest seq that may have been sent, even partly."""
+    """A connection's share of the delivery. `sent_before` is the highest seq that may have been sent, even partly."""
 
     def __init__(
         self,

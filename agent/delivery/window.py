@@ -26,7 +26,7 @@ class Window:
 
     @property
     def room(self) -> tuple[int, int]:
-        """How many bytes and messages may be sent now; (0, 0) where none may. An empty window always has room."""
+        """Bytes and messages that may be sent now; (0, 0) where none may. An empty window always has room."""
         size = self._pace.window_bytes - self.bytes
         count = self._pace.window_messages - len(self._messages)
         if self._messages and (size <= 0 or count <= 0):

@@ -14,7 +14,8 @@ import trio
 
 from agent.claude import command as claude
 from agent.claude.command import Files, arguments, check_cli, environment, find_cli, write_files
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.errors import CliError
 from agent.exits import Exit
 from agent.files.private import PrivateDirectory, private_directory

@@ -13,7 +13,7 @@ import trio
 from agent.claude.command import Files, arguments, environment, find_cli
 from agent.claude.run import LocalClaude
 from agent.claude.watchdog import Bark
-from agent.config.config import load
+from agent.config.load import load
 from agent.errors import CliError
 from agent.process.run import Command, Patience
 from agent.redaction.redactor import Redactor

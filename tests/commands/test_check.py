@@ -12,7 +12,9 @@ import trio
 
 from agent.commands import check
 from agent.commands.check_local import Finding
-from agent.config.config import LOGINS, Config, examine
+from agent.config.advice import LOGINS
+from agent.config.config import Config
+from agent.config.load import examine
 from tests.support import scripted_claude
 from tests.support.collector import collecting, unused_port
 from tests.support.git_servers import make_origin

@@ -6,7 +6,8 @@ import pytest
 
 from agent.commands import check_local
 from agent.commands.check_local import LOCAL_CHECKS
-from agent.config.config import Config, examine
+from agent.config.config import Config
+from agent.config.load import examine
 from agent.limits import MIB
 from agent.vitals.cgroup import Usage
 

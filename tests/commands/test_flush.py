@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from agent.commands.flush import Flush, main
-from agent.config.config import examine
+from agent.config.load import examine
 from agent.limits import Limits
 from tests.files.test_private import killed_run
 from tests.journal.test_orphans import dead_run

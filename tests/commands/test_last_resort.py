@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from agent.commands.last_resort import answer_alone
-from agent.config.config import load
+from agent.config.load import load
 from agent.report.console import Console
 from tests.support.journals import open_journal, read_all
 

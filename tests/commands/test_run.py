@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from agent.commands import run as runner
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.limits import Limits
 from agent.protocol import events
 from agent.protocol.events import Envelope

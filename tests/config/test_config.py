@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.config.config import Config, examine, load
+from agent.config.config import Config
+from agent.config.load import examine, load
 from agent.config.variables import BY_NAME, VARIABLES
 from agent.errors import ConfigError
 from agent.exits import Exit

@@ -117,10 +117,10 @@ GUARDS = {
         {"APPEND_SYSTEM_PROMPT": f"Use {TOKEN}"},
     ),
     "the credentials of REPO_URL are no argument": Guard(
-        "import agent.config.variables as v, agent.config.config, agent.config.urls as u, msgspec\n"
+        "import agent.config.variables as v, agent.config.load, agent.config.urls as u, msgspec\n"
         "variable = v.BY_NAME['REPO_URL']\n"
         "raw = msgspec.structs.replace(variable, parse=u.Repository)\n"
-        "agent.config.config.VARIABLES = tuple(raw if each is variable else each for each in v.VARIABLES)",
+        "agent.config.load.VARIABLES = tuple(raw if each is variable else each for each in v.VARIABLES)",
         lambda found: "repository" in seen_in(found.shown / "git"),
         environ={"REPO_URL": with_password("http://127.0.0.1:1") + "/r.git", "TIMEOUT": "2s"},
     ),

@@ -13,7 +13,8 @@ import trio
 from trio.testing import MockClock
 
 from agent.claude.watchdog import Bark
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.errors import CloneError
 from agent.exits import Exit, ExitStatus
 from agent.limits import Limits

@@ -2,7 +2,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.config.config import examine
+from agent.config.load import examine
 from agent.exits import ExitStatus
 from agent.process.run import Patience
 from agent.protocol.events import Event

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from agent.config.config import load
+from agent.config.load import load
 from agent.errors import CloneError
 from agent.journal.journal import Journal
 from agent.journal.run_directory import RunDirectory

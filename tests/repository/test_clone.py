@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import trio
 
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.errors import CloneError, ConfigError
 from agent.exits import Exit
 from agent.files.private import PrivateDirectory, private_directory

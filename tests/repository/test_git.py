@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 
-from agent.config.config import load
+from agent.config.load import load
 from agent.errors import ConfigError
 from agent.exits import ExitStatus
 from agent.files.private import private_directory

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import trio
 
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.errors import ConfigError
 from agent.process import hardening
 from agent.process.run import Patience

@@ -7,7 +7,8 @@ import os
 import pytest
 import trio
 
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.delivery.connection import Endpoint
 from agent.delivery.session import Listener
 from agent.errors import ServerUnreachable

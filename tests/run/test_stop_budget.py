@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from agent.config.config import load
+from agent.config.load import load
 from agent.run.stop_budget import StopBudget
 
 GIVEN = {"REPO_URL": "https://example.com/x", "TASK": "t", "WS_SERVER": "none"}

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from agent.claude.watchdog import Bark
-from agent.config.config import load
+from agent.config.load import load
 from agent.errors import CliError, CloneError
 from agent.exits import Exit
 from agent.journal.journal import Journal

@@ -6,7 +6,8 @@ from functools import cache
 
 import msgspec
 
-from agent.config.config import Config, examine
+from agent.config.config import Config
+from agent.config.load import examine
 from agent.limits import KIB, MIB, Limits
 from agent.protocol.phase import Phase
 from tests.simulation.chance import Chance

@@ -13,7 +13,8 @@ from typing import Any
 import trio
 from trio_websocket import WebSocketConnection
 
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.journal.journal import Journal
 from agent.limits import Limits
 from agent.outcome.verdict import Outcome

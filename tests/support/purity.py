@@ -28,7 +28,7 @@ PURE = (
     "report/complete",
 )
 #: Modules of those rooms that read what the configuration consists of: files, the name of the host.
-READERS = {"agent.config.config", "agent.config.sources"}
+READERS = {"agent.config.load", "agent.config.sources"}
 
 _IO = ("os.", "socket.", "subprocess.", "shutil.", "tempfile.", "glob.", "pathlib.", "fcntl.", "mmap.")
 _PYTHON_ITSELF = ("importlib", "_frozen_importlib", "zipimport", "linecache", "tokenize")

@@ -17,7 +17,7 @@ from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.claude.run import LocalClaude
 from agent.claude.watchdog import Bark
-from agent.config.config import load
+from agent.config.load import load
 from agent.exits import ExitStatus
 from agent.files.private import private_directory
 from agent.outcome.causes import Cause, by_deadline, by_refused_credentials

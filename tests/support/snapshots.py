@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from agent.artifacts import Snapshot, Store
-from agent.config.config import Config, load
+from agent.config.config import Config
+from agent.config.load import load
 from agent.files.private import private_directory
 from agent.process.run import Launch, Patience
 from agent.repository.git import Git, prepare

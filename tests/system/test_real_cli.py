@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from agent.claude.command import check_cli
-from agent.config.config import load
+from agent.config.load import load
 from agent.exits import Exit
 from tests.support.mock_api import UNICODE, MockApi, Step
 from tests.support.real_cli import KEY, Ran, claude_cli, run_claude

@@ -1,0 +1,152 @@
+"""Loading the configuration: every variable is parsed before anything starts, and every problem is told at once.
+
+No problem repeats a value, since a secret may have been put into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.config import advice, sources, urls
+from agent.config import parsers as values
+from agent.config import secret_values as credentials
+from agent.config.config import Config
+from agent.config.variables import BY_NAME, VARIABLES, Variable
+from agent.errors import ConfigError
+from agent.limits import Limits
+
+#: Characters of the shortest secret that is masked in a problem; a shorter one would match parts of words.
+_MASKED = 6
+
+
+def load(environ: Mapping[str, str], *, dotenv: Path | None = None, in_container: bool) -> Config:
+    """Load the configuration of a run.
+
+    Raises:
+        ConfigError: every problem at once.
+    """
+    config, problems = examine(environ, dotenv=dotenv, in_container=in_container)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def examine(
+    environ: Mapping[str, str], *, dotenv: Path | None = None, in_container: bool
+) -> tuple[Config, tuple[str, ...]]:
+    """Load the configuration and its problems. A wrong variable has its default, REPO_URL and TASK are empty then.
+
+    A run with problems still sends its COMPLETE (exit 78): `ws_server` (None if it is wrong itself), `ws_token`,
+    `ws_ca_file`, `container_id` and `secrets` are usable whatever else is wrong.
+    """
+    limits = Limits()
+    gathered = sources.gather(environ, dotenv, limits)
+    problems = gathered.problems
+    fields: dict[str, Any] = {}
+    for variable in VARIABLES:
+        value = _value(variable, gathered, limits)
+        if variable.field is not None:
+            fields[variable.field] = value
+    fields["claude_env"] = fields["claude_env"] or {}
+    fields["labels"] = fields["labels"] or {}
+    mcp = _read_mcp(fields, gathered, limits)
+    _check_ca_file(fields, gathered, limits)
+    secrets = credentials.collect(gathered.values, fields["claude_env"], mcp)
+    repository: urls.Repository = fields["repo_url"] or urls.Repository("")
+    fields["repo_url"] = repository.url
+    fields["github_token"] = fields["github_token"] or repository.token
+    _fill_in(fields, gathered.values, in_container)
+    config = Config(
+        **fields,
+        in_container=in_container,
+        environ=gathered.values,
+        secrets=secrets,
+        secret_files=tuple(dict.fromkeys(gathered.secret_files)),
+        limits=limits,
+    )
+    problems += advice.conflicts(config)
+    warnings = (_mask(text, secrets) for text in (*gathered.warnings, *repository.warnings, *advice.warnings(config)))
+    config = msgspec.structs.replace(config, warnings=tuple(warnings))
+    return config, tuple(_mask(problem, secrets) for problem in problems)
+
+
+def _value(variable: Variable, gathered: sources.Sources, limits: Limits) -> Any:
+    """Parse one variable; its default where it is not set or wrong."""
+    name = variable.name
+    given = gathered.values.get(name)
+    if given is not None and sources.is_set(given):
+        try:
+            if variable.text:
+                given = values.text(given, limits.task_bytes if name == "TASK" else limits.text_bytes)
+            else:
+                given = values.line(given, limits.line_value_bytes)
+            gathered.values[name] = given
+            return variable.parse(given)
+        except ValueError as error:
+            _complain(variable, error, gathered)
+    elif variable.required and name not in gathered.origins:
+        _complain(variable, "is blank" if given else "is not set", gathered)
+    if variable.default:
+        return variable.parse(variable.default)
+    return "" if name == "TASK" else None
+
+
+def _complain(variable: Variable, error: ValueError | str, gathered: sources.Sources) -> None:
+    origin = gathered.origins.get(variable.name)
+    place = f"{variable.name} ({origin})" if origin else variable.name
+    gathered.problems.append(f"{place}: {error}; for example {variable.shown}")
+
+
+def _read_mcp(fields: dict[str, Any], gathered: sources.Sources, limits: Limits) -> dict[str, Any] | None:
+    if fields["mcp_config"] is None:
+        return None
+    try:
+        fields["mcp_config"], servers = sources.mcp_servers(fields["mcp_config"], limits)
+    except ValueError as error:
+        _complain(BY_NAME["MCP_CONFIG"], error, gathered)
+        return None
+    return servers
+
+
+def _check_ca_file(fields: dict[str, Any], gathered: sources.Sources, limits: Limits) -> None:
+    if fields["ws_ca_file"] is not None:
+        import ssl  # takes 10 ms, and few starts need it before they connect
+
+        try:
+            sources.read(fields["ws_ca_file"], limits.config_file_bytes)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(fields["ws_ca_file"])
+        except ssl.SSLError:
+            _complain(BY_NAME["WS_CA_FILE"], "the file holds no certificate that can be read (PEM)", gathered)
+            fields["ws_ca_file"] = None
+        except ValueError as error:
+            _complain(BY_NAME["WS_CA_FILE"], f"the file {error}", gathered)
+            fields["ws_ca_file"] = None
+
+
+def _fill_in(fields: dict[str, Any], environment: Mapping[str, str], in_container: bool) -> None:
+    """Fill in the defaults that depend on where the agent runs."""
+    temporary = Path(environment.get("TMPDIR", ""))
+    if not temporary.is_absolute():
+        temporary = Path("/tmp")
+    host = os.uname().nodename
+    log = Path("/dev/termination-log")
+    fields["container_id"] = fields["container_id"] or (host if len(host) > 8 else f"agent-{os.urandom(6).hex()}")
+    fields["journal_dir"] = fields["journal_dir"] or temporary / "agent-journal"
+    fields["health_file"] = fields["health_file"] or temporary / "agent-health"
+    fields["termination_log"] = fields["termination_log"] or (log if log.exists() else None)
+    if fields["permission_mode"] is None:
+        unasked = "bypassPermissions" if in_container else "acceptEdits"
+        fields["permission_mode"] = "dontAsk" if fields["allowed_tools"] else unasked
+
+
+def _mask(text: str, secrets: Mapping[str, str]) -> str:
+    """Mask secrets in a message: it quotes names of tools and keys, and a secret may have slipped into one."""
+    for secret in secrets.values():
+        if len(secret) >= _MASKED:
+            text = text.replace(secret, "***")
+    return text
