@@ -144,7 +144,7 @@ VARIABLES: tuple[Variable, ...] = (
         _own("GIT_USER_EMAIL", values.identifier, "noreply@anthropic.com", "The author's address",
              default="noreply@anthropic.com"),
         _own("PUSH_BRANCH", values.branch_template, "claude/{run}",
-             "Commit what is left and push to this branch; `{run}` and `{date}` are filled in"),
+             "Commit what is left and push to this branch (new, or REPO_REF); `{run}` and `{date}` are filled in"),
         _own("PUSH_DEFAULT_BRANCH", values.boolean, "1", "1: PUSH_BRANCH may be the default branch", default="0"),
     ),
     *_group(

@@ -24,6 +24,7 @@ from agent.exits import Exit, ExitStatus
 from agent.limits import KIB
 from agent.process import Patience
 from agent.protocol import Publish, events
+from agent.repository import push_check
 from agent.repository.cloned import Cloned
 from agent.repository.git import Git, run_git
 from agent.repository.git_errors import clone_error, stalled
@@ -40,7 +41,7 @@ async def clone(config: Config, git: Git, publish: Publish, patience: Patience) 
     Raises:
         CloneError: with RETRYABLE after `Limits.clone_attempts` failures of the network, AUTH or CLONE_FAILED at once.
             What was made is removed.
-        ConfigError: PUSH_BRANCH is the default branch, and may not be.
+        ConfigError: PUSH_BRANCH cannot be made, or is the default branch and may not be.
 
     Cancelling: safe. No git is left, and the partial clone is removed within `Limits.git_cleanup`.
     """
@@ -74,7 +75,6 @@ async def look_up(config: Config, git: Git) -> str:
     nowhere = Workspace(Path("/"), ())
     attempt = _Attempt(config, git, lambda batch: None, Patience(), nowhere)
     target, default_branch = await attempt.resolve(config.repo_ref)
-    attempt.check_push(default_branch)
     if config.repo_ref is None:
         return f"default branch {default_branch or 'unknown'}"
     return target.ambiguity or f"at {config.repo_ref}"
@@ -98,7 +98,7 @@ class _Attempt:
         self._patience = patience
         self._place = place
         self._depth = config.clone_depth
-        self._push_branch = None if config.push_default_branch else config.push_branch
+        self._config = config
         self._limits = config.limits
 
     async def run(self, ref: str | None) -> Cloned:
@@ -106,7 +106,6 @@ class _Attempt:
         directory = self._place.create()
         try:
             target, default_branch = await self.resolve(ref)
-            self.check_push(default_branch)
             if target.ambiguity:
                 self._say("warn", target.ambiguity)
             if target.commit is not None and self._depth is not None and _by_itself(target.commit):
@@ -115,7 +114,10 @@ class _Attempt:
                 await self._clone(directory, target)
             self._place.adopt(directory)
             await self._check_out(target)
-            return await self._describe(default_branch)
+            cloned = await self._describe(default_branch)
+            if branch := self._config.push_branch:
+                await self._try_push(branch, cloned)
+            return cloned
         except BaseException as e:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.git_cleanup):
                 await trio.to_thread.run_sync(self._place.restore, abandon_on_cancel=True)
@@ -128,17 +130,23 @@ class _Attempt:
     async def resolve(self, ref: str | None) -> tuple[_Target, str | None]:
         """Ask the server what `ref` is; the target and the default branch.
 
+        Raises ConfigError: PUSH_BRANCH cannot be made.
+
         Cancelling: safe.
         """
         is_full = ref is not None and _by_itself(ref)
         meanings = [] if ref is None else [ref] if is_full else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-        listed = await self._transfer("ls-remote", "--symref", "--", self._git.url, "HEAD", *meanings)
+        in_the_way = push_check.patterns(self._config.push_branch) if self._config.push_branch else []
+        wanted = ("HEAD", *meanings, *in_the_way)
+        listed = await self._transfer("ls-remote", "--symref", "--", self._git.url, *wanted)
         default_branch, refs = None, set()
         for line in listed.decode(errors="surrogateescape").splitlines():
             value, _, name = line.partition("\t")
             refs.add(name)
             if name == "HEAD" and value.startswith("ref: refs/heads/"):
                 default_branch = value.removeprefix("ref: refs/heads/")
+        if problem := push_check.problem(self._config, self._git.url, refs, default_branch):
+            raise ConfigError([problem])
         if ref is None:
             return _Target(), default_branch
         # ls-remote lists by the end of a name, so that others are among them.
@@ -155,11 +163,23 @@ class _Attempt:
         # A tag is taken by its full name: `git clone --branch` would prefer a branch of the same name.
         return _Target(commit=found[0]), default_branch
 
-    def check_push(self, default_branch: str | None) -> None:
-        """Before anything is spent; push() has the last word. Raises ConfigError."""
-        if self._push_branch is not None and self._push_branch == default_branch:
-            problem = f"PUSH_BRANCH: {default_branch} is the default branch of {self._git.url}"
-            raise ConfigError([f"{problem}; name another, such as claude/{{run}}, or set PUSH_DEFAULT_BRANCH=1"])
+    async def _try_push(self, branch: str, cloned: Cloned) -> None:
+        """Find out before claude starts whether the server takes a push; nothing is pushed.
+
+        Cancelling: safe.
+        """
+        if cloned.head is None:
+            return
+        arguments = ("push", "--dry-run", "--porcelain", "--no-verify", "--recurse-submodules=no")
+        try:
+            await self._transfer(*arguments, "--", self._git.url, f"{cloned.head}:refs/heads/{branch}")
+        except CloneError as e:
+            if e.exit is Exit.AUTH:
+                raise push_check.not_allowed(e, self._git.url) from e
+            if e.exit is Exit.RETRYABLE:
+                raise
+            # claude may still do what is missing, such as a merge.
+            self._publish([events.log("warn", f"PUSH_BRANCH: a push to {branch} was refused on trial", source="git")])
 
     async def _clone(self, directory: Path, target: _Target) -> None:
         options = ["--progress", "--no-checkout", "--template=", "--no-local", "--origin=origin"]

@@ -63,6 +63,11 @@ _TABLE = (
         "SSH refused every key for {url}: mount a key without a passphrase, with access to the repository, at ~/.ssh",
     ),
     _Meaning(
+        r"write access to repository not granted|marked as read.only|permission to \S+ denied to|not allowed to push",
+        Exit.AUTH,
+        "the credentials for {url} were refused: check what the token or key may read and write",
+    ),
+    _Meaning(
         r"could not read (username|password)",
         Exit.AUTH,
         "the repository {url} is private or does not exist: set GITHUB_TOKEN, or check REPO_URL",

@@ -193,6 +193,7 @@ async def test_what_is_known_when_the_time_is_over(tmp_path: Path) -> None:
     """A signal leaves a second: a server that does not answer costs the push and nothing else."""
     output = tmp_path / "output"
     repository = origin(tmp_path)
+    git(repository, "config", "http.receivepack", "true")
     with http_server(repository.parent) as server:
         async with collecting() as collector, start_agent(
             tmp_path, collector.url, [*EDIT, ["hang"]], OUTPUT_DIR=str(output), PUSH_BRANCH="claude/x",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +152,49 @@ def test_names_and_messages() -> None:
 )
 def test_compare_url(url: str, expected: str | None) -> None:
     assert compare_url(url, "main", "x") == expected
+
+
+async def test_a_branch_that_claude_pushed_is_a_success(server: HttpServer, tmp_path: Path) -> None:
+    workspace, origin = tmp_path / "workspace", tmp_path / "origin.git"
+    (workspace / "file.txt").write_text("committed\n")
+    head = commit(workspace, "claude's own")
+    git(workspace, "push", "-q", str(origin), "HEAD:claude/one")
+    assert (await pushed(tmp_path, over_http(tmp_path, server))).commit == head
+    (workspace / "file.txt").write_text("and more\n")
+    found = await pushed(tmp_path, over_http(tmp_path, server))
+    assert git(origin, "rev-parse", "claude/one", "claude/one~1").split() == [found.commit, head]
+
+
+async def test_the_cloned_branch_is_gone_on_with(server: HttpServer, tmp_path: Path) -> None:
+    origin = tmp_path / "origin.git"
+    git(tmp_path / "workspace", "checkout", "-q", "feature/x")
+    (tmp_path / "workspace" / "more").write_text("more\n")
+    base = git(origin, "rev-parse", "feature/x")
+    with prepared(tmp_path, over_http(tmp_path, server)) as (_, shot):
+        changes = await shot.take(base)
+        found = await push(shot, changes, Branch("feature/x", "main", cloned=True), MESSAGE, lambda line: None)
+    assert git(origin, "rev-parse", "feature/x", "feature/x~1").split() == [found.commit, base]
+
+
+async def test_lines_of_the_server_are_handed_on(server: HttpServer, tmp_path: Path) -> None:
+    edited(tmp_path / "workspace")
+    hook = tmp_path / "origin.git" / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'To create a merge request, visit:'\necho '  https://example.com/new'\n")
+    hook.chmod(0o755)
+    said: list[str] = []
+    base = git(tmp_path / "workspace", "rev-parse", "origin/main")
+    with prepared(tmp_path, over_http(tmp_path, server)) as (_, shot):
+        await push(shot, await shot.take(base), Branch("claude/one", "main"), MESSAGE, said.append)
+    assert said == ["remote: To create a merge request, visit:", "remote:   https://example.com/new"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs files of another owner")
+async def test_a_repository_of_another_owner_on_this_disk(tmp_path: Path) -> None:
+    origin = make_origin(tmp_path)
+    git(tmp_path, "clone", "-q", "origin.git", "workspace")
+    edited(tmp_path / "workspace")
+    subprocess.run(["chown", "-R", "1234", str(origin)], check=True)
+    found = await pushed(tmp_path, configuration(tmp_path, f"file://{origin}"))
+    subprocess.run(["chown", "-R", "0", str(origin)], check=True)
+    assert git(origin, "rev-parse", "claude/one") == found.commit

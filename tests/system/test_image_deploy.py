@@ -70,7 +70,7 @@ def test_github_actions(place: Yard) -> None:
     shell = Shell(place)
     environ = dict.fromkeys(step["env"], "") | {
         "IMAGE": IMAGE, "REPO_URL": "/origin.git", "TASK": "The title\n\nThe text: $(exit 1)", "LABELS": "issue=7",
-        "PUSH_BRANCH": "claude/issue-7", "WS_SERVER": "none", "CLAUDE_CODE_SCRIPT": "edits:new.txt",
+        "PUSH_BRANCH": "claude/issue-7-{run}", "WS_SERVER": "none", "CLAUDE_CODE_SCRIPT": "edits:new.txt",
         "ANTHROPIC_API_KEY": KEY,
     }  # fmt: skip
     done = shell.run(step["run"], **environ)
