@@ -158,6 +158,7 @@ async def test_without_the_guard_there_is_a_leak(tmp_path: Path, name: str) -> N
     assert GUARDS[name].leak(await run(tmp_path, GUARDS[name], off=True))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "leaky",
     [
