@@ -20,6 +20,7 @@ from agent.journal import orphans
 from agent.journal.run_directory import RunDirectory
 from agent.limits import Limits
 from agent.protocol import events
+from tests.support.arrivals import seeded
 from tests.support.journals import COMPLETE, SMALL, data_of, missing, open_journal, read_all
 
 # --- numbering, envelope, stream
@@ -221,8 +222,7 @@ while True:
 
 
 def test_sigkill_at_any_moment_loses_nothing_that_was_appended(tmp_path):
-    seed = random.randrange(1 << 32)
-    pick = random.Random(seed)
+    pick = seeded("JOURNAL_SEED")
     root = Path(__file__).parents[2]
     for attempt in range(20):
         run_id = f"R{attempt}"
@@ -239,11 +239,11 @@ def test_sigkill_at_any_moment_loses_nothing_that_was_appended(tmp_path):
         assert [path.name for path in orphans.find(tmp_path)] == [run_id]
         journal = orphans.recover(tmp_path / run_id, limits=Limits(), now=time.time)
         records = read_all(journal)
-        assert missing(records) == [], f"seed {seed}"
+        assert missing(records) == []
         messages = [data_of(r)["message"] for r in records if b'"part":' not in r.message]
         numbers = [int(message.split()[0]) for message in messages[:-1] if message[0].isdigit()]
-        assert numbers == list(range(len(numbers))), f"seed {seed}"
-        assert len(numbers) >= (reported[-1] if reported else 7), f"seed {seed}"
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= (reported[-1] if reported else 7)
         assert data_of(records[-1])["reason"] == "agent_lost"
         journal.confirm(journal.last_seq)
         journal.remove()

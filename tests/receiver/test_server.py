@@ -25,6 +25,7 @@ from agent.limits import Limits
 from agent.receiver import Receiver
 from agent.receiver.messages import RunKey, first_written
 from agent.receiver.store import Store
+from tests.support.arrivals import seeded
 from tests.support.receiving import open_receiver
 from tests.support.runs import Written, a_run, copy_of, with_seq
 from tests.support.servers import Server, open_agent_serve, open_websockets_server, open_ws_server
@@ -346,9 +347,8 @@ async def deliver(server: Server, written: Written, *, wait_for_ack: bool) -> No
 async def test_a_server_that_acknowledges_stores_each_event_once_though_it_is_killed(opener, tmp_path: Path):
     written = a_run(3000)
     size = sum(len(line) + 1 for line in written.lines)
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
-    moments = sorted(random.Random(seed).randrange(size) for _ in range(3))
+    chance = seeded()
+    moments = sorted(chance.randrange(size) for _ in range(3))
     async with opener(tmp_path) as server, trio.open_nursery() as nursery:
         nursery.start_soon(partial(deliver, server, written, wait_for_ack=True))
         for moment in moments:
