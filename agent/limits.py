@@ -51,6 +51,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     argument_bytes: int = 4 * KIB
     #: A longer CLAUDE.md is hardly an instruction, and would fill the context.
     instructions_bytes: int = 256 * KIB
+    #: Imports (`@path`) of CLAUDE.md and AGENTS.md, found or not: some have an `@` in each line, none this many.
+    instructions_imports: int = 1000
+    #: Imports within imports: as many levels as the CLI takes.
+    instructions_depth: int = 4
 
     # --- connection
     #: Without this, a server that accepts TCP and then says nothing would go unnoticed.

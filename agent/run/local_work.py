@@ -98,7 +98,7 @@ class LocalWork:
         config, private = self._config, self._private
         instructions = ""
         if not config.trust_repo:
-            survey = trust.survey(config.workspace_dir, self._limits.instructions_bytes)
+            survey = trust.survey(config.workspace_dir, self._limits)
             instructions = survey.instructions
             warning = survey.warning()
             if warning is not None:

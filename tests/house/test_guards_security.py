@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from agent.claude import instructions as trust
+from agent.limits import Limits
 from agent.receiver import Receiver
 from tests.receiver.test_server import acked, connected
 from tests.support.injection import LOOTER
@@ -197,9 +198,11 @@ def test_without_the_guard_a_link_to_a_secret_is_followed(tmp_path: Path, monkey
     (tmp_path / "secret").write_text(PEM)
     (tmp_path / "clone").mkdir()
     (tmp_path / "clone" / "CLAUDE.md").symlink_to(tmp_path / "secret")
-    assert PEM not in trust.survey(tmp_path / "clone", 1 << 20).instructions
+    assert PEM not in trust.survey(tmp_path / "clone", Limits()).instructions
+    monkeypatch.setattr(trust.inside, "follow", lambda root, path: path)
+    assert PEM not in trust.survey(tmp_path / "clone", Limits()).instructions, "each step is opened without links too"
     monkeypatch.setattr(os, "O_NOFOLLOW", 0)
-    assert PEM in trust.survey(tmp_path / "clone", 1 << 20).instructions
+    assert PEM in trust.survey(tmp_path / "clone", Limits()).instructions
 
 
 async def test_without_the_guard_anybody_may_talk_to_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:

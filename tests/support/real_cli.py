@@ -87,7 +87,7 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
             work.cancel()
 
     with private_directory(root / "tmp") as private:
-        survey = trust.survey(config.workspace_dir, limits.instructions_bytes)
+        survey = trust.survey(config.workspace_dir, limits)
         if not config.trust_repo and (warning := survey.warning()):
             publish([warning])
         files = claude.write_files(config, private, "" if config.trust_repo else survey.instructions)

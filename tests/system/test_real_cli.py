@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -352,6 +353,43 @@ async def test_the_same_clone_trusted_does_all_of_it(tmp_path: Path, workspace: 
     assert "HOOKED" in set(names(workspace))
     assert "INSTRUCTION-CANARY" in other.requests[0].text
     assert ran.of_kind("untrusted") == []
+
+
+#: Layouts of instructions: files, and links by their target after `->`.
+LAYOUTS = {
+    "agents alone": {"AGENTS.md": "MARK-AGENTS @docs/a.md", "docs/a.md": "MARK-A"},
+    "agents in .claude": {".claude/AGENTS.md": "MARK-DOT"},
+    "both": {"AGENTS.md": "MARK-AGENTS", "CLAUDE.md": "MARK-CLAUDE"},
+    "an empty claude.md": {"AGENTS.md": "MARK-AGENTS", "CLAUDE.md": "\n"},
+    "a link": {"AGENTS.md": "MARK-AGENTS", "CLAUDE.md": "-> AGENTS.md"},
+    "an import": {"AGENTS.md": "MARK-AGENTS", "CLAUDE.md": "MARK-HEAD\n@AGENTS.md\n"},
+    "imports": {
+        "CLAUDE.md": "`@b.md` (@b.md) @b.md, x@b.md @docs/a.md @c#part @d1 @/b.md @src @none",
+        "docs/a.md": "MARK-A @b.md", "docs/b.md": "MARK-DOCS", "b.md": "MARK-NOT", "c": "MARK-C", "src/x": "MARK-NOT",
+        **{f"d{level}": f"MARK-D{level} @d{level + 1}" for level in range(1, 7)},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_instructions_arrive_as_in_a_trusted_clone(
+    tmp_path: Path, workspace: Path, api: MockApi, layout: str
+) -> None:
+    for name, text in LAYOUTS[layout].items():
+        (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("-> "):
+            (workspace / name).symlink_to(text[3:])
+        else:
+            (workspace / name).write_text(text)
+    arrived = []
+    for trust in ("0", "1"):
+        ran = await run_claude(tmp_path, api.url, "mock:text", TRUST_REPO=trust)
+        assert succeeded(ran)
+        assert ran.of_kind("untrusted") == []
+        arrived.append(sorted(re.findall(r"MARK-[A-Z0-9]+", api.requests[-1].text)))
+    assert arrived[0] == arrived[1]
+    assert "MARK-NOT" not in arrived[0]
+    assert arrived[0] != []
 
 
 async def test_a_linked_claude_md_reaches_nobody(tmp_path: Path, workspace: Path, api: MockApi) -> None:
