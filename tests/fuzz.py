@@ -28,9 +28,9 @@ from agent.receiver.consumer import Consumer
 from agent.receiver.run import Run
 from agent.redaction.redactor import Redactor
 from agent.transcript.transcript import Transcript
+from tests.support.places import TRANSCRIPTS
 from tests.support.runs import Written, a_run
 
-HERE = Path(__file__).parent
 SECRET = "sk-ant-api03-" + "canary" * 5
 _LINE_BYTES = 4096
 #: Tokens of JSON and of the protocols, which chance alone rarely makes.
@@ -90,9 +90,7 @@ def _redactor() -> Redactor:
 def corpus(target: str) -> Sequence[bytes]:
     """What the inputs are made from."""
     if target == "transcript":
-        lines = {
-            line for path in sorted((HERE / "transcripts").glob("*.jsonl")) for line in path.read_bytes().split(b"\n")
-        }
+        lines = {line for path in sorted(TRANSCRIPTS.glob("*.jsonl")) for line in path.read_bytes().split(b"\n")}
         return [line + b"\n" for line in sorted(lines) if len(line) < _LINE_BYTES]
     if target == "inbound":
         return [

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from agent import __version__
-
-ROOT = Path(__file__).parent.parent
+from tests.support.places import ROOT
 
 
 def agent(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,10 +22,10 @@ from agent.process.pipes import open_output_pipe
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from tests.support.claude_lines import assistant
+from tests.support.places import TRANSCRIPTS
 
 LIMITS = Limits()
 CANARY = "sk-ant-api03-canary-canary-canary-canary"
-TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 
 
 class Chunks(trio.abc.ReceiveStream):

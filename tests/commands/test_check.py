@@ -18,8 +18,8 @@ from agent.config.load import examine
 from tests.support import scripted_claude
 from tests.support.collector import collecting, unused_port
 from tests.support.git_servers import make_origin
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 KEY = "sk-ant-api03-" + "canary" * 5
 
 

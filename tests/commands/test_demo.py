@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
 
 
 def demo(tmp_path: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,15 +1,13 @@
 """Lists of permission rules, against the tools of the recorded CLI."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import permission_rules as tools
-
-TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
+from tests.support.places import TRANSCRIPTS
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from agent.config import urls, variables
 from agent.config.config import Config
 from agent.config.variables import BY_NAME, VARIABLES
+from tests.support.places import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 
 
 def test_names_are_unique_and_none_is_the_file_of_another():

@@ -2,13 +2,12 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from agent.commands.dispatch import COMMANDS
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 MAKEFILE = (ROOT / "Makefile").read_text()
 #: In code only: prose may make what it likes.

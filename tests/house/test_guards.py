@@ -10,16 +10,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
 
 from tests.simulation.campaign import examine
+from tests.support.places import ROOT
 from tests.support.sabotage import GUARDS
-
-ROOT = Path(__file__).parents[2]
 
 
 class Watch(NamedTuple):

@@ -7,17 +7,16 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.containers import DOCKER, IMAGE, KEY, TOKEN, Yard, docker, needs_image, until, yard
 from tests.support.git_servers import ssh_server
+from tests.support.places import ROOT
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.docker
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 #: What the commands make under names of their own.

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lanes import FAST, LANES
-
-ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
 
 SAMPLE = """
 import pytest

@@ -17,8 +17,8 @@ from agent.config import config
 from agent.config.parsers import positive_duration
 from agent.config.variables import BY_NAME
 from agent.exits import Exit
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 #: The base as it stands in its files, and the overlays as kubectl renders them.
 OVERLAYS = ("base", "example", "kept", "indexed")

@@ -20,8 +20,9 @@ from agent.exits import Exit
 from agent.protocol.events import log
 from agent.protocol.kinds import KINDS
 from agent.protocol.schema import FromServer, render, schema
+from tests.support.places import ROOT
 from tests.support.runs import Written, copy_of
-from tests.support.servers import ROOT, WS_MODULES, node_env
+from tests.support.servers import WS_MODULES, node_env
 
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text()
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
+from tests.support.places import ROOT
 from tests.support.purity import Impure, pure_modules
-
-ROOT = Path(__file__).parents[2]
 
 
 def program(code: str) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 import agent
+from tests.support.places import TESTS
 from tests.support.purity import PURE
 
 PACKAGE = Path(agent.__file__).parent
-TESTS = Path(__file__).parents[1]
 
 #: What lies in agent/ itself: words that every room uses.
 ROOT = "root"

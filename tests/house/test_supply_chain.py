@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
+
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 #: One requirement: a name, perhaps extras and a marker, an exact version, and hashes.
 REQUIREMENT = re.compile(

@@ -17,10 +17,11 @@ from agent.exits import Exit
 from agent.protocol.events import log
 from tests.receiver.test_server import acked, connected
 from tests.support.runs import Written, a_run
-from tests.support.servers import ROOT, SERVE, open_agent_serve
+from tests.support.servers import SERVE, open_agent_serve
 
 pytest.importorskip("starlette", reason="needs the extra hub: make setup")
 from agent.hub.command import main
+from tests.support.places import ROOT
 
 
 def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]):

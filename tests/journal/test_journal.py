@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -22,6 +21,7 @@ from agent.limits import Limits
 from agent.protocol import events
 from tests.support.arrivals import seeded
 from tests.support.journals import COMPLETE, SMALL, data_of, missing, open_journal, read_all
+from tests.support.places import ROOT
 
 # --- numbering, envelope, stream
 
@@ -223,11 +223,10 @@ while True:
 
 def test_sigkill_at_any_moment_loses_nothing_that_was_appended(tmp_path):
     pick = seeded("JOURNAL_SEED")
-    root = Path(__file__).parents[2]
     for attempt in range(20):
         run_id = f"R{attempt}"
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, tmp_path, run_id], stdout=subprocess.PIPE, cwd=root, env={"PYTHONPATH": "."}
+            [sys.executable, "-c", WRITER, tmp_path, run_id], stdout=subprocess.PIPE, cwd=ROOT, env={"PYTHONPATH": "."}
         )
         assert writer.stdout is not None
         writer.stdout.readline()

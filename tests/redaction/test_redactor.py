@@ -14,10 +14,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from agent.redaction.redactor import Redactor, _is_like_json
+from tests.support import places
 
 TOKEN = "q7Zr+Xk/2vLw9TbN=4mYd"
 MASK = "[redacted]"
-TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.jsonl"))
+TRANSCRIPTS = sorted(places.TRANSCRIPTS.glob("*.jsonl"))
 KEY = "\n".join(
     ["-----BEGIN RSA PRIVATE KEY-----", *(f"{i}abCdEfGh" * 6 for i in range(5)), "-----END RSA PRIVATE KEY-----"]
 )

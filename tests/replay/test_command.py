@@ -15,8 +15,9 @@ import pytest
 
 from agent import signals
 from agent.replay import command as replay
+from tests.support.places import TRANSCRIPTS
 
-GOLDEN = Path(__file__).parent.parent / "transcripts" / "02-write.jsonl"
+GOLDEN = TRANSCRIPTS / "02-write.jsonl"
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from agent.replay.lines import RecordedError
 from agent.replay.load import Recorded, load, transcript_of
+from tests.support.places import TRANSCRIPTS
 from tests.support.runs import Written, a_run
 
-TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
 RUN = '{"format":1,"containerID":"c","runID":"r"}\n'
 ENDED = '{"t":0.2,"inbox":{"report":"Ended","phase":"RUNNING","task":"claude","value":{"code":0}}}\n'
 FAULT = '"fault":{"kind":"E","message":"m","exit":%d}'

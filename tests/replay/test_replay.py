@@ -16,7 +16,8 @@ import pytest
 import trio
 
 from tests.support.collector import collecting, in_phase
-from tests.support.run_agent import KEY, ROOT, run_agent, start_agent
+from tests.support.places import ROOT, TRANSCRIPTS
+from tests.support.run_agent import KEY, run_agent, start_agent
 
 #: Runs that end by themselves: script of claude, variables, exit code.
 RUNS = [
@@ -125,7 +126,7 @@ async def test_a_recording_holds_everything_and_no_secret(tmp_path: Path) -> Non
 
 
 async def test_a_replay_reaches_a_server(tmp_path: Path) -> None:
-    transcript = Path(__file__).parent.parent / "transcripts" / "07-multi-20.jsonl"
+    transcript = TRANSCRIPTS / "07-multi-20.jsonl"
     async with collecting() as collector:
         played = await trio.to_thread.run_sync(lambda: play(transcript, "--server", collector.url))
         assert played.returncode == 0, played.stderr
@@ -153,7 +154,7 @@ async def test_a_journal_is_sent_again_as_it_was(tmp_path: Path) -> None:
 
 
 async def test_no_server_ends_a_replay(tmp_path: Path) -> None:
-    transcript = Path(__file__).parent.parent / "transcripts" / "01-text.jsonl"
+    transcript = TRANSCRIPTS / "01-text.jsonl"
     played = await trio.to_thread.run_sync(lambda: play(transcript, "--server", "ws://127.0.0.1:9", SERVER_WAIT="300"))
     assert played.returncode == 69
     assert "no WebSocket server" in played.stderr
@@ -161,7 +162,7 @@ async def test_no_server_ends_a_replay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["/dev/full", ""], ids=["full", "gone"])
 def test_nobody_takes_what_is_printed(tmp_path: Path, file: str) -> None:
-    transcript = Path(__file__).parent.parent / "transcripts" / "07-multi-20.jsonl"
+    transcript = TRANSCRIPTS / "07-multi-20.jsonl"
     command = [sys.executable, "-c", _REPLAY, str(transcript), "--speed", "max"]
     reading, writing = os.pipe()
     os.close(reading)
@@ -207,7 +208,7 @@ def on_terminal(path: Path, *arguments: str) -> str:
 
 
 def test_a_bar_is_for_a_terminal_only(tmp_path: Path) -> None:
-    transcript = Path(__file__).parent.parent / "transcripts" / "07-multi-20.jsonl"
+    transcript = TRANSCRIPTS / "07-multi-20.jsonl"
     *_, bar, verdict, rest = on_terminal(transcript).split("\n")
     assert bar.endswith("[########################################] 100% 66/66\r")
     assert verdict == "agent replay: exit 0; nothing is recorded to compare it with\r"
@@ -216,7 +217,7 @@ def test_a_bar_is_for_a_terminal_only(tmp_path: Path) -> None:
 
 
 def test_an_error_stands_above_the_bar() -> None:
-    shown = on_terminal(Path(__file__).parent.parent / "transcripts" / "32-401.jsonl").split("\n")
+    shown = on_terminal(TRANSCRIPTS / "32-401.jsonl").split("\n")
     errors = [line for line in shown if " error " in line]
     assert errors
     assert all("\r\x1b[K" in line for line in errors)

@@ -1,12 +1,11 @@
-from pathlib import Path
-
 from agent.protocol.phase import Phase
 from agent.run.diagram import document
 from agent.run.machine import LIVES, RunMachine
+from tests.support.places import ROOT
 
 
 def test_document_is_what_the_machine_says() -> None:
-    path = Path(__file__).parents[2] / "docs" / "state-diagram.md"
+    path = ROOT / "docs" / "state-diagram.md"
     assert path.read_text() == document(), "run: python -m agent.run.diagram > docs/state-diagram.md"
 
 

@@ -27,8 +27,9 @@ from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.transcript.summary import Summary
 from tests.support.lanes import in_lane
+from tests.support.places import ROOT
 
-CLI = Path(__file__).parents[2] / ".tools" / "claude" / "claude"
+CLI = ROOT / ".tools" / "claude" / "claude"
 KEY = "sk-ant-api03-" + "canary" * 5
 
 

@@ -30,8 +30,8 @@ from tests.support import scripted_claude
 from tests.support.collector import Collector, Message
 from tests.support.git_servers import make_origin
 from tests.support.lanes import in_lane
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 WARDEN = Path(__file__).with_name("warden.py")
 KEY = "sk-ant-api03-" + "canary" * 5
 #: Beyond every budget: whoever waits this long waits for ever; seconds.

@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from tests.support import contract
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
 #: The program `agent serve`, without what the rest of the command line needs to start.
 SERVE = (sys.executable, "-c", "import sys; from agent.hub import main; sys.exit(main(sys.argv[1:]))")

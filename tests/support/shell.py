@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 from tests.support.containers import DOCKER, KEY, Yard
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.places import ROOT
 
 
 class Shell:

@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from tests.support.arrivals import Arrivals, seeded, unmarked
-from tests.support.run_agent import ROOT, start_agent
+from tests.support.places import ROOT
+from tests.support.run_agent import start_agent
 from tests.support.servers import Server, open_agent_serve, open_ws_server
 
 pytestmark = pytest.mark.slow

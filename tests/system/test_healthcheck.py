@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.vitals.health_file import HealthFile
+from tests.support.places import ROOT
 
-SCRIPT = Path(__file__).parents[2] / "healthcheck.sh"
+SCRIPT = ROOT / "healthcheck.sh"
 SHELL = shutil.which("dash") or "/bin/sh"
 MIB = 1 << 20
 FIELDS = {

@@ -7,17 +7,17 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.house.test_manifests import load, require
 from tests.support.containers import DOCKER, IMAGE, KEY, Yard, docker, needs_image, yard
+from tests.support.places import ROOT
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.docker
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-RECORDINGS = sorted(path for path in (ROOT / "tests" / "recordings").iterdir() if path.is_dir())
+from tests.support import places
+
+RECORDINGS = sorted(path for path in places.RECORDINGS.iterdir() if path.is_dir())
 
 
 def golden(played: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def golden(played: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name)
 def test_recording(path: Path, update_golden: bool) -> None:
     command = [sys.executable, "-m", "agent", "replay", str(path), "--speed", "max"]
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"}
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(places.ROOT), "HOME": "/nonexistent"}
     played = subprocess.run(command, cwd=path, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in played.stderr
     found = golden(played)

@@ -19,11 +19,12 @@ from trio_websocket import WebSocketConnection
 
 from agent.config.config import Config
 from agent.exits import ExitStatus
+from tests.support import places
 from tests.support.memory_claude import MemoryClaude
 from tests.support.memory_run import agree, whole_run
 from tests.support.peer import Peer
 
-TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.jsonl"))
+TRANSCRIPTS = sorted(places.TRANSCRIPTS.glob("*.jsonl"))
 
 
 class _Metadata(msgspec.Struct):

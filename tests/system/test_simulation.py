@@ -13,8 +13,8 @@ from tests.simulation import campaign as module
 from tests.simulation import run as simulation
 from tests.simulation.campaign import Campaign, Failure, Workers, examine, kept_seeds, shrink
 from tests.simulation.chance import Chance
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 #: The block that CI runs.
 SEEDS = 2000
 

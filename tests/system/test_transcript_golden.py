@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,14 +18,12 @@ from agent.lines import LineFramer
 from agent.outcome.verdict import judge
 from agent.protocol.events import Event
 from agent.transcript.transcript import Transcript
+from tests.support import places
 from tests.support.claude_lines import (
     data,
 )
 
-HERE = Path(__file__).parent.parent
-
-
-TRANSCRIPTS = sorted(path.stem for path in (HERE / "transcripts").glob("*.jsonl"))
+TRANSCRIPTS = sorted(path.stem for path in places.TRANSCRIPTS.glob("*.jsonl"))
 
 
 def chunked(stream: bytes, seed: str) -> list[bytes]:
@@ -48,8 +45,8 @@ def golden(event: Event) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 def test_golden(name: str, update_golden: bool) -> None:
-    stream = (HERE / "transcripts" / f"{name}.jsonl").read_bytes()
-    meta = json.loads((HERE / "transcripts" / f"{name}.meta.json").read_text())
+    stream = (places.TRANSCRIPTS / f"{name}.jsonl").read_bytes()
+    meta = json.loads((places.TRANSCRIPTS / f"{name}.meta.json").read_text())
     framer, transcript = LineFramer(64 * MIB, KIB), Transcript(Limits())
     lines = [line for chunk in chunked(stream, name) for line in framer.feed(chunk)] + framer.end()
     events = []
@@ -70,11 +67,11 @@ def test_golden(name: str, update_golden: bool) -> None:
         {"summary": msgspec.to_builtins(transcript.summary)},
         {"verdict": msgspec.to_builtins(outcome)},
     ]
-    path = HERE / "golden" / f"{name}.jsonl"
+    path = places.GOLDEN / f"{name}.jsonl"
     if update_golden:
         path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in found))
     assert [json.loads(item) for item in path.read_text().splitlines()] == json.loads(json.dumps(found))
 
 
 def test_every_golden_file_has_its_transcript() -> None:
-    assert sorted(path.stem for path in (HERE / "golden").glob("*.jsonl")) == TRANSCRIPTS
+    assert sorted(path.stem for path in places.GOLDEN.glob("*.jsonl")) == TRANSCRIPTS

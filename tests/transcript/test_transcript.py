@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -33,6 +32,7 @@ from tests.support.claude_lines import (
     system,
     user,
 )
+from tests.support.places import TRANSCRIPTS
 
 KINDS = set(get_args(Kind))
 
@@ -248,13 +248,10 @@ def test_any_message_gives_one_log(lines: list[dict[str, Any]]) -> None:
     msgspec.json.encode(transcript.summary)
 
 
-HERE = Path(__file__).parent.parent
-
-
 REAL = [
     line
     for name in ("104-subagent-forward-text", "18-todo-write-enabled", "32-401", "106-hooks")
-    for line in (HERE / "transcripts" / f"{name}.jsonl").read_bytes().splitlines()
+    for line in (TRANSCRIPTS / f"{name}.jsonl").read_bytes().splitlines()
 ]
 
 
