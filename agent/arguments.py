@@ -1,4 +1,4 @@
-"""A wrong command line ends every command alike: what is wrong on stderr, and 64 (EX_USAGE)."""
+"""Command lines: a wrong one ends every command with a sentence on stderr and exit status 64 (EX_USAGE)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NoReturn
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Python's own would exit with 2."""
+    """A parser that exits with 64 where Python's own exits with 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises SystemExit."""
+        """Print what is wrong, and raise SystemExit(64)."""
         self.print_usage(sys.stderr)
         self.exit(os.EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")

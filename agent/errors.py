@@ -1,4 +1,4 @@
-"""The exit-code table and the tree of errors that the agent raises on purpose.
+"""The tree of errors that the agent raises on purpose.
 
     AgentError            carries its exit code and its stable ERROR code
     ├── ConfigError       the configuration has problems, all of them listed          78
@@ -77,7 +77,7 @@ class CliError(AgentError):
 
 
 class ServerUnreachable(AgentError):
-    """No WebSocket server could be reached within SERVER_WAIT."""
+    """No reachable WebSocket server within SERVER_WAIT."""
 
     exit = Exit.SERVER_UNREACHABLE
     code: ErrorCode = "connect"

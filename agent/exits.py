@@ -1,4 +1,4 @@
-"""How a process ends: the agent's own exit codes, and the end of a child."""
+"""Ends of processes: the agent's own exit codes, and how a child ended."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Exit(enum.IntEnum):
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
-    """How a child ended: exactly one of its exit code and the number of the signal that killed it is set."""
+    """The end of a child: either its exit code or the number of the signal that killed it is set, never both."""
 
     code: int | None = None
     signal: int | None = None

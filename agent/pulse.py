@@ -1,4 +1,4 @@
-"""A wake-up call for one waiting task: may be coalesced, is never lost."""
+"""A wake-up call for one waiting task. Calls may be merged, but none is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import trio
 
 
 class Pulse:
-    """`set()` from anywhere, synchronously; the one waiter wakes once for any number of calls since it last woke."""
+    """A wake-up call: `set()` from anywhere wakes the one waiter, once for any number of calls since it last woke."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -19,9 +19,10 @@ class Pulse:
             self._event.set()
 
     async def wait(self, answer: Callable[[], bool] | None = None) -> None:
-        """Return once set since the last return, and reset.
+        """Return once `set` was called since the last return.
 
-        `answer` is called by each `set` in place of waking who waits; False wakes it all the same.
+        While it waits, each `set` calls `answer` instead of waking the waiter. It wakes if that
+        returns False.
 
         Cancelling: safe; the call stays set.
         """

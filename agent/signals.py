@@ -1,4 +1,4 @@
-"""Signals that end a run: recorded from the first line of the program on, delivered once there is somebody to listen.
+"""Stop signals: recorded from the first line of the program on, and delivered once something listens.
 
 Python's own handlers would kill the process or raise KeyboardInterrupt anywhere. `record()` runs before the heavy
 imports, so a SIGTERM in the first 100 ms is not lost; `listen()` takes over inside the run; `ignore()` outlives the
@@ -21,7 +21,7 @@ _recorded: list[int] = []
 
 
 def record() -> None:
-    """Install a handler that only takes notes: one that raises would break Trio."""
+    """Install a handler that only records signals: one that raised would break Trio."""
 
     def note(signum: int, frame: FrameType | None) -> None:
         _recorded.append(signum)
@@ -31,7 +31,7 @@ def record() -> None:
 
 
 def let_kill() -> None:
-    """For a command without a run to end in good order: they kill as any program, those recorded already as well."""
+    """Let stop signals kill this process as any other, including those that were recorded already."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     for recorded in _recorded:
@@ -39,7 +39,7 @@ def let_kill() -> None:
 
 
 def ignore() -> None:
-    """Ignore stop signals from now on: the exit status is settled."""
+    """Ignore stop signals from now on, since the exit status is settled."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -66,7 +66,7 @@ async def run_until_stopped(work: Callable[[], Awaitable[int]]) -> int:
 
 
 async def listen(deliver: Callable[[int], None], *, task_status: TaskStatus[None] | None = None) -> None:
-    """Deliver every stop signal, the recorded ones first; several of one kind before a wake-up are one.
+    """Deliver every stop signal, recorded ones first. Several of one kind before a wake-up count as one.
 
     With `task_status`, signals are caught once it has started.
 

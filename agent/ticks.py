@@ -1,4 +1,4 @@
-"""The common rhythm of all periodic tasks: those that wake together cost an idle process a single wake-up."""
+"""The common rhythm of all periodic tasks: tasks that wake together cost an idle process one wake-up."""
 
 from __future__ import annotations
 

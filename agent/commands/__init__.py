@@ -1,4 +1,24 @@
-"""commands."""
+"""The commands of `agent`: each puts parts of the other rooms together, and none of them holds a rule of its own.
+
+What this room promises:
+
+- A command is imported only when it is called: `agent version` takes 20 ms.
+- A wrong command line ends with exit status 64 and a usage message. Neither a question (`--help`) nor an unread
+  argument starts a run.
+- However a run ends, COMPLETE, the exit status, the termination message and the last line on stderr agree.
+
+Files:
+
+    dispatch       the table of commands
+    run            `agent run`: one run, put together
+    last_resort    ends of a run that are not ordinary
+    check          `agent check`: everything that a run needs
+    check_local    its checks of this machine alone
+    flush          `agent flush`: delivers dead runs
+    demo           `agent demo`: the whole job without a key
+
+`agent replay` lies in replay/, `agent serve` in hub/. Callers: `agent.__main__`.
+"""
 
 from __future__ import annotations
 

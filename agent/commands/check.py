@@ -1,7 +1,7 @@
-"""`agent check`: would a run come through? Tries everything that a run needs before it costs anything.
+"""`agent check`: tries everything that a run needs, before a run costs anything.
 
-Each check is a Finding: ok, warn (a run goes on, but look) or fail (a run would end without work), with a remedy; what
-is wrong with a variable says itself what would be right.
+Each check gives a Finding with a remedy: ok, warn (a run would go on) or fail (a run would end without work). A problem
+of a variable says itself what would be right.
 Nothing is written or spent: the server gets a connection and a PING, the repository a question for its refs.
 """
 
@@ -38,7 +38,7 @@ find them here, with its variables. exit status: 0 when a run can begin, 78 when
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; one line a finding on stdout, or one JSON object. Returns the exit status."""
+    """Run the command: print a line for each finding, or one JSON object. Returns the exit status."""
     if list(argv) in (["--help"], ["-h"]):
         print(USAGE, end="")
         return 0
@@ -73,7 +73,7 @@ def _show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # `| head` has read enough; the exit status still tells. Python would try again at its end, and complain.
+        # The reader (`| head`) is gone. Python would write again at its end and complain, so its stdout is closed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -83,22 +83,22 @@ def line(finding: Finding) -> str:
 
 
 async def _run(config: Config, problems: tuple[str, ...], found: Callable[[Finding], None]) -> int:
-    """0, or 128 and the number of the signal that ended it.
+    """Run all checks. Returns 0, or 128 and the number of the signal that ended them.
 
     Cancelling: safe.
     """
     hardening.clear_inherited_signals()
 
-    async def check() -> int:
+    async def _check() -> int:
         async for finding in findings(config, problems):
             found(finding)
         return 0
 
-    return await signals.run_until_stopped(check)
+    return await signals.run_until_stopped(_check)
 
 
 async def findings(config: Config, problems: Sequence[str]) -> AsyncIterator[Finding]:
-    """Every check once, in the order in which a run needs what it checks. Never raises.
+    """Do every check once, in the order in which a run needs its subject. Never raises.
 
     Cancelling: safe.
     """
@@ -125,7 +125,7 @@ def _about_login(warning: str) -> bool:
 
 
 async def server(config: Config) -> Finding:
-    """Connect and see a PONG.
+    """Connect to the server and wait for a PONG.
 
     Cancelling: safe.
     """
@@ -173,7 +173,7 @@ async def repository(config: Config) -> Finding:
 
 
 async def program(config: Config) -> Finding:
-    """Cancelling: safe."""
+    """Look for claude. Cancelling: safe."""
     try:
         return Finding("claude", "ok", f"claude {await claude.check_cli(config)}")
     except AgentError as error:
@@ -181,7 +181,7 @@ async def program(config: Config) -> Finding:
 
 
 def credentials(config: Config) -> Finding:
-    """Presence alone: only the API can tell whether they are right."""
+    """Look whether credentials of claude are there; only the API can tell whether they are right."""
     names = [name for name in LOGINS if config.is_set(name) or name in config.claude_env]
     if names:
         return Finding("credentials", "ok", f"claude logs in by {', '.join(names)}")

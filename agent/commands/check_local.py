@@ -21,7 +21,7 @@ State = Literal["ok", "warn", "fail"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What one check found; `remedy` is what to do about it."""
+    """The result of a check; `remedy` says what to do about it."""
 
     check: str
     state: State
@@ -103,7 +103,7 @@ def processes(config: Config) -> Finding:
 
 
 def clock(config: Config) -> Finding:
-    """A clock that is wrong by years makes every certificate invalid; what is certain is the age of our own files."""
+    """Check that the clock is not before our own files: a clock wrong by years makes every certificate invalid."""
     now = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if now < Path(__file__).stat().st_mtime:

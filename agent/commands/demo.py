@@ -19,12 +19,12 @@ from agent.replay import standin
 
 _DATA = Path(__file__).parent.with_name("data") / "demo"
 TASK = "Make the failing tests of slugify pass, and drop punctuation too."
-#: Far more than the 10 s that it takes.
+#: Seconds until the demo gives up; it takes 10 s.
 _LIMIT = 60.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 when the run succeeded and the receiver has all of it."""
+    """Run the demo. Returns 0 when the run succeeded and the receiver has all of it."""
     if shutil.which("git") is None:
         print("agent demo needs git on PATH", file=sys.stderr)
         return 127

@@ -23,8 +23,8 @@ The variables of `run` are listed in the README.
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # A tenth of the start would go into a hundred searches for garbage. One at the end finds a megabyte, and what is
-    # left then is never searched again.
+    # A hundred garbage collections would take a tenth of the start. A single one at the end finds a megabyte, and
+    # freeze() excludes the rest from later ones.
     gc.disable()
     from agent.commands.run import main
 
@@ -91,12 +91,12 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 
 
-#: They take no arguments. A question must not start a run, nor an argument that nobody reads.
+#: Commands without arguments: neither a question (`run --help`) nor an unread argument may start a run.
 _BARE = ("run", "demo", "version", "--version")
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; an unknown one or an argument too many is a usage error, 64."""
+    """Run a command and return its exit status. An unknown command or an unexpected argument is a usage error, 64."""
     name, *rest = arguments or ("run",)
     command = COMMANDS.get(name)
     if command is None:

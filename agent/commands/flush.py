@@ -1,4 +1,4 @@
-"""`agent flush DIR`: deliver what dead runs left in their journals, complete what has no COMPLETE, say how it went."""
+"""`agent flush DIR`: delivers the journals of dead runs, and completes those that have no COMPLETE."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ exit status: 0 when everything is delivered, 69 when something is not, 64 when t
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; one line a run on stderr. Returns the exit status."""
+    """Run the command: print a line for each run on stderr. Returns the exit status."""
     if list(argv) in (["--help"], ["-h"]):
         print(USAGE, end="")
         return 0
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _runs(directory: Path) -> list[Path]:
-    """The directory of a run, or those of all runs in it, oldest first."""
+    """Find the runs: `directory` itself, or all runs in it, oldest first."""
     try:
         return [directory] if is_run(directory) else sorted(path for path in directory.iterdir() if is_run(path))
     except OSError as error:
@@ -55,7 +55,11 @@ def _runs(directory: Path) -> list[Path]:
 
 
 def _configuration(environ: Mapping[str, str], *, dotenv: Path) -> Config:
-    """What there is to know about the server; the task's variables may be missing or wrong. Raises ConfigError."""
+    """Load the server's variables; those of a task may be missing or wrong.
+
+    Raises:
+        ConfigError: the server's variables have problems, or there is no server.
+    """
     config, problems = examine(environ, dotenv=dotenv, in_container=False)
     ours = [problem for problem in problems if problem.startswith(("WS_", "SERVER_WAIT", ".env"))]
     if not ours and config.ws_server is None:
@@ -72,7 +76,7 @@ class Flush:
         self._config = config
         self._endpoint = endpoint_of(config)
         self._redact = verified_redactor(config.secrets).text
-        #: Why the server takes nothing: the next run would only wait for it again.
+        #: The reason why the server takes nothing. The next run need not wait for it again.
         self._trouble = ""
 
     async def run(self, directory: Path) -> int:
@@ -88,14 +92,14 @@ class Flush:
             self._say(f"{directory} holds no run")
         await remove_stale(self._config.limits.stale_removal)
 
-        async def flush() -> int:
+        async def _flush() -> int:
             delivered = [await self._flush(path, alone=path == directory) for path in paths]
             return int(Exit.SUCCEEDED if all(delivered) else Exit.SERVER_UNREACHABLE)
 
-        return await signals.run_until_stopped(flush)
+        return await signals.run_until_stopped(_flush)
 
     async def _flush(self, path: Path, *, alone: bool) -> bool:
-        """Deliver one run. A live one is no failure among others (not `alone`): its agent delivers it."""
+        """Deliver a run. A live run is a failure only if it was named `alone`, since its agent delivers it."""
         if self._trouble:
             self._say(f"{path.name}: not delivered, see above")
             return False
@@ -134,7 +138,7 @@ class Flush:
 
 
 async def _watch(journal: Journal, within: float) -> None:
-    """Give up a server that confirms nothing for so long; nobody waits for ever at a command.
+    """Give up a server that confirms nothing for so long, so that the command ends.
 
     Cancelling: safe.
     """

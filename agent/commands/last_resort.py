@@ -1,5 +1,6 @@
-"""Answers where a run cannot end in the ordinary way: it could not be put together, the supervisor failed, or a third
-signal came. COMPLETE, the exit status and the termination message agree here too.
+"""Ends of a run that are not ordinary: it could not be put together, the supervisor failed, or a third signal came.
+
+COMPLETE, the exit status and the termination message agree here too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agent.run import Link, LocalWork, Work
 
 
 def answer_alone(error: Exception, config: Config, console: Console, journal: Journal | None = None) -> int:
-    """What a run needs cannot be put together: nothing could reach the server yet; COMPLETE waits in the journal."""
+    """End a run that could not be put together. Nothing reached the server yet; COMPLETE waits in the journal."""
     outcome = judge(None, None, causes.by_fault("the start", error))
     outcome = msgspec.structs.replace(outcome, message=console.redact(outcome.message))
     if journal is not None:
@@ -40,7 +41,10 @@ def answer_alone(error: Exception, config: Config, console: Console, journal: Jo
 
 
 async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link) -> Outcome:
-    """The supervisor itself failed: end everything, say so, and deliver what can be delivered in two seconds."""
+    """End a run whose supervisor failed: end every process, report it, and deliver for two seconds.
+
+    Cancelling: cuts the delivery short.
+    """
     work.emergency_sweep()
     cause = causes.by_fault("the supervisor", bug)
     outcome = reporter.outcome
@@ -56,7 +60,7 @@ async def answer_for(bug: Exception, work: Work, reporter: Reporter, link: Link)
 
 
 def leave(work: LocalWork, reporter: Reporter, console: Console, resources: contextlib.ExitStack, number: int) -> None:
-    """A third signal: nobody is to wait any more. The journal keeps what is not delivered, COMPLETE included."""
+    """End the process at once, after a third signal. The journal keeps undelivered messages, COMPLETE included."""
     code = 128 + number
     try:
         work.emergency_sweep()

@@ -1,4 +1,4 @@
-"""`agent run`: reads the configuration, puts the parts of a run together, and answers for a bug in them."""
+"""`agent run`: reads the configuration, and puts the parts of a run together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from agent.vitals import HealthFile, cgroup
 
 
 def main() -> int:
-    """Run one task as the environment and `.env` describe it; the exit status of the process."""
+    """Run the task that the environment and `.env` describe. Returns the exit status."""
     redact_uncaught(None)
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     hardening.keep_freed_memory(config.limits.heap_spare_bytes, config.limits.heap_block_bytes)
@@ -120,7 +120,7 @@ def _harden(console: Console) -> None:
 def _open_recording(
     config: Config, envelope: Envelope, redactor: Redactor, console: Console
 ) -> tuple[Recording | None, Cause | None]:
-    """The recording, if one is wanted, and what stands against the run if it cannot be had."""
+    """Open the recording, if one is wanted. The Cause is set where that is impossible."""
     if config.record_dir is None:
         return None, None
     complain = partial(console.say, "warn")
@@ -134,7 +134,7 @@ def _open_recording(
 def _open_journal(
     config: Config, envelope: Envelope, redactor: Redactor, console: Console, keep: Path | None
 ) -> tuple[Journal, Cause | None]:
-    """The journal, and what stands against the run if the one that was asked for cannot be had."""
+    """Open the journal. The Cause is set where JOURNAL_DIR was given and cannot be used."""
     make = partial(
         Journal.open, envelope=envelope, limits=config.limits, message_limit=config.message_limit,
         redact=redactor.json, now=time.time, keep=keep,
@@ -153,7 +153,7 @@ def _open_journal(
 
 
 def _journal_limit(config: Config) -> int:
-    """JOURNAL_LIMIT; on tmpfs, which is memory, a share of the container's memory at most."""
+    """JOURNAL_LIMIT; where the journal lies in memory (tmpfs), at most a share of the container's memory."""
     group = cgroup.find()
     limit = group.usage().memory_limit if group else None
     if limit is None or config.is_set("JOURNAL_LIMIT") or not is_in_memory(config.journal_dir):
@@ -162,6 +162,7 @@ def _journal_limit(config: Config) -> int:
 
 
 def close_journal(journal: Journal) -> None:
+    """Remove the journal, or keep it on the disk if something is undelivered."""
     if journal.queued:
         journal.close()
     else:

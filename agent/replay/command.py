@@ -20,12 +20,12 @@ from agent.limits import KIB
 from agent.replay import standin
 from agent.replay.load import Recorded, load, transcript_of
 
-#: Of the recorded configuration, which run it is and what of it is told; the rest is the replay's own environment.
+#: Variables that are taken from the recorded configuration: they identify the run. The rest is the replay's own.
 _IDENTITY = ("REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID", "LOG_LEVEL")
 _UNKNOWN = {"REPO_URL": "https://recorded.invalid/repository", "TASK": "a replay"}
-#: Problems of these variables are the replay's own.
+#: Variables whose problems concern a replay.
 _OURS = ("WS_", "SERVER_", "LOG_", "MESSAGE_LIMIT", "STRICT_DELIVERY")
-#: Seconds; the recording says what ended the run, and no limit of the replay does.
+#: Seconds. The recording says what ended the run; no limit of the replay may end it.
 _FOR_EVER = 10 * 365 * 86400.0
 
 
@@ -97,7 +97,11 @@ def _stand_in(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _configuration(recorded: Recorded, server: str | None) -> Config:
-    """The identity of the recorded run and the server of this one. Raises ConfigError."""
+    """Combine the identity of the recorded run with this replay's server.
+
+    Raises:
+        ConfigError: the server's variables have problems.
+    """
     known = {name: recorded.configuration[name] for name in _IDENTITY if name in recorded.configuration}
     environ = {**os.environ, **_UNKNOWN, **known}
     environ.pop("TASK_FILE", None)
@@ -113,7 +117,7 @@ def _configuration(recorded: Recorded, server: str | None) -> Config:
         harvest_after_signal=_FOR_EVER,
         memory_journal_bytes=4 * config.limits.replay_ahead_bytes,
     )
-    # A message of a journal is as long as it may be already: it is not split again.
+    # The messages of a journal were split already, and must not be split again.
     longest = max((len(step.message.data) for step in recorded.steps if step.message is not None), default=0)
     return msgspec.structs.replace(
         config,

@@ -1,4 +1,4 @@
-"""The format of a recording (docs/replay.md): what `recording.py` writes and `recorded.py` reads."""
+"""The format of a recording (docs/replay.md): what `recorder` writes and `load` reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Inbox(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A report that the supervisor got, by the name of its class, and the phase that it met."""
+    """A report that the supervisor got: the name of its class, and the phase that it met."""
 
     report: str
     phase: str
@@ -39,7 +39,7 @@ class Inbox(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """An event that was made of what git said."""
+    """An event that was made from a line of git."""
 
     type: str
     level: str
@@ -50,7 +50,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line that was too long to be recorded: which stream it was of, its length, and the type of its message."""
+    """A line that was too long to be recorded: its stream, its length, and the type of its message."""
 
     length: int
     stream: Literal["stdout", "stderr"] = "stdout"
@@ -58,24 +58,24 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the timeline: `t` seconds after the start, one of these arrived."""
+    """A line of the timeline: `t` seconds after the start, one of these arrived."""
 
     t: float
-    #: So many more lines of claude.jsonl.
+    #: The number of further lines of claude.jsonl.
     stdout: int = 0
     #: A line of claude's stderr.
     stderr: str | None = None
     git: Said | None = None
     inbox: Inbox | None = None
     oversize: Skipped | None = None
-    #: The recording reached its limit: what claude and git wrote from here on is not in it.
+    #: The recording reached its limit: it has nothing that claude and git wrote from here on.
     cut: bool = False
-    #: The run is over, and came to this.
+    #: The outcome of the run, which is over.
     end: Outcome | None = None
 
 
 class About(msgspec.Struct, frozen=True, rename="camel"):
-    """run.json."""
+    """The content of run.json."""
 
     format: int
     container_id: str = msgspec.field(name="containerID")

@@ -14,14 +14,19 @@ from agent.exits import Exit
 
 
 class RecordedError(AgentError):
-    """It is not what it should be; the message names the file, the line and what to do."""
+    """The recording is wrong; the message names the file, the line and the remedy."""
 
     exit = Exit.CONFIG
     code: ErrorCode = "config"
 
 
 def read(path: Path) -> bytes:
-    """All of a file. Raises RecordedError, and OSError where it cannot be read."""
+    """Read all lines of a file.
+
+    Raises:
+        RecordedError: a line is wrong.
+        OSError: the file cannot be read.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a named pipe without a writer would hold us here for ever
             raise RecordedError(f"{path} is no regular file: copy what it gives into one, and play that")
@@ -36,7 +41,7 @@ def lines(path: Path) -> list[tuple[int, bytes]]:
 
 
 def whole(path: Path, partial: bool) -> list[tuple[int, bytes]]:
-    """As `lines`; a last line without its newline is cut off."""
+    """Read lines as `lines` does; a last line without its newline is left out."""
     content = read(path)
     found = _numbered(content)
     if found and not content.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Reads what `agent replay` plays: a recording, a bare transcript, or a journal. One clear error names the line."""
+"""Loads a recording, a journal or a bare transcript for `agent replay`. An error names the line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.replay.lines import RecordedError
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What arrived `t` seconds after the start: one of these."""
+    """A step of the run: one of these arrived `t` seconds after the start."""
 
     t: float
     stdout: bytes | None = None
@@ -32,7 +32,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A run to be played. What it should come to is None where that is not known."""
+    """A run to be played. Expectations are None where they are not known."""
 
     kind: str
     steps: tuple[Step, ...]
@@ -40,12 +40,12 @@ class Recorded(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
     #: COMPLETE.data of the recorded run.
     complete: Mapping[str, Any] | None = None
-    #: LOGs of the recorded run by their source, where none was dropped.
+    #: The number of LOGs of the recorded run, by source; None where some were dropped.
     logs: Mapping[str, int] | None = None
 
 
 class _Meta(msgspec.Struct, frozen=True):
-    """claude.meta.json."""
+    """The content of claude.meta.json."""
 
     cli_version: str = "0.0.0"
     exit_code: int | None = None
@@ -153,7 +153,7 @@ def _check_report(timeline: Path, number: int, inbox: Inbox) -> None:
 
 
 def _kept(directory: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, int] | None]:
-    """What the recorded run's own messages say of it, if they are there from the first one to the last."""
+    """COMPLETE and the counted LOGs of the recorded run, if all its messages are there."""
     segments = recorded_journal.segments(directory)
     if not segments or int(segments[0].stem) != 1:
         return None, None
@@ -204,7 +204,7 @@ def _check_transcript(path: Path, lines: Sequence[tuple[int, bytes]]) -> None:
 
 
 def _check_lines(path: Path, lines: Sequence[tuple[int, bytes]]) -> None:
-    """Whole runs of the CLI have lines that are no JSON; a file without its exit status may just be damaged."""
+    """Check lines that are not JSON: the CLI writes some, but in a file without an exit status they mean damage."""
     for number, line in lines:
         try:
             recorded_lines.decode(path, number, line, dict)
@@ -219,7 +219,7 @@ def _ended(task: str, value: Any) -> Step:
 
 
 def _exit_code(lines: list[bytes]) -> int:
-    """What the CLI exits with after such a last result; a transcript alone does not tell."""
+    """The exit status that the CLI has after such a last result; a bare transcript does not tell it."""
     results = [line for line in lines if b'"type":"result"' in line]
     if not results:
         return 0

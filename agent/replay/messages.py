@@ -1,4 +1,4 @@
-"""Reads the wire messages of one run, as a journal keeps them, to be sent again as those of a new run."""
+"""Reads the messages of a run from its journal, to be sent again as those of a new run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from agent.replay.lines import RecordedError
 
 
 class RecordedMessages(msgspec.Struct, frozen=True):
-    """The messages of one run: seconds since the first one, and what is to be appended again."""
+    """The messages of a run: seconds since the first one, and the event to be appended again."""
 
     messages: tuple[tuple[float, Event], ...]
     #: COMPLETE.data, if it is there.
     complete: Mapping[str, Any] | None
-    #: LOGs by their source; one that was split is one.
+    #: The number of LOGs by source; a split one counts once.
     logs: Mapping[str, int]
 
 
@@ -59,7 +59,12 @@ def segments(directory: Path) -> list[Path]:
 
 
 def read(files: Sequence[Path], partial: bool) -> RecordedMessages:
-    """Raises RecordedError, and OSError where a file cannot be read."""
+    """Read the messages.
+
+    Raises:
+        RecordedError: a line is wrong.
+        OSError: a file cannot be read.
+    """
     found: list[tuple[float, Event]] = []
     complete: Mapping[str, Any] | None = None
     logs = Counter[str]()
@@ -98,7 +103,7 @@ def _complete(fields: Mapping[str, Any]) -> Event:
 
 def _log(log: _Log, data: bytes) -> Event:
     if log.metadata.kind == "gap":
-        # The numbers are new: what an old marker covers is not missing here.
+        # Numbers are given anew, so nothing is missing where an old marker stood.
         data = data.replace(b'"gap":', b'"recordedGap":')
     return Event(LOG.name, (data,), log.level, log.message, log.metadata.source)
 

@@ -1,8 +1,8 @@
 """A recorded run in place of the world: `Player` lets each thing arrive in its order and time.
 
-The supervisor, the readers, the transcript, the journal and the sender are the real ones. What the world decided then
-(git's end, claude's exit status, signals, deadlines, the server's wish) comes from the recording; what the agent
-decides is decided anew.
+The supervisor, the readers, the transcript, the journal and the sender are the real ones. The world's decisions (git's
+end, claude's exit status, signals, deadlines, the server's requests) come from the recording. The agent's decisions are
+made anew.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Player:
         patience: how long the supervisor may take until it does what it did then, seconds.
         progress: called after each step.
         """
-        #: Something ended the run that is not in the recording: a signal, or no server.
+        #: Whether something ended the run that is not in the recording: a signal, or a missing server.
         self.interrupted = False
         self._post = post
         self._room = room
@@ -94,7 +94,7 @@ class Player:
         self._let_go()
 
     def _let_go(self) -> None:
-        """What a recording that is cut off does not tell any more: as if everything had been killed then."""
+        """Supply the end that a truncated recording lacks: everything ends as if it had been killed."""
         work = self._work
         work.claude.stdout.hang_up()
         work.claude.stderr.hang_up()
@@ -124,7 +124,7 @@ class Player:
             await self._decide(step.inbox)
 
     async def _decide(self, inbox: Inbox) -> None:
-        """What the world decided, in the order in which the supervisor heard of it."""
+        """Report a decision of the world, in the order in which the supervisor heard of it."""
         results, task = self._work.results, inbox.task
         error = recorded_reports.error(inbox)
         self._awaited = (inbox.report, task)
@@ -151,13 +151,13 @@ class Player:
             case "Ended" if task == "watchdog" and not inbox.cancelled:
                 self._post(Ended("watchdog", recorded_reports.value(inbox)))
             case _:
-                return  # what the agent decides is decided anew
+                return  # the agent's own decisions are made anew
         while self._awaited is not None:
             await self._heard.wait()
 
 
 def _filler(skipped: Skipped) -> Iterator[bytes]:
-    """A line of that length and that type, in pieces: the reader skips it again."""
+    """Make a line of that length and type, in pieces. The reader skips it again."""
     head = b'{"type":"%s"' % skipped.type.encode() if skipped.type else b""
     if head:
         yield head

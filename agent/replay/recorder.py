@@ -34,7 +34,7 @@ from agent.run import Ended, Report
 Publish = Callable[[Sequence[Event]], None]
 Stream = Literal["stdout", "stderr"]
 
-#: No more of a line that is too long: a secret cut in two is not recognised.
+#: Of a line that is too long, no more is kept: a secret that is cut in two would not be recognised.
 
 
 class Recording:
@@ -43,7 +43,7 @@ class Recording:
     def __init__(
         self, parent: Path, run_id: str, config: Config, redactor: Redactor, complain: Callable[[str], None]
     ) -> None:
-        """`complain` is told, once, why a recording ended early.
+        """`complain` is called, once, with the reason why a recording ended early.
 
         Raises:
             OSError: it cannot be made, or is there already.
@@ -74,7 +74,7 @@ class Recording:
     # --- what is recorded
 
     def observe(self, report: Report, phase: Any) -> None:
-        """For the supervisor."""
+        """Record a report; the supervisor calls this."""
         value = getattr(report, "value", None)
         self._meta.learn(report, value)
         if isinstance(report, Ended) and report.task in self._framers:
@@ -82,12 +82,12 @@ class Recording:
         self._note(inbox=recorded_reports.record(report, phase.value))
 
     def tap(self, stream: trio.abc.ReceiveStream, name: Stream) -> trio.abc.ReceiveStream:
-        """The same stream; what is read from it is recorded as claude's `name`, which is stdout or stderr."""
+        """Wrap a stream of claude's, so that everything read from it is recorded under `name`."""
         self._meta.began = self._now()
         return _Tap(stream, lambda chunk: self._lines(name, self._framers[name].feed(chunk)))
 
     def tee(self, publish: Publish) -> Publish:
-        """The same, with git's words recorded on their way."""
+        """Wrap `publish`, so that git's lines are recorded on their way."""
 
         def both(batch: Sequence[Event]) -> None:
             for event in batch:
@@ -99,7 +99,7 @@ class Recording:
         return both
 
     def close(self, outcome: Outcome | None) -> None:
-        """The end of the run; None where it has none."""
+        """Record the outcome of the run, None where it has none, and close the files."""
         for name in self._framers:
             self._rest(name)
         if outcome is not None:
@@ -116,7 +116,7 @@ class Recording:
     # --- writing
 
     def _rest(self, name: Stream) -> None:
-        """What no newline ended."""
+        """Record the rest that no newline ended."""
         self._lines(name, self._framers[name].end(), whole=False)
 
     def _now(self) -> float:
@@ -149,7 +149,7 @@ class Recording:
             self._write(self._timeline, self._redactor.json(encode_json(entry)) + b"\n")
 
     def _note(self, **what: Any) -> None:
-        """What is recorded whatever the limit: some dozens of lines a run."""
+        """Record something whatever the limit: some dozens of lines a run."""
         self._write(self._timeline, self._redactor.json(encode_json(Entry(self._now(), **what))) + b"\n")
 
     def _room(self, size: int) -> bool:
@@ -177,7 +177,7 @@ class Recording:
 
 
 class _Meta:
-    """claude.meta.json, as of the transcripts under tests."""
+    """The content of claude.meta.json, in the form of the tests' transcripts."""
 
     def __init__(self, limits: Limits) -> None:
         self.began = 0.0
@@ -210,11 +210,13 @@ class _Tap(trio.abc.ReceiveStream):
         self._seen = seen
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Cancelling: safe, as far as it is for the stream beneath."""
         chunk = await self._stream.receive_some(max_bytes)
         self._seen(bytes(chunk))
         return chunk
 
     async def aclose(self) -> None:
+        """Close the stream beneath. Cancelling: it is closed all the same."""
         await self._stream.aclose()
 
 

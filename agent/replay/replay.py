@@ -1,4 +1,4 @@
-"""Plays a recorded run to a server or to stdout, and tells whether it came to the same."""
+"""A replay: plays a recorded run to a server or to stdout, and compares its outcome with the recorded one."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from agent.replay.work import PlayedWork
 from agent.report import Console, Reporter, result_fields
 from agent.run import Inbox, Link, Supervisor, endpoint_of
 
-#: What is counted of both runs, by the source of the LOG; the agent's own tell of its surroundings.
+#: Figures that are compared, by the source of the LOG. The agent's own LOGs tell of its surroundings and are not.
 _COUNTED = {"lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git"}
 
 
 class Progress:
-    """How far a replay is; drawn on a terminal only."""
+    """The progress bar of a replay; drawn on a terminal only."""
 
     def __init__(self, total: int) -> None:
         self.done = 0
         self._total = total
 
     async def draw(self, interval: float) -> None:
-        """Cancelling: the only way to end it; the bar stays as it is then."""
+        """Draw the bar until cancelled. Cancelling: the bar stays as it is."""
         try:
             while True:
                 self._show("")
@@ -49,7 +49,7 @@ class Progress:
             self._show("\n")
 
     def say_above(self, line: bytes) -> None:
-        """In place of the bar, which comes again below it."""
+        """Print a line in place of the bar, which is drawn again below it."""
         sys.stderr.write(f"\r\x1b[K{line.decode()}")
         self._show("")
 
@@ -72,7 +72,7 @@ class _CountingConsole(Console):
 
 
 class Replay:
-    """One replay. `speed` is 1.0 for the recorded speed, None for as fast as possible."""
+    """A replay. `speed` is 1.0 for the recorded speed, None for as fast as possible."""
 
     def __init__(self, recorded: Recorded, config: Config, speed: float | None) -> None:
         self._recorded = recorded
@@ -94,7 +94,7 @@ class Replay:
         self._console = _CountingConsole(
             "error" if write else "warn", limits=config.limits, redact=self._redactor.text, write=write
         )
-        #: The last word, once there is one.
+        #: The sentence at the end, once there is one.
         self._verdict = ""
         #: Why stdout takes no more, if that is so; then these end the replay.
         self._unprinted: OSError | None = None
@@ -102,7 +102,10 @@ class Replay:
         self._give_up: Callable[[str], None] = lambda reason: None
 
     async def run(self) -> int:
-        """The exit status: of the run that is played, or 70 where it differs from the recorded one."""
+        """Play the run. Returns its exit status, or 70 where it differs from the recorded one.
+
+        Cancelling: safe; the replay ends.
+        """
         play = self._play_messages if self._recorded.kind == "journal" else self._play_run
         try:
             exit = 0
@@ -135,7 +138,7 @@ class Replay:
             journal.confirm(records[-1].seq)
 
     def _print(self, text: bytes) -> None:
-        """Where nobody reads any more, or the disk is full, the replay ends."""
+        """Print to stdout. The replay ends where nobody reads any more, or the disk is full."""
         try:
             while text and self._unprinted is None:
                 text = text[os.write(1, text) :]
@@ -147,7 +150,7 @@ class Replay:
     # --- a recording or a transcript
 
     async def _play_run(self) -> int:
-        """Through the whole pipeline, with the recording in place of the world."""
+        """Play a recording or a transcript through the whole pipeline, in place of the world."""
         config, journal = self._config, self._journal
         work = PlayedWork(config, self._redactor)
         inbox = Inbox()
@@ -219,7 +222,7 @@ class Replay:
     # --- a journal
 
     async def _play_messages(self) -> int:
-        """The same messages, numbered anew, as those of a new run."""
+        """Send the messages of a journal, numbered anew, as those of a new run."""
         config, journal = self._config, self._journal
         async with trio.open_nursery() as nursery:
             if config.ws_server is not None:

@@ -1,4 +1,4 @@
-"""A report of the supervisor's inbox as it is recorded, and what it carries once it is read again."""
+"""The codec of reports: from the supervisor's inbox to its recorded form, and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TYPES: dict[str, Any] = {"check": str, "clone": Cloned, "claude": ExitStatus, "
 
 
 def record(report: Report, phase: str) -> Inbox:
-    """`phase` is the one that it met."""
+    """Encode a report and the phase that it met."""
     return Inbox(
         type(report).__name__,
         phase,
@@ -32,14 +32,22 @@ def record(report: Report, phase: str) -> Inbox:
 
 
 def value(inbox: Inbox) -> Any:
-    """Raises ValueError: a task of that name comes to nothing of the kind."""
+    """Decode the value of a report.
+
+    Raises:
+        ValueError: the value does not fit the task.
+    """
     if inbox.cancelled or inbox.report != "Ended" or inbox.task not in _TYPES:
         return inbox.value
     return msgspec.convert(inbox.value, _TYPES[inbox.task])
 
 
 def error(inbox: Inbox) -> Exception | None:
-    """Raises ValueError: its exit code or its error code is none of ours."""
+    """Decode the error of a report, None if it has none.
+
+    Raises:
+        ValueError: its exit code or error code is unknown.
+    """
     fault = inbox.fault
     if fault is None:
         return None
@@ -52,7 +60,7 @@ def error(inbox: Inbox) -> Exception | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value of ours as JSON; None where it is no data (the claude that `begin` returns)."""
+    """Convert a value to JSON types; None where it is no data (the claude that `begin` returns)."""
     try:
         return msgspec.to_builtins(value)
     except TypeError:

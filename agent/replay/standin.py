@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: Where recordings were made that do not tell.
+#: The working directory of recordings that do not name theirs.
 RECORDED_CWD = "/workspace"
 
 
@@ -64,7 +64,7 @@ def install(path: Path, transcript: Path, *, speed: float | None, perform_edits:
 
 
 def _recorded_cwd(transcript: Path) -> str:
-    """As the run's first line tells it, in the form that it has inside JSON."""
+    """The working directory that the first line names, escaped as inside JSON."""
     with transcript.open(encoding="utf-8", errors="replace") as lines:
         try:
             cwd = json.loads(next(lines, "{}")).get("cwd")
@@ -88,7 +88,7 @@ def _tool_calls(line: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _perform(name: str, arguments: dict[str, Any]) -> None:
-    """Write and Edit, inside the current directory only."""
+    """Do a recorded Write or Edit, inside the current directory only."""
     if name not in ("Write", "Edit"):
         return
     path = Path(arguments["file_path"]).resolve()
@@ -104,5 +104,5 @@ def _perform(name: str, arguments: dict[str, Any]) -> None:
 
 
 def version(transcript: Path) -> str:
-    """What `claude --version` said when the recording was made."""
+    """The output of `claude --version` when the recording was made."""
     return f"{_meta(transcript).get('cli_version', '0.0.0')} (Claude Code, recorded)"

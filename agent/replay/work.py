@@ -16,12 +16,12 @@ from agent.redaction import Redactor
 from agent.repository import Cloned
 from agent.run import Swept
 
-#: Chunks on their way to a reader: a replay at full speed must not run ahead of the journal.
+#: Chunks on their way to a reader. A few, since a replay at full speed must not run ahead of the journal.
 _AHEAD = 16
 
 
 class Result:
-    """What a recorded task came to, once the player says so."""
+    """The result of a recorded task, once the player supplies it."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -38,7 +38,7 @@ class Result:
             self._event.set()
 
     async def get(self) -> Any:
-        """Cancelling: safe."""
+        """Wait for the result. Cancelling: safe."""
         await self._event.wait()
         if self._error is not None:
             raise self._error
@@ -52,23 +52,26 @@ class _Pipe(trio.abc.ReceiveStream):
         self._send, self._receive = trio.open_memory_channel[bytes](_AHEAD)
 
     async def write(self, data: bytes) -> None:
+        """Write to the reader. Cancelling: safe; nothing was written."""
         await self._send.send(data)
 
     def hang_up(self) -> None:
         self._send.close()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return the next chunk, empty at the end. Cancelling: safe."""
         try:
             return await self._receive.receive()
         except trio.EndOfChannel:
             return b""
 
     async def aclose(self) -> None:
+        """Close the reader's end. Cancelling: safe."""
         self._receive.close()
 
 
 class PlayedClaude(ClaudeOutput):
-    """work.ClaudeRun."""
+    """The recorded claude (run.work.ClaudeRun)."""
 
     def __init__(self, config: Config, redactor: Redactor, status: Result) -> None:
         self.stdout = _Pipe()
@@ -77,22 +80,22 @@ class PlayedClaude(ClaudeOutput):
         super().__init__(self.stdout, self.stderr, redactor, config.limits)
 
     async def run(self, patience: Patience) -> ExitStatus:
-        """Cancelling: claude is told to stop, and ends when it did then."""
+        """Wait for the recorded end. Cancelling: the request to stop; it ends when the recorded claude did."""
         with trio.CancelScope(shield=True):
             status: ExitStatus = await self._status.get()
         return status
 
     async def feed(self) -> None:
-        """There is nobody to read a prompt."""
+        """Do nothing, since nobody reads a prompt. Cancelling: safe."""
 
     async def watch(self) -> Bark:
-        """What the watchdog saw then comes from the recording."""
+        """Never bark: the watchdog's report comes from the recording. Cancelling: safe."""
         await trio.sleep_forever()
         raise AssertionError("sleep_forever ends by cancellation only")
 
 
 class PlayedWork:
-    """work.Work: every step waits until the player says what it came to."""
+    """The recorded work (run.work.Work): each step waits until the player supplies its result."""
 
     def __init__(self, config: Config, redactor: Redactor) -> None:
         self.results = {name: Result() for name in ("check", "clone", "claude", "sweep", "harvest")}
@@ -102,9 +105,11 @@ class PlayedWork:
         self.claude = PlayedClaude(config, redactor, self.results["claude"])
 
     async def check(self) -> str:
+        """Wait for the recorded version. Cancelling: safe."""
         return str(await self.results["check"].get())
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        """Wait for the recorded clone. Cancelling: safe."""
         self.publish = publish
         self.cloning.set()
         cloned: Cloned = await self.results["clone"].get()
@@ -115,10 +120,12 @@ class PlayedWork:
         return self.claude
 
     async def sweep(self) -> Swept:
+        """Wait for the recorded sweep. Cancelling: safe."""
         swept: Swept = await self.results["sweep"].get()
         return swept
 
     async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+        """Wait for the recorded changes. Cancelling: safe."""
         changes: Mapping[str, Any] | None = await self.results["harvest"].get()
         return changes
 
@@ -134,4 +141,4 @@ class PlayedWork:
         return {}
 
     def emergency_sweep(self) -> None:
-        """No process of the recording is alive."""
+        """Do nothing, since no process of the recording is alive."""

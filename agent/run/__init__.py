@@ -1,4 +1,35 @@
-"""run."""
+"""The run: an explicit state machine, one loop that feeds it, and the lifetimes that each phase starts and stops.
+
+    inbox --report--> supervisor --event--> machine --phase--> lifetimes start and stop --tasks--> inbox
+
+What this room promises:
+
+- Every run ends, and ends in one of four states, whatever git, claude, the disk or the network do. Each wait has an
+  owner that may cancel it and a bound (docs/state-diagram.md).
+- The supervisor waits for its inbox and for nothing else. So no stuck disk or network delays a SIGTERM.
+- Lifetimes end in one order: work, sweep, output and harvest, link, vitals, watch. A consumer is never cancelled while
+  its producer lives; it is starved.
+- The first cause of leaving the straight path explains the run; whether claude had ended by itself by then is kept too.
+- The outcome of a task becomes one report, in one place (the barrier). Nothing else catches every exception of a task.
+- COMPLETE is appended once, and last.
+
+Files:
+
+    supervisor     the loop: what a report means, what a phase starts and stops
+    machine        the table of phases and events, without tasks, clock or I/O
+    tasks          the nursery, and the barrier that turns an outcome into a report
+    lifetime       tasks that live and die together
+    inbox          the memory channel to the supervisor, and the reports that it takes
+    link           the sender of the run, and what it hears from the server
+    stop_budget    the time of a stop, shared out by what is left of it
+    work           what a run does to the world, as an interface
+    local_work     the real work: git, claude, /proc, files
+    salvage        the delivery of what dead runs left
+    diagram        docs/state-diagram.md, made from the machine
+
+Callers: commands/ puts a run together; replay/ drives the supervisor with recorded work. The tests' simulation does so
+with simulated work.
+"""
 
 from __future__ import annotations
 

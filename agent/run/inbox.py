@@ -1,4 +1,4 @@
-"""The supervisor's inbox, and what it takes: the outcome of a task, or a wish of one that goes on."""
+"""The supervisor's inbox and its reports: the outcome of a task, or an event from outside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trio
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A task returned `value`, or was cancelled."""
+    """The end of a task that returned `value`, or that was cancelled."""
 
     task: str
     value: Any = None
@@ -19,7 +19,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A task raised."""
+    """The end of a task that raised."""
 
     task: str
     error: Exception
@@ -28,23 +28,23 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Signalled(msgspec.Struct, frozen=True):
-    """The agent got a signal that asks it to stop."""
+    """A signal that asks the agent to stop."""
 
     number: int
 
 
 class Connected(msgspec.Struct, frozen=True):
-    """A server answers, for the first time or again."""
+    """An answer of the server: the first one, or the first after a lost connection."""
 
     first: bool = False
 
 
 class CancelRequested(msgspec.Struct, frozen=True):
-    """The server asked for the end of this run, and may."""
+    """A request of the server to end this run, which it may make."""
 
 
 class MemoryExceeded(msgspec.Struct, frozen=True):
-    """The memory guard: the kernel would kill the whole container soon."""
+    """A report of the memory guard: the kernel would kill the whole container soon."""
 
     used: int
     limit: int

@@ -1,7 +1,7 @@
-"""A lifetime: tasks that live and die together, seen from the one that may end them.
+"""A lifetime: tasks that live and die together.
 
-Only the supervisor cancels, through a lifetime and never through the nursery: a nursery reaches its children in
-random order, and the order in which a run ends is its whole point.
+Only the supervisor cancels, and it cancels lifetimes, never the nursery: a nursery reaches its children in random
+order, and a run must end in a fixed one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import trio
 
 
 class Lifetime:
-    """A set of cancel scopes with one deadline. What joins after a cancel is cancelled at once.
+    """A set of cancel scopes with one deadline. A scope that joins after a cancel is cancelled at once.
 
     A failure in a `dispensable` lifetime is a WARN; the run goes on without that task.
     """
@@ -26,10 +26,11 @@ class Lifetime:
 
     @property
     def empty(self) -> bool:
+        """Whether no task is alive."""
         return not self._scopes
 
     def join(self) -> trio.CancelScope:
-        """The scope of one more task, which counts as alive from now on, before its first step."""
+        """Make the scope of one more task. The task counts as alive from now on, before its first step."""
         scope = trio.CancelScope(deadline=self._deadline)
         if self._reason is not None:
             scope.cancel(self._reason)
@@ -49,16 +50,17 @@ class Lifetime:
             await self._emptied.wait()
 
     def cancel(self, reason: str) -> None:
+        """Cancel every task, now and later ones."""
         self._reason = reason
         for scope in self._scopes:
             scope.cancel(reason)
 
     def expire_in(self, seconds: float) -> None:
-        """Cancel after so many seconds, or earlier where that was already said."""
+        """Cancel after so many seconds, or at an earlier deadline that was already set."""
         self._expire_at(min(self._deadline, trio.current_time() + seconds))
 
     def extend(self, seconds: float) -> None:
-        """Cancel after so many seconds, whatever was said before; what has expired stays so."""
+        """Cancel after so many seconds, in place of an earlier deadline. A task that was cancelled stays so."""
         self._expire_at(trio.current_time() + seconds)
 
     def _expire_at(self, deadline: float) -> None:

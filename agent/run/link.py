@@ -20,7 +20,7 @@ def endpoint_of(config: Config) -> Endpoint:
 
 
 class Link:
-    """The sender of a run with its listener; without a server there is neither.
+    """The sender of a run and its listener. Without a server there is neither.
 
     Args:
         post: takes a report to the supervisor's inbox.

@@ -1,4 +1,4 @@
-"""The real work: git and claude as child processes, /proc and cgroups, a private directory for what must be a file."""
+"""The real work: git and claude as child processes, /proc and cgroups, and a private directory for secret files."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class LocalWork:
     _session_logs: Path
 
     def __init__(self, config: Config, redactor: Redactor, run_id: str, recording: Listening | None = None) -> None:
-        """Makes nothing yet: what cannot be made is a fault of the run, and there must be somebody to say so."""
+        """Nothing is made here: a failure must be a fault of the run, and be reported, so `check` makes it."""
         if config.resume_session == cli_session.AUTO:
-            # No log is in a private directory, which does not outlive its run.
+            # No older log lies in the private directory, which does not outlive its run.
             environment = claude.environment(config, Path(os.devnull), {})
             logs = cli_session.log_directory(environment, config.workspace_dir)
             config = msgspec.structs.replace(config, resume_session=cli_session.newest(logs, config.output_dir))
@@ -68,6 +68,7 @@ class LocalWork:
         self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
 
     async def check(self) -> str:
+        """Make what the run needs and look for claude (Work.check). Cancelling: safe."""
         config = self._config
         if config.output_dir is not None:
             try:
@@ -88,6 +89,7 @@ class LocalWork:
         return version
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
+        """Cancelling: safe; git is stopped and the partial clone removed."""
         self._patience = patience
         told = publish if self._recording is None else self._recording.tee(publish)
         cloned = await clone.clone(self._config, self._git, told, patience)
@@ -115,15 +117,16 @@ class LocalWork:
         return LocalClaude(config, command, private.path, self._redactor, transcribe=transcribe, tap=tap)
 
     async def sweep(self) -> Swept:
+        """Cancelling: takes effect after the sweep, which is shielded and bounded."""
         swept = await descendants.sweep(self._limits.sweep, self._limits.corpses)
         oom = (self._sampler.sample().oom_kills or 0) > self._oom_kills
         return Swept(swept.survivors, swept.left, oom)
 
     async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
-        """Cancelling: the end of its time; returns what is known by then instead of raising Cancelled."""
+        """Save the work. Cancelling: its time is over; it returns what is known by then, and raises nothing."""
         config = self._config
         place = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._private.path))
-        # What is not in force was said when claude began.
+        # A missing isolation was reported when claude began.
         launch = Launch(report=lambda text: None, hidden=self._hidden)
         snapshot = Snapshot(Store(self._git, config.workspace_dir, place, self._patience, self._limits, launch))
         harvest = Harvest(
@@ -140,7 +143,7 @@ class LocalWork:
             return
         result = {"runID": self._run_id, "sessionID": self.session_id, **fields}
         try:
-            # A run that fails before its check hands over its result as well.
+            # A run that fails before its check has a result too.
             output = self._output or Output(self._config.output_dir)
             with closing(output):
                 output.write_result(self._redactor.json(msgspec.json.encode(result)))
@@ -199,5 +202,5 @@ class LocalWork:
         descendants.sweep_now(self._limits.emergency_sweep, self._limits.corpses)
 
     def close(self) -> None:
-        """Remove what was private; nothing of the run is alive any more."""
+        """Remove the private directory. No process of the run may be alive."""
         self._resources.close()

@@ -1,12 +1,12 @@
-"""The table that decides: which phase follows which event. No task, no clock, no I/O.
+"""The state machine: which phase follows which event. It has no task, no clock and no I/O.
 
-Why a run left the straight path is a `Cause`. The first one wins: it is latched, and so is whether claude ended by
-itself (`exited`). A late `connected`, `cloned` or `exited` is legal and changes nothing but that latch; so does a
-second interrupt, which only shortens deadlines (the supervisor's business). Anything else raises TransitionNotAllowed
-and leaves the phase as it is: a bug.
+A `Cause` says why a run left the straight path. The first cause is latched; so is whether claude ended by itself before
+it (`exited`). A late `connected`, `cloned` or `exited` is legal and changes at most that latch. A second interrupt is
+legal too: the supervisor shortens deadlines then. Any other event raises TransitionNotAllowed and leaves the
+phase as it is; that would be a bug.
 
-Callbacks are named explicitly and are synchronous, always: the library silently never calls a misspelt one, and one
-`async def` among them would move the whole machine to asyncio.
+Every callback is named explicitly, because the library silently never calls a misspelt one. Every callback is
+synchronous, because a single `async def` would move the whole machine to asyncio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.protocol import Phase
 
 
 class Lives(NamedTuple):
-    """Which lifetimes may be alive in a phase, what ends it, and after what time at the latest."""
+    """The lifetimes that may be alive in a phase, the event that ends it, and the time that it takes at most."""
 
     alive: tuple[str, ...]
     left_by: str
@@ -56,7 +56,7 @@ LIVES = {
 
 
 class RunMachine(StateMachine):
-    """One run, from PENDING to one of four final states."""
+    """A run, from PENDING to one of four final states."""
 
     states = States.from_enum(
         Phase,

@@ -1,4 +1,4 @@
-"""Delivers what dead runs left in JOURNAL_DIR: beside a new run (`salvage`), or for `agent flush`."""
+"""Delivery of what dead runs left in JOURNAL_DIR: beside a new run (`salvage_all`), or for `agent flush`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from agent.report import Reporter
 
 
 async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener: Listener, gate: float | None) -> None:
-    """Send all of a dead run and remove its directory once the server has it.
+    """Send everything that a dead run left, and remove its directory once the server has it.
 
-    All is marked as a copy but a COMPLETE that was added just now: nobody can have sent that before.
+    Every message is marked as a copy, except a COMPLETE that was added just now: nobody can have sent that before.
 
-    Cancelling: safe; what is not confirmed stays, and the lock is released.
-    Raises ServerUnreachable, ServerRefused: only with a gate.
+    Raises:
+        ServerUnreachable, ServerRefused: only with a gate.
+
+    Cancelling: safe. Unconfirmed messages stay, and the lock is released.
     """
     sender = Sender(journal, endpoint, limits, listener, sent_before=journal.sent_seq, rng=random.SystemRandom())
     try:
@@ -35,7 +37,7 @@ async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener
 
 
 def troubles(journal: Journal) -> str:
-    """What a person should know beside that a dead run was delivered: damage, and what will be delivered again."""
+    """Sentences for a person about a delivered run: its damage, and a directory that would be delivered again."""
     said = list(journal.problems)
     if not journal.queued and journal.path is not None and is_run(journal.path):
         said.append(f"{journal.path} cannot be removed and would be delivered again")
@@ -43,9 +45,9 @@ def troubles(journal: Journal) -> str:
 
 
 async def open_orphan(path: Path, limits: Limits) -> Journal:
-    """Recover in a thread, since all of it is read.
+    """Recover a dead run's journal, in a thread, since all of it is read.
 
-    Cancelling: takes effect once it is read; the lock is released then.
+    Cancelling: takes effect once it is read, and releases the lock.
     """
     journal = await trio.to_thread.run_sync(lambda: orphans.recover(path, limits=limits, now=time.time))
     try:
@@ -57,9 +59,9 @@ async def open_orphan(path: Path, limits: Limits) -> Journal:
 
 
 async def salvage_all(config: Config, endpoint: Endpoint, reporter: Reporter) -> None:
-    """One dead run after the other, each over a connection of its own. Whether its task runs again is not ours to say.
+    """Deliver dead runs one after the other, each over a connection of its own. Their tasks are not run again.
 
-    Cancelling: safe; what is left waits for the next agent or for `agent flush`.
+    Cancelling: safe. The rest waits for the next agent or for `agent flush`.
     """
     paths = orphans.find(config.journal_dir)
     for done, path in enumerate(paths):

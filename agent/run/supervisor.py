@@ -1,10 +1,10 @@
-"""The run: one loop that feeds the machine and starts and stops lifetimes.
+"""The supervisor: the loop that feeds the machine, and starts and stops lifetimes.
 
     inbox --Report--> RunMachine --new phase--> what that phase starts and stops
 
-It owns the run's only task nursery and awaits nothing but its inbox, so that no stuck network or disk can delay a
-SIGTERM. Tasks report through one barrier. Lifetimes end in a fixed order: work, sweep, output and harvest, link,
-vitals, watch. docs/state-diagram.md shows what lives when.
+It owns the run's only nursery and waits for nothing but its inbox, so that no stuck network or disk can delay a
+SIGTERM. Lifetimes end in a fixed order: work, sweep, output and harvest, link, vitals, watch. docs/state-diagram.md
+shows what lives when.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GATED = (Phase.PENDING, Phase.CONNECTING)
 
 
 class Supervisor:
-    """Drives one run from its first signal to its last message. `run()` may be called once."""
+    """Drives one run from its start to its last message. `run()` may be called once."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Supervisor:
     ) -> None:
         """Args:
         sender: None without a server.
-        inbox: where tasks, signals and the server report.
+        inbox: takes the reports of tasks, signals and the server.
         listen: delivers stop signals until cancelled.
         emergency_exit: ends the process at once, after a third signal.
-        fault: what stands against the run before it begins (a bad configuration).
+        fault: ends the run before it begins (a bad configuration).
         salvage: delivers what dead runs left, beside this one.
-        observe: is shown each report and the phase that it met, before it is handled.
+        observe: called with each report, and the phase that it meets, before it is handled.
         """
         self._config = config
         self._limits = config.limits
@@ -96,7 +96,7 @@ class Supervisor:
     async def run(self) -> Outcome:
         """Return the outcome once the final state is reached and every task has ended.
 
-        Cancelling: not part of the design; it would leave claude to the parent-death signal. Signals come by `listen`.
+        Cancelling: never done. Signals come by `listen`; a cancel would leave claude to the parent-death signal.
         """
         async with trio.open_nursery() as nursery:
             self._tasks = Tasks(nursery, self._inbox)
@@ -130,7 +130,7 @@ class Supervisor:
                 self._reporter.cloned(cloned.head, cloned.branch)
                 self._fire(machine.cloned)
             case Ended(TaskName.BEGIN, run):
-                # Once begun, even if it is to end at once: run() owns the pipes' other ends and closes them.
+                # Even if the run is to stop at once: run() owns the pipes' other ends, and closes them.
                 self._start_claude(run)
             case Ended(TaskName.CLAUDE, ExitStatus() as status):
                 self._status = status
@@ -157,7 +157,7 @@ class Supervisor:
     def _connected(self, first: bool) -> None:
         self._fire(self._machine.connected)
         if first and self._machine.phase is Phase.REPORTING and not self._budget.begun:
-            # Until now the delivery had the patience for a server that might not be there.
+            # Until now delivery waited only as long as for a server that may not be there.
             self._link.extend(self._flush_limit())
 
     def _bark(self, bark: Bark) -> None:
@@ -191,13 +191,13 @@ class Supervisor:
         self._interrupt(cause)
 
     def _signalled(self, number: int) -> None:
-        """First: stop. Second: the present wait is over. Third: out."""
+        """Handle a stop signal: the first stops the run, the second ends the present wait, the third the process."""
         self._signals += 1
         self._budget.begin()
         if self._signals > 2:
             self._emergency_exit(number)
             return
-        # Only what has begun gets a deadline here, or is cut short: the rest is given its time when it begins.
+        # Deadlines only for what has begun, and only that is cut short. The rest gets its time when it begins.
         if self._machine.phase is Phase.REPORTING:
             self._link.expire_in(self._budget.flush)
         elif self._machine.phase is Phase.DRAINING:
@@ -239,7 +239,7 @@ class Supervisor:
                     self._advance()
                 else:
                     self._tasks.start(self._working, TaskName.CHECK, work.check)
-                    # Beside the check: both take their time, and a check that fails has somebody to tell.
+                    # It connects during the check: both take time, and a check that fails can be reported at once.
                     self._start_link(gate=self._gate)
             case Phase.CONNECTING:
                 self._start_vitals()
@@ -249,7 +249,7 @@ class Supervisor:
                 self._tasks.start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
                 self._tasks.start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
             case Phase.RUNNING:
-                # A task, so that a full disk is a fault of the run and not of the supervisor.
+                # As a task, so that a full disk is a fault of the run and not of the supervisor.
                 self._tasks.start(self._working, TaskName.BEGIN, self._begin)
             case Phase.STOPPING:
                 self._working.cancel(machine.cause.reason if machine.cause else "exited")
@@ -314,7 +314,7 @@ class Supervisor:
         self._tasks.start(self._working, TaskName.WATCHDOG, run.watch)
 
     def _report(self) -> None:
-        """Settle the outcome, say it, and give the delivery its limit."""
+        """Settle the outcome, append COMPLETE, and give delivery its deadline."""
         machine, run = self._machine, self._run
         swept = self._swept or Swept()
         machine.outcome = judge(
@@ -343,12 +343,12 @@ class Supervisor:
         return min(longest, self._budget.harvest) if self._budget.begun else longest
 
     def _flush_limit(self) -> float:
-        """docs/protocol.md tells users of it."""
+        """Seconds for delivery from now on. docs/protocol.md states them."""
         limits = self._limits
         if self._budget.begun:
             return self._budget.flush
         if self._sender is not None and not self._is_met:
-            # A run that fails at once must not be over before the first handshake is.
+            # A run that fails at once must last as long as the first handshake.
             tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
             return max(0.0, limits.first_answer - tried)
         return limits.flush_after_fault if self._machine.cause else limits.flush

@@ -1,4 +1,4 @@
-"""What a run does to the world, behind one interface: the supervisor drives it, a simulation can stand in for it."""
+"""The interface to the world: the steps of a run, which the supervisor drives and a simulation can replace."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from agent.transcript import Summary
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """Who was found after claude was gone; `oom` tells whether the kernel killed something for memory meanwhile."""
+    """Processes that were left when claude was gone. `oom`: the kernel killed something for memory meanwhile."""
 
     killed: tuple[Survivor, ...] = ()
-    #: Those that could not be ended.
+    #: Survivors of the sweep.
     left: tuple[Survivor, ...] = ()
     oom: bool = False
 
     def fields(self) -> list[dict[str, Any]]:
-        """COMPLETE.survivors."""
+        """The value of COMPLETE.survivors."""
         killed = [{"pid": process.pid, "name": process.name} for process in self.killed if process not in self.left]
         return killed + [{"pid": process.pid, "name": process.name, "left": True} for process in self.left]
 
 
 class ClaudeRun(Protocol):
-    """One claude with its pipes. Every coroutine is a task of its own; none knows of the others."""
+    """A claude with its pipes. Each coroutine is a task of its own, and none knows of the others."""
 
     @property
     def activity(self) -> Activity: ...
@@ -41,27 +41,39 @@ class ClaudeRun(Protocol):
     def stderr_tail(self) -> str: ...
 
     async def run(self, patience: Patience) -> ExitStatus:
-        """Cancelling: the request to stop; returns the exit status all the same (process.run)."""
+        """Run claude to its end and return its exit status.
+
+        Cancelling: the request to stop; it still returns the exit status (run_process).
+        """
         ...
 
     async def feed(self) -> None:
-        """Write the prompt."""
+        """Write the prompt. Cancelling: safe; the pipe is closed."""
         ...
 
-    async def read_stdout(self, publish: Publish) -> None: ...
-    async def read_stderr(self, publish: Publish) -> None: ...
+    async def read_stdout(self, publish: Publish) -> None:
+        """Publish claude's stdout up to its end. Cancelling: safe; half a line is published too."""
+        ...
+
+    async def read_stderr(self, publish: Publish) -> None:
+        """Publish claude's stderr up to its end. Cancelling: safe; half a line is published too."""
+        ...
+
     async def drain_stdout(self, publish: Publish) -> None:
-        """In place of a reader that failed: claude loses its result when nobody reads."""
+        """Read on in place of a reader that failed: claude loses its result when nobody reads. Cancelling: safe."""
         ...
 
-    async def drain_stderr(self, publish: Publish) -> None: ...
+    async def drain_stderr(self, publish: Publish) -> None:
+        """The same for stderr. Cancelling: safe."""
+        ...
+
     async def watch(self) -> Bark:
-        """The watchdog."""
+        """Return a reason to end claude, once there is one. Cancelling: safe."""
         ...
 
 
 class Listening(Protocol):
-    """Something that listens in on a run and keeps a copy: a recording."""
+    """A listener that keeps a copy of what a run reads: a recording."""
 
     def tap(self, stream: trio.abc.ReceiveStream, name: Literal["stdout", "stderr"]) -> trio.abc.ReceiveStream:
         """A stream that copies all that is read from it."""
@@ -76,40 +88,53 @@ class Work(Protocol):
     """The steps of a run, in order."""
 
     async def check(self) -> str:
-        """The version of claude. Raises CliError."""
+        """Return claude's version.
+
+        Raises:
+            CliError: claude cannot be run.
+            ConfigError: OUTPUT_DIR cannot be written, or a credential file cannot be made.
+
+        Cancelling: safe; the program is stopped.
+        """
         ...
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
-        """Raises CloneError."""
+        """Clone the repository.
+
+        Raises:
+            CloneError: git could not clone.
+
+        Cancelling: safe; git is stopped and the partial clone removed.
+        """
         ...
 
     def begin(self, cloned: Cloned, publish: Publish) -> ClaudeRun:
-        """Open what claude needs, before there is a process."""
+        """Open the pipes and write the files that claude needs. The process starts in `ClaudeRun.run`."""
         ...
 
     async def sweep(self) -> Swept:
-        """End every descendant that is left."""
+        """End every descendant that is left. Cancelling: takes effect after the sweep, which is bounded."""
         ...
 
     async def harvest(self, cloned: Cloned, run: ClaudeRun | None, publish: Publish) -> Mapping[str, Any] | None:
-        """COMPLETE.changes, and whatever else saves the work.
+        """Save the work, and return the value of COMPLETE.changes.
 
-        Cancelling: safe, and the way it is bounded; what is saved by then is saved.
+        Cancelling: bounds it. Everything saved by then stays, and what is known is returned.
         """
         ...
 
     def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
-        """Save COMPLETE's fields. Quick, and never raises."""
+        """Save the fields of COMPLETE. It is quick and never raises."""
         ...
 
     def vitals(
         self, publish: Publish, exceeded: Callable[[int, int], None]
     ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:
-        """Tasks to run beside everything, by name; `exceeded(used, limit)` is the memory guard's call."""
+        """Tasks that run beside everything, by name. The memory guard calls `exceeded(used, limit)`."""
         ...
 
     def vital_signs(self) -> dict[str, Any]:
-        """The latest sample, as HEARTBEAT carries it."""
+        """The latest sample, in the fields of HEARTBEAT."""
         ...
 
     def emergency_sweep(self) -> None:
