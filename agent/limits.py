@@ -239,8 +239,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     receiver_handshake: float = 10.0
     #: Sixteen times the agent's MESSAGE_LIMIT; what is in memory is about one of these a connection.
     receiver_message_bytes: int = 4 * MIB
-    #: Agents at the same time; the next one is turned away and tries again later.
-    receiver_connections: int = 256
+    #: Agents at the same time; --connections sets it. The next one gets a 503 and comes again. A thousand that send two
+    #: messages a second take half a core and 100 MiB.
+    receiver_connections: int = 1000
+    #: ... after this.
+    receiver_retry: float = 15.0
     #: A live agent sends a HEARTBEAT three times as often; a client silent for longer is asked by a PING ...
     receiver_silence: float = 30.0
     #: ... and must answer, as it must take an acknowledgement, within this.

@@ -1,4 +1,4 @@
-"""Who may what: agents write, watchers read, operators command, each with a token of their own.
+"""Rights: agents write, watchers read, operators command, each with a token of their own.
 
 A browser logs in once and gets a cookie that scripts cannot read. The cookie is a signature made with the token: it
 outlives a restart of the hub, and ends when the token changes.
@@ -18,7 +18,7 @@ COOKIE = "agent_hub"
 
 
 class Right(IntEnum):
-    """What a visitor may do; each right holds those before it."""
+    """Rights of a visitor; each one includes those before it."""
 
     NOTHING = 0
     READ = 1
@@ -52,7 +52,7 @@ class Tokens(Struct, frozen=True, kw_only=True):
         return self.agents is None or same(token, self.agents)
 
     def right(self, token: str) -> Right:
-        """What the holder of a token may do."""
+        """Return the right of whoever holds a token."""
         found = Right.NOTHING
         if self.watchers is not None and same(token, self.watchers):
             found = Right.READ
@@ -118,7 +118,7 @@ class Guesses:
         self._wrong: dict[str, tuple[float, int]] = {}
 
     def wait(self, address: str, now: float) -> float:
-        """How many seconds this address has to wait before its next guess; 0 for none."""
+        """Return the seconds that this address has to wait before its next guess."""
         since, count = self._wrong.get(address, (now, 0))
         if now - since >= self._window:
             self._wrong.pop(address, None)

@@ -47,6 +47,7 @@ class _Streamed(StreamingResponse):
     """A streamed answer that closes its generator where the visitor leaves in between."""
 
     async def stream_response(self, send: Send) -> None:
+        """Send the answer. Cancelling: safe; the generator is closed."""
         async with aclosing(self.body_iterator):  # type: ignore[type-var]
             await super().stream_response(send)
 
@@ -61,27 +62,27 @@ class Api:
     def routes(self) -> list[Route]:
         """The addresses."""
         return [
-            Route("/api/session", self.session, methods=["GET"]),
-            Route("/api/login", self.login, methods=["POST"]),
-            Route("/api/logout", self.logout, methods=["POST"]),
-            Route("/api/runs", self.runs, methods=["GET"]),
-            Route("/api/live", self.live, methods=["GET"]),
-            Route("/api/runs/{id}", self.run, methods=["GET"]),
-            Route("/api/runs/{id}/messages", self.messages, methods=["GET"]),
-            Route("/api/runs/{id}/live", self.run_live, methods=["GET"]),
-            Route("/api/runs/{id}/patch", self.patch, methods=["GET"]),
-            Route("/api/runs/{id}/commands", self.commands, methods=["POST"]),
+            Route("/api/session", self._session, methods=["GET"]),
+            Route("/api/login", self._login, methods=["POST"]),
+            Route("/api/logout", self._logout, methods=["POST"]),
+            Route("/api/runs", self._runs, methods=["GET"]),
+            Route("/api/live", self._live, methods=["GET"]),
+            Route("/api/runs/{id}", self._run, methods=["GET"]),
+            Route("/api/runs/{id}/messages", self._messages, methods=["GET"]),
+            Route("/api/runs/{id}/live", self._run_live, methods=["GET"]),
+            Route("/api/runs/{id}/patch", self._patch, methods=["GET"]),
+            Route("/api/runs/{id}/commands", self._commands, methods=["POST"]),
         ]
 
-    async def session(self, request: Request) -> Response:
-        """What the visitor may do."""
+    async def _session(self, request: Request) -> Response:
+        """Tell the visitor's right."""
         right = self._guard.right(request)
         tokens = self._hub.tokens
         return _json(
             {"right": right.name.lower(), "login": tokens.watchers is not None or tokens.operators is not None}
         )
 
-    async def login(self, request: Request) -> Response:
+    async def _login(self, request: Request) -> Response:
         """Give a cookie for a token."""
         self._guard.check_origin(request)
         given = await self._object(request)
@@ -98,32 +99,33 @@ class Api:
             )  # fmt: skip
         return response
 
-    async def logout(self, request: Request) -> Response:
+    async def _logout(self, request: Request) -> Response:
         """Take the cookie back."""
         self._guard.check_origin(request)
         response = _json({"right": self._hub.tokens.everybody.name.lower()})
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=self._guard.tls)
         return response
 
-    async def runs(self, request: Request) -> Response:
-        """One page of runs, and totals."""
+    async def _runs(self, request: Request) -> Response:
+        """Send a page of runs, and totals."""
         self._guard.demand(request, Right.READ)
+        indexing = self._hub.indexing  # as it was before the list was read
         found, rev = await self._hub.find(_query(request))
         head = {
             "next": _cursor(found.next),
             "rev": rev,
-            "indexing": self._hub.indexing,
+            "indexing": indexing,
             "totals": {"runs": found.count, "states": found.states, "cost": found.cost},
         }
         rows = b",".join(found.rows)
         return _json_bytes(b'{"runs":[%s],%s' % (rows, _encode(head)[1:]))
 
-    async def run(self, request: Request) -> Response:
-        """One run."""
+    async def _run(self, request: Request) -> Response:
+        """Send the row of a run."""
         return _json_bytes(_encode((await self._entry(request)).row))
 
-    async def messages(self, request: Request) -> Response:
-        """Stored messages as received, one a line."""
+    async def _messages(self, request: Request) -> Response:
+        """Send stored messages as received, one per line."""
         entry = await self._entry(request)
         path = self._hub.path(entry.row)
         after, before = _number(request, "after", 0), _number(request, "before", _NUMBER)
@@ -159,19 +161,19 @@ class Api:
                 return
             position = Position(lines[-1].end, lines[-1].number)
 
-    async def run_live(self, request: Request) -> Response:
-        """A run as it goes on."""
+    async def _run_live(self, request: Request) -> Response:
+        """Send a run as it goes on."""
         entry = await self._entry(request)
         after = _resume(request)
         return _stream(events.run(self._hub, entry.row.id, after or 0))
 
-    async def live(self, request: Request) -> Response:
-        """What changes in the fleet."""
+    async def _live(self, request: Request) -> Response:
+        """Send what changes in the fleet, as it changes."""
         self._guard.demand(request, Right.READ)
         return _stream(events.fleet(self._hub, _resume(request)))
 
-    async def patch(self, request: Request) -> Response:
-        """The work of a run as a file."""
+    async def _patch(self, request: Request) -> Response:
+        """Send the work of a run as a file."""
         entry = await self._entry(request)
         path = self._hub.path(entry.row, ".patch")
         try:
@@ -184,7 +186,7 @@ class Api:
             headers={**_HEADERS, "content-disposition": 'attachment; filename="changes.patch"'},
         )
 
-    async def commands(self, request: Request) -> Response:
+    async def _commands(self, request: Request) -> Response:
         """Steer a run."""
         self._guard.check_origin(request)
         self._guard.demand(request, Right.COMMAND)
@@ -260,7 +262,8 @@ def _number(request: Request, name: str, default: int) -> int:
 
 
 def _resume(request: Request) -> int | None:
-    """Where a stream goes on: behind Last-Event-ID, which a browser sends after a lost connection, else `after`."""
+    """Return the number behind which a stream goes on: Last-Event-ID, which a browser sends after a lost connection, or
+    `after`."""
     last = request.headers.get("last-event-id", "")
     if last.isascii() and last.isdecimal() and len(last) <= 16:
         return int(last)

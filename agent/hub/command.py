@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import trio
+from msgspec import structs
 
 from agent import signals
 from agent.errors import AgentError
@@ -28,7 +29,7 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
 
     Cancelling: closes all connections and ends.
     """
-    limits = limits or Limits()
+    limits = structs.replace(limits or Limits(), receiver_connections=options.connections)
     tls = _tls(options)
     view = _view(options, limits)
     with ExitStack() as stack:

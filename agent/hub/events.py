@@ -18,15 +18,15 @@ _STILL_HERE = b": \n\n"
 
 
 def event(name: str, data: bytes, id: int | None = None) -> bytes:
-    """One event; `data` holds no line break."""
+    """Encode one event. `data` holds no line break."""
     head = f"event: {name}\n" if name else ""
     head += f"id: {id}\n" if id is not None else ""
     return b"%sdata: %s\n\n" % (head.encode(), data)
 
 
 async def fleet(hub: Hub, rev: int | None) -> AsyncIterator[bytes]:
-    """What changes in the fleet after a revision: `rows`, an array of objects with the fields that changed, `removed`,
-    an array of IDs, and `reset` where the list must be read again first. Never ends.
+    """Tell what changes in the fleet after a revision: `rows`, an array of objects with the fields that changed;
+    `removed`, an array of IDs; `reset` if the list must be read again first. Never ends.
 
     Cancelling: safe.
     """
@@ -55,7 +55,7 @@ async def fleet(hub: Hub, rev: int | None) -> AsyncIterator[bytes]:
 
 
 async def run(hub: Hub, id: str, after: int) -> AsyncIterator[bytes]:
-    """A run from the line behind `after` on: each line as received, under its number, `row` when its row changes, and
+    """Tell a run from the line behind `after` on: each line as received, under its number; `row` when its row changes;
     `end` once it is over and all was sent. Ends there, or when the run is removed.
 
     Cancelling: safe.

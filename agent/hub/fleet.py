@@ -61,7 +61,7 @@ class Live(Struct, eq=False):
 
 
 class Change(Struct, frozen=True):
-    """One beat: JSON of the rows' fields that changed up to `rev`, and after which beat it may be applied."""
+    """Changes of one beat: JSON of the fields of rows that changed after revision `before`, up to `rev`."""
 
     rev: int
     before: int
@@ -70,8 +70,8 @@ class Change(Struct, frozen=True):
 
 
 class Fleet:
-    """All runs. Its methods are called from Trio's thread; `beat` and what the index does there may take a moment, and
-    are bounded by the runs that moved since the last beat."""
+    """Rows of the runs that move. Its methods are called from Trio's thread; `beat` takes time for each run that moved
+    since the last one."""
 
     def __init__(self, index: Index, limits: Limits, first_rev: int) -> None:
         self._index = index
@@ -90,7 +90,7 @@ class Fleet:
 
     @property
     def moving(self) -> int:
-        """How many runs are in memory."""
+        """Number of runs in memory."""
         return len(self._live)
 
     def live(self, id: str) -> Live | None:
@@ -98,7 +98,7 @@ class Fleet:
         return self._by_id.get(id)
 
     def entry(self, id: str) -> Entry | None:
-        """What is known of a run. Looks into the index: call it from a thread or seldom. Raises sqlite3.Error."""
+        """Return the entry of a run, None if there is none. Raises sqlite3.Error."""
         live = self._by_id.get(id)
         return live.entry if live else self._index.get(id)
 
@@ -208,7 +208,7 @@ class Fleet:
         self.touch(live)
 
     def count(self, of: Callable[[Row], bool]) -> int:
-        """How many of the runs in memory are so."""
+        """Count the runs in memory that are so."""
         return sum(of(live.entry.row) for live in self._live.values())
 
     def rows(self) -> Iterable[Row]:

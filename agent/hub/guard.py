@@ -1,4 +1,4 @@
-"""The guard at the API's door: which visitor may what, and from where."""
+"""The guard at the API's door: it tells each visitor's right, and refuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Guard:
         self._guesses = Guesses(limits.hub_guesses, limits.hub_guess_window)
 
     def right(self, request: Request) -> Right:
-        """What the visitor may do. Raises for a wrong token."""
+        """Return the visitor's right. Raises for a wrong token."""
         if self._tokens.open and not is_loopback(host_of(request.headers.get("host", ""))):
             # A page of another site may have its own name point here.
             raise HTTPException(403, "without a token, only addresses of this machine are answered")
@@ -48,7 +48,7 @@ class Guard:
         raise HTTPException(403, "this token may read, not command")
 
     def login(self, request: Request, token: str) -> Right:
-        """What the holder of a token may do. Raises for a wrong one."""
+        """Return the right of whoever holds a token. Raises for a wrong one."""
         return self._right_of(request, token)
 
     def check_origin(self, request: Request) -> None:

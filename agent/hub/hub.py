@@ -20,7 +20,7 @@ from agent.hub.lines import Positions
 from agent.hub.row import Row
 from agent.limits import Limits
 from agent.protocol import timestamp
-from agent.receiver import Accepted, Malformed, Run, RunKey, Step, Store, parse
+from agent.receiver import Accepted, Malformed, Run, RunKey, Step, Store, named, parse
 
 
 class Hub:
@@ -98,12 +98,14 @@ class Hub:
         return self.store.path(RunKey(row.containerID, row.runID), suffix)
 
     async def entry(self, id: str) -> Entry | None:
-        """What is known of a run. Raises sqlite3.Error. Cancelling: safe."""
+        """Return the entry of a run, None if there is none. Raises sqlite3.Error.
+
+        Cancelling: safe."""
         live = self.fleet.live(id)
         return live.entry if live else await trio.to_thread.run_sync(self.index.get, id)
 
     async def find(self, query: Query) -> tuple[Found, int]:
-        """One page of runs as they are now, and the revision that it shows. Raises sqlite3.Error.
+        """Find a page of runs as they are now, and the revision that it shows. Raises sqlite3.Error.
 
         Cancelling: safe.
         """
@@ -168,17 +170,17 @@ class Hub:
 
 
 def read_entry(store: Store, key: RunKey, id: str) -> Entry:
-    """What the stored messages of a run say of it. Reads the whole file, at some 200 MB/s. Raises OSError."""
+    """Make the entry of a run from its file. Reads all of it, at some 200 MB/s. Raises OSError."""
     entry = Entry(Row(id=id, runID=key.run_id, containerID=key.container_id))
     run = Run(key)
     for text, end in store.read(store.path(key)):
         size, entry.size = end - entry.size, end
-        message = parse(text)
+        message = named(parse(text), key)
         if message is None:
             continue
         entry.row.take(message, message.timestamp)
-        if message.seq is not None and message.seq >= run.next:
-            run.accept(message, message.seq, text)
+        if (seq := run.number(message)) is not None and seq >= run.next:
+            run.accept(message, seq, text)
             entry.row.count(run, size)
     return entry
 

@@ -52,7 +52,7 @@ _decode = msgspec.json.Decoder(Row).decode
 
 
 class Entry(Struct):
-    """What the index keeps of a run: its row, how much of its file that covers, and when it changed (`rev`)."""
+    """Entry of a run: its row, the bytes of its file that the row covers, and the revision at which it changed."""
 
     row: Row
     size: int = 0
@@ -60,7 +60,7 @@ class Entry(Struct):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """Which runs: those that match everything given. `after` is the (started, id) of the last one seen."""
+    """Query for runs that match everything given. `after` is the (started, id) of the last one seen."""
 
     states: Sequence[str] = ()
     attention: bool = False
@@ -71,7 +71,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct):
-    """One page: JSON of rows as stored, newest first, and totals of all that match."""
+    """Page of rows as JSON, newest first, and totals of all that match."""
 
     rows: list[bytes]
     next: tuple[str, str] | None
@@ -124,7 +124,7 @@ class Index:
         return file_name(f"{key.run_id}/{key.container_id}")
 
     def sizes(self) -> dict[RunKey, int]:
-        """How much of its file each run's row covers."""
+        """Return the bytes of its file that each run's row covers."""
         found = self._ask("select container, run, size from runs")
         return {RunKey(container, run): size for container, run, size in found}
 
@@ -146,7 +146,7 @@ class Index:
         return [(id, RunKey(container, run), ended, size) for id, container, run, ended, size in found]
 
     def find(self, query: Query) -> Found:
-        """One page of the runs that match, and the totals of all of them."""
+        """Find a page of the runs that match, and the totals of all of them."""
         where, values = _where(query)
         counted = self._ask(f"select state, count(*), sum(cost) from runs where {where} group by state", *values)
         if query.after is not None:

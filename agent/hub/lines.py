@@ -21,7 +21,7 @@ _READ = 1 << 18
 
 
 class Line(Struct, frozen=True):
-    """One stored message: its number and its text as received. `end` is the position behind it in the file."""
+    """Stored message: its number and its text as received. `end` is the position behind it in the file."""
 
     number: int
     text: bytes
@@ -44,7 +44,7 @@ def _number(text: bytes, before: int) -> int:
 
 
 class Position(Struct):
-    """Where to read on: the position in the file, and the number of the line before it."""
+    """Place between two lines: its offset in the file, and the number of the line before it."""
 
     offset: int = 0
     number: int = 0
@@ -78,14 +78,14 @@ def _lines(data: bytes, position: Position) -> Iterator[Line]:
 
 
 class _Marks(Struct):
-    """Where every `_STRIDE`th line of a file begins, as far as it was read."""
+    """Marks before every `_STRIDE`th line of a file, as far as it was read."""
 
     positions: list[Position]
     lock: threading.Lock
 
 
 class Positions:
-    """Where lines begin, of the `capacity` runs that were looked at last.
+    """Marks of the `capacity` files that were looked at last.
 
     Look-ups read files, which takes up to a second for a large one: call them from a thread.
     """

@@ -32,6 +32,7 @@ class Options(Struct, frozen=True, kw_only=True):
     port: int = 8080
     store: Path | None = None
     tokens: Tokens = Tokens()
+    connections: int = 1000
     json: bool = False
     once: bool = False
     color: bool = True
@@ -69,6 +70,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
             help=f"the token of {who}; {variable} holds it, {variable}_FILE its file",
         )
     add("--allow-commands", action="store_true", help="without any token: let everybody on this machine steer runs")
+    add("--connections", type=int, default=1000, metavar="N", help="agents at the same time (1000); others come again")
     add("--json", action="store_true", help="print each message as received, one per line")
     add("--once", action="store_true", help="end after the first run")
     add("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
@@ -79,12 +81,15 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         parser.error("--tls-key needs --tls-cert")
     if not 0 <= args.port <= 65535:
         parser.error(f"--port {args.port} is not between 0 and 65535")
+    if args.connections < 1:
+        parser.error(f"--connections {args.connections} is not above 0")
     tokens = _tokens(args, environ)
     return Options(
         host=args.host,
         port=args.port,
         store=args.store,
         tokens=tokens,
+        connections=args.connections,
         json=args.json,
         once=args.once,
         color=not args.no_color and not environ.get("NO_COLOR"),

@@ -1,4 +1,4 @@
-"""One port for everything: the head of the first request decides whether a connection is an agent's WebSocket or HTTP.
+"""The one port: the head of the first request decides whether a connection is an agent's WebSocket or HTTP.
 
 h11 reads the head, hypercorn serves HTTP and the receiver WebSockets; this module only sorts connections.
 """

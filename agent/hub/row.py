@@ -27,7 +27,7 @@ _TITLE, _NAME, _LINE, _LABELS, _QUESTION = 500, 200, 300, 20, 16_384
 
 
 class Row(Struct, kw_only=True):
-    """One run. Field names are those of the JSON; docs/hub.md gives meaning and units."""
+    """Row of one run. Field names are those of the JSON; docs/hub.md gives meaning and units."""
 
     id: str
     runID: str

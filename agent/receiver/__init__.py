@@ -16,6 +16,8 @@ A message's way
 
 Files
     server.py    connections, authorization, acknowledgements
+    link.py      the server's end of one WebSocket
+    plain.py     names for the runs of senders that give none
     consumer.py  the consumer's rules, without I/O
     messages.py  a message, read leniently
     run.py       one run as received, and its comparison with COMPLETE
@@ -28,7 +30,7 @@ from agent.receiver.consumer import Accepted, Malformed, Step
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Run
 from agent.receiver.server import Receiver
-from agent.receiver.store import Store, file_name
+from agent.receiver.store import Store, file_name, named
 from agent.receiver.view import JsonView, TextView, View
 
 __all__ = [
@@ -44,5 +46,6 @@ __all__ = [
     "TextView",
     "View",
     "file_name",
+    "named",
     "parse",
 ]

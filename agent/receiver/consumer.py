@@ -60,19 +60,28 @@ class Consumer:
 
     def feed(self, text: str) -> Step:
         """Take one text message. Raises what `recall` raises."""
-        message = parse(text)
+        return self.take(parse(text), text)
+
+    def take(self, message: Message | None, text: str) -> Step:
+        """Take one text and the message in it. Raises what `recall` raises."""
         if message is None:
             return Malformed()
         if not message.run_id:
             return Unnumbered(None, message, text)
         run = self._run(message.key)
-        seq = message.number
+        seq = run.number(message)
         if seq is None:
             return Unnumbered(run, message, text)
         if seq < run.next:
             return Duplicate(run, message)
         missing = run.accept(message, seq, text)
         return Accepted(run, message, text, missing, run.comparison if message.is_last else None)
+
+    def add(self, run: Run) -> None:
+        """Take a run into memory, in place of the one that was used least recently if there are too many."""
+        self.runs[run.key] = run
+        if len(self.runs) > self._capacity:
+            self.runs.popitem(last=False)
 
     def forget(self, key: RunKey) -> None:
         """Forget a run after storing failed, so that the store is asked again."""
@@ -81,9 +90,8 @@ class Consumer:
     def _run(self, key: RunKey) -> Run:
         run = self.runs.get(key)
         if run is None:
-            run = self.runs[key] = self._recall(key)
-            if len(self.runs) > self._capacity:
-                self.runs.popitem(last=False)
+            run = self._recall(key)
+            self.add(run)
         return run
 
 

@@ -17,6 +17,10 @@ _MARK = ',"redelivered":true}'
 _ID = Meta(max_length=256)
 
 
+#: Begins the names that the receiver gives to runs whose sender names none.
+PLAIN = "plain-"
+
+
 class RunKey(NamedTuple):
     """The identity of a run: sequence numbers are unique within it."""
 
@@ -51,6 +55,11 @@ class Message(Struct, frozen=True):
         """The `seq`, None for a kind that has none."""
         kind = self.kind
         return self.seq if kind is None or kind.numbered else None
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it is of a run that the receiver named: it has no number of its own."""
+        return self.run_id.startswith(PLAIN)
 
     @property
     def key(self) -> RunKey:

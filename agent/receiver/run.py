@@ -78,6 +78,11 @@ class Run:
         """The number of messages that the agent says it dropped."""
         return self._dropped
 
+    def number(self, message: Message) -> int | None:
+        """The number of a message of this run: its own, or the next one if its sender gives none at all."""
+        kind = message.kind
+        return self.next if message.is_plain and (kind is None or kind.numbered) else message.number
+
     def accept(self, message: Message, seq: int, text: str) -> tuple[int, int] | None:
         """Take a message whose number is not below `next`. Return the span before it that is missing, if any."""
         missing = self._gap(message, seq)

@@ -1,45 +1,66 @@
-"""WebSocket server: takes connections, feeds the consumer, and sends acknowledgements back.
+"""Connections: messages in, steps of the consumer out, acknowledgements back.
 
-A connection may be slow, silent, hostile or torn. Whatever it does ends that connection and nothing else.
+A connection may be slow, silent, hostile or torn; whatever it does ends that connection and nothing else.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
+from websockets.http11 import Request
 
-from agent.limits import KIB, Limits
+from agent.limits import Limits
+from agent.protocol import ulid
 from agent.receiver.consumer import Accepted, Acks, Consumer, Malformed, Step, ack
-from agent.receiver.messages import RunKey
+from agent.receiver.link import Link, LinkClosed
+from agent.receiver.messages import RunKey, parse
+from agent.receiver.plain import PlainRuns
 from agent.receiver.run import Run
 from agent.receiver.store import Store
 from agent.receiver.view import View
+from agent.text import one_line
 
-#: Close code "try again later". An agent waits and comes back.
+#: "Try again later": what an agent answers with patience.
 _TRY_AGAIN = 1013
 
 
 class Follower(Protocol):
     """A follower learns of everything that is received, after it is stored. `link` stands for the connection."""
 
-    def taken(self, step: Step, link: object) -> None:
+    def taken(self, step: Step, link: Link) -> None:
         """A message came over a connection."""
 
-    def left(self, link: object) -> None:
+    def left(self, link: Link) -> None:
         """A connection ended."""
 
 
-class Receiver:
-    """A server. Each message goes to the consumer, the store and the view, and is acknowledged once it is stored.
+#: Serves a connection until it ends.
+Serve = Callable[[Link], Awaitable[None]]
 
-    `acks` and `reading` may be changed while it runs. Without acks it is a plain server; while `reading` is not set, it
-    reads nothing. With `keep`, each run keeps its accepted texts in `lines`.
+
+class _Owed(NamedTuple):
+    """An acknowledgement that is due: of a run, its text (none for a plain sender), and whether the run has ended."""
+
+    key: RunKey
+    text: str
+    last: bool
+
+
+class Receiver:
+    """Serves connections. Everything received goes to the consumer, then to the store, then to the view; what is
+    stored is acknowledged.
+
+    `acks` and `reading` may be changed while it runs: without acks it is a plain server, and it reads nothing while
+    the event is not set. With `keep`, each run holds the texts that were accepted in `lines`.
     """
 
     def __init__(
@@ -50,6 +71,7 @@ class Receiver:
         store: Store | None = None,
         view: View | None = None,
         follower: Follower | None = None,
+        visitor: Callable[[Request, bytes], Serve | None] = lambda request, token: None,
         acks: bool = True,
         keep: bool = False,
     ) -> None:
@@ -57,25 +79,32 @@ class Receiver:
         self.acks = acks
         self.reading = trio.Event()
         self.reading.set()
-        #: The open connections.
-        self.connections: set[WebSocketConnection] = set()
-        #: The runs whose COMPLETE arrived, in that order and copies included, at most `receiver_runs`.
+        #: Every connection that is open now.
+        self.connections: set[Link] = set()
+        #: The connection over which a run sent something last.
+        self.links: dict[RunKey, Link] = {}
+        #: The runs whose COMPLETE arrived, in that order, copies too; the last `receiver_runs` of them.
         self.completed: list[Run] = []
-        #: Number of texts that were not messages.
+        #: Texts that were no messages.
         self.malformed = 0
-        #: Reasons why connections failed.
+        #: Connections that were turned away, since there were too many.
+        self.turned_away = 0
+        #: Why connections ended that did not end well.
         self.failures: list[str] = []
-        #: Set when the view could not write. Nothing is shown from then on.
+        #: Set when the view could not write; nothing is shown from then on.
         self.view_error: OSError | None = None
         self._limits = limits
         self._token = token
         self._store = store
         self._view = view
         self._follower = follower
-        self._streams = 0
+        self._visitor = visitor
+        self._full = False
         self._changed = trio.Event()
-        recall = partial(store.recall, keep=keep) if store is not None else partial(Run, keep=keep)
-        self._consumer = Consumer(recall, limits.receiver_runs)
+        self._keep = keep
+        self._recalling: dict[RunKey, trio.Event] = {}
+        self._consumer = Consumer(partial(Run, keep=keep), limits.receiver_runs)
+        self._plain = PlainRuns(limits.receiver_runs, lambda: ulid(time.time(), os.urandom(10)))
 
     @property
     def runs(self) -> dict[RunKey, Run]:
@@ -83,7 +112,7 @@ class Receiver:
         return self._consumer.runs
 
     async def until(self, predicate: Callable[[], object]) -> None:
-        """Wait until the predicate is true. It is checked after every message and at the end of every connection.
+        """Wait until the predicate is true. It is checked after every batch and at the end of every connection.
 
         Cancelling: safe.
         """
@@ -91,127 +120,192 @@ class Receiver:
             await self._changed.wait()
 
     async def close(self) -> None:
-        """Close every connection with 1001, going away.
+        """Close every connection with 1001, going away, and wait for their ends.
 
         Cancelling: leaves connections open.
         """
         async with trio.open_nursery() as nursery:
-            for connection in self.connections:
-                nursery.start_soon(connection.aclose, 1001)
+            for link in self.connections:
+                nursery.start_soon(link.close, 1001)
+        await self.until(lambda: not self.connections)
 
     async def serve_stream(self, stream: trio.abc.Stream, accepted: Callable[[], None] = lambda: None) -> None:
         """Serve one connection on any stream to its end. `accepted` is called once its token is right. Never raises.
 
         Cancelling: closes the stream without a farewell.
         """
-        self._streams += 1
+        link = Link(stream, self._limits)
         try:
-            if self._streams <= self._limits.receiver_connections:
-                async with trio.open_nursery() as nursery:
-                    await self._converse(nursery, stream, accepted)
-                    # The library's reader must still finish the close handshake.
-                    nursery.cancel_scope.deadline = trio.current_time() + self._limits.receiver_close
-        except* Exception as errors:
-            # The library raises whatever its parsers raise, from its reader task too.
-            self._fail("; ".join(f"{type(error).__name__}: {error}" for error in _leaves(errors)))
+            with trio.move_on_after(self._limits.receiver_handshake) as handshake:
+                serve = await self._admit(link)
+                if serve is not None:
+                    accepted()
+                    handshake.deadline = math.inf
+                    await serve(link)
+                with trio.move_on_after(self._limits.receiver_close):
+                    await link.linger()
+        except LinkClosed:
+            pass  # a probe, or somebody who left before there was anything to lose
+        except Exception as error:
+            self._fail(f"a connection failed: {type(error).__name__}: {error}")
         finally:
-            self._streams -= 1
             self._wake()
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, nursery: trio.Nursery, stream: trio.abc.Stream, accepted: Callable[[], None]) -> None:
-        with trio.fail_after(self._limits.receiver_handshake):
-            request = await wrap_server_stream(
-                nursery, stream, max_message_size=self._limits.receiver_message_bytes, receive_buffer_size=64 * KIB
-            )
-            if (refusal := self._refusal(request)) is not None:
-                await request.reject(refusal[0], body=refusal[1])
-                return
-            connection = await request.accept()
-        accepted()
-        self.connections.add(connection)
+    async def _admit(self, link: Link) -> Serve | None:
+        """Answer the handshake, and return who serves the connection; None for nobody."""
+        request = await link.handshake()
+        if request is None:
+            return None
+        token = _token(request)
+        if (visitor := self._visitor(request, token)) is not None:
+            return visitor if await link.accept(request) else None
+        if (refusal := self._refusal(request, token)) is not None:
+            await link.reject(*refusal)
+        elif await link.accept(request):
+            return self._converse
+        return None
+
+    def _refusal(self, request: Request, token: bytes) -> tuple[HTTPStatus, str, dict[str, str]] | None:
+        """Status, words and headers for an agent that may not connect."""
+        if self._token is None and "origin" in request.headers:
+            # A browser always sends Origin. No web page may talk to a server that requires no token.
+            return HTTPStatus.FORBIDDEN, "browsers need a token here", {}
+        if self._token is not None and not hmac.compare_digest(token, self._token.encode()):
+            return HTTPStatus.UNAUTHORIZED, "the token is missing or wrong", {}
+        if len(self.connections) >= self._limits.receiver_connections:
+            self._turn_away()
+            later = {"Retry-After": f"{self._limits.receiver_retry:.0f}"}
+            return HTTPStatus.SERVICE_UNAVAILABLE, "too many agents are connected", later
+        return None
+
+    def _turn_away(self) -> None:
+        self.turned_away += 1
+        if not self._full:
+            self._full = True
+            self._note(f"{len(self.connections)} agents are connected, as many as may be: others are turned away")
+
+    async def _converse(self, link: Link) -> None:
+        self.connections.add(link)
         try:
-            await self._receive_all(connection)
-        except ConnectionClosed as closed:
-            if closed.reason is None or closed.reason.code not in (1000, 1001):
-                self._fail(f"a connection was lost ({closed.reason})")
+            await self._receive_all(link)
+        except LinkClosed as closed:
+            if closed.code not in (1000, 1001):
+                self._fail(f"a connection{self._of(link)} was lost: {closed}")
         except OSError as error:
             self._fail(f"cannot store: {error.strerror}")
             with trio.move_on_after(self._limits.receiver_close):
-                await connection.aclose(_TRY_AGAIN)
+                await link.close(_TRY_AGAIN, f"cannot store: {error.strerror}"[:100])
         finally:
-            self.connections.discard(connection)
+            self.connections.discard(link)
+            if len(self.connections) < 0.9 * self._limits.receiver_connections:
+                self._full = False
+            for key in [key for key, used in self.links.items() if used is link]:
+                del self.links[key]
             if self._follower is not None:
-                self._follower.left(connection)
+                self._follower.left(link)
+            self._wake()
 
-    def _refusal(self, request: WebSocketRequest) -> tuple[int, bytes] | None:
-        headers = {name.lower(): value for name, value in request.headers}
-        if self._token is None:
-            # A browser always sends Origin. No web page may talk to a server that requires no token.
-            return (403, b"browsers need a token here\n") if b"origin" in headers else None
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            given = parse_qs(urlsplit(request.path).query).get("token", [""])[0].encode()
-        if hmac.compare_digest(given.strip(), self._token.encode()):
-            return None
-        return 401, b"the token is missing or wrong\n"
+    def _of(self, link: Link) -> str:
+        """The run of a connection, in words."""
+        key = next((key for key, used in self.links.items() if used is link), None)
+        return f" of {one_line(key.container_id)} (run {one_line(key.run_id)})" if key else ""
 
-    async def _receive_all(self, connection: WebSocketConnection) -> None:
+    async def _receive_all(self, link: Link) -> None:
         acks = Acks(self._limits.receiver_ack_messages)
         while True:
             if not self.reading.is_set():
                 await self.reading.wait()
-            step = self._take(await self._next(connection), connection)
+            owed = await self._take(await link.receive(), link, acks)
+            for key in {key: None for key, _, last in owed if last}:
+                await self._write_patch(key)
+            if owed and self.acks:
+                await self._acknowledge(link, owed)
+
+    async def _take(self, texts: Sequence[str | bytes], link: Link, acks: Acks) -> list[_Owed]:
+        """Consume, store and show a batch of messages; return the acknowledgements that are due.
+
+        One batch is one append to each run's file: a system call costs more than a message.
+        """
+        steps: list[Step] = []
+        owed: list[_Owed] = []
+        for text in texts:
+            message = parse(text) if isinstance(text, str) else None
+            if message is not None and not message.run_id:
+                message = self._plain.named(message, link)
+            if message is not None and message.key not in self._consumer.runs:
+                self._finish(steps, link)
+                steps = []
+                await self._recalled(message.key)
+            step = self._consumer.take(message, text if isinstance(text, str) else "")
+            steps.append(step)
             run = acks.due(step)
-            if run is None:
+            if run is not None and not isinstance(step, Malformed) and not step.message.is_plain:
+                # The number as it is now: another connection of the run may go on while this one waits for the disk.
+                owed.append(_Owed(run.key, ack(run), step.message.is_last))
+            elif not isinstance(step, Malformed) and step.message.is_last and step.run is not None:
+                owed.append(_Owed(step.run.key, "", True))
+        self._finish(steps, link)
+        return owed
+
+    async def _recalled(self, key: RunKey) -> None:
+        """Bring a run into memory. Its file may be large: a thread reads it, and who else needs it waits."""
+        while key not in self._consumer.runs:
+            if (reading := self._recalling.get(key)) is not None:
+                await reading.wait()
                 continue
-            if self._store is not None and not isinstance(step, Malformed) and step.message.is_last:
-                await self._write_patch(self._store, run.key)
-            if self.acks:
-                await self._acknowledge(connection, run)
-
-    async def _next(self, connection: WebSocketConnection) -> str | bytes:
-        """Receive the next message. A client that is silent for long must answer a PING."""
-        while True:
-            with trio.move_on_after(self._limits.receiver_silence):
-                return await connection.get_message()
-            with trio.fail_after(self._limits.receiver_patience):
-                await connection.ping()
-
-    def _take(self, text: str | bytes, connection: WebSocketConnection) -> Step:
-        step = self._consumer.feed(text) if isinstance(text, str) else Malformed()
-        if isinstance(step, Malformed):
-            self.malformed += 1
-        elif isinstance(step, Accepted) and self._store is not None:
+            self._recalling[key] = trio.Event()
             try:
-                self._store.append(step.run.key, step.text)
-            except OSError:
-                self._consumer.forget(step.run.key)
-                raise
-        if self._follower is not None:
-            self._follower.taken(step, connection)
-        self._show(step)
-        if not isinstance(step, Malformed) and step.message.is_last and step.run is not None:
-            del self.completed[: -self._limits.receiver_runs]
-            self.completed.append(step.run)
-        self._wake()
-        return step
+                if self._store is None:
+                    self._consumer.add(Run(key, keep=self._keep))
+                else:
+                    recall = partial(self._store.recall, key, keep=self._keep)
+                    self._consumer.add(await trio.to_thread.run_sync(recall))
+            finally:
+                self._recalling.pop(key).set()
 
-    async def _acknowledge(self, connection: WebSocketConnection, run: Run) -> None:
-        # Take the number first: another connection of the run may go on while this one waits for the disk.
-        text = ack(run)
+    def _finish(self, steps: Sequence[Step], link: Link) -> None:
+        """Store and show what was consumed."""
         if self._store is not None:
-            try:
-                await trio.to_thread.run_sync(self._store.sync, run.key)
-            except OSError:
-                self._consumer.forget(run.key)
-                raise
-        with trio.fail_after(self._limits.receiver_patience):
-            await connection.send_message(text)
+            batches: dict[RunKey, list[str]] = {}
+            for step in steps:
+                if isinstance(step, Accepted):
+                    batches.setdefault(step.run.key, []).append(step.text)
+            for key, texts in batches.items():
+                try:
+                    self._store.append(key, *texts)
+                except OSError:
+                    for other in batches:
+                        self._consumer.forget(other)
+                    raise
+        for step in steps:
+            if isinstance(step, Malformed):
+                self.malformed += 1
+            elif step.run is not None:
+                self.links[step.run.key] = link
+            if self._follower is not None:
+                self._follower.taken(step, link)
+            self._show(step)
+            if not isinstance(step, Malformed) and step.message.is_last and step.run is not None:
+                del self.completed[: -self._limits.receiver_runs]
+                self.completed.append(step.run)
+        self._wake()
 
-    async def _write_patch(self, store: Store, key: RunKey) -> None:
+    async def _acknowledge(self, link: Link, owed: Sequence[_Owed]) -> None:
+        if self._store is not None:
+            for key in {due.key for due in owed}:
+                try:
+                    await trio.to_thread.run_sync(self._store.sync, key)
+                except OSError:
+                    self._consumer.forget(key)
+                    raise
+        await link.send(*(due.text for due in owed if due.text))
+
+    async def _write_patch(self, key: RunKey) -> None:
+        if self._store is None:
+            return
         try:
-            path = await trio.to_thread.run_sync(store.write_patch, key)
+            path = await trio.to_thread.run_sync(self._store.write_patch, key)
         except OSError as error:
             self._fail(f"cannot write the patch: {error.strerror}")
         else:
@@ -235,7 +329,7 @@ class Receiver:
         try:
             action(self._view)
         except OSError as error:
-            # The reader of our output went away. That must not look like a fault of a client.
+            # The reader of our output went away. That must not look like a client's fault.
             self.view_error = error
             self._wake()
 
@@ -244,8 +338,9 @@ class Receiver:
         self._changed = trio.Event()
 
 
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def _token(request: Request) -> bytes:
+    """The token of a handshake: of its header, else of its address."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        given = parse_qs(urlsplit(request.path).query).get("token", [""])[0]
+    return given.strip().encode()

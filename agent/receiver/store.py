@@ -20,7 +20,7 @@ import msgspec
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.protocol import LOG, LogData, Metadata
-from agent.receiver.messages import RunKey, parse
+from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Run
 
 _decode = msgspec.json.Decoder(LogData).decode
@@ -39,6 +39,13 @@ def file_name(name: str) -> str:
         return name
     harmless = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
     return f"{harmless}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def named(message: Message | None, key: RunKey) -> Message | None:
+    """A stored message with the name of its run, which that of a plain sender does not hold."""
+    if message is None or message.run_id:
+        return message
+    return msgspec.structs.replace(message, run_id=key.run_id)
 
 
 class Store:
@@ -83,7 +90,10 @@ class Store:
         """The run that a file belongs to, which its first line names. None if that is not one of this store."""
         with path.open("rb") as file:
             message = parse(file.readline(_LINE).removesuffix(b"\n").decode(errors="replace"))
-        return message.key if message is not None and self.path(message.key) == path else None
+        if message is None:
+            return None
+        key = message.key if message.run_id else RunKey(message.container_id, path.stem)
+        return key if self.path(key) == path else None
 
     def recall(self, key: RunKey, *, keep: bool = False) -> Run:
         """Read a run from its file, at about 300 MB/s, and cut off a line that is not whole. Needed once for each run
@@ -95,9 +105,9 @@ class Store:
         whole = 0
         for text, end in self.read(path):
             whole = end
-            message = parse(text)
-            if message is not None and message.seq is not None and message.seq >= run.next:
-                run.accept(message, message.seq, text)
+            message = named(parse(text), key)
+            if message is not None and (seq := run.number(message)) is not None and seq >= run.next:
+                run.accept(message, seq, text)
         os.truncate(path, whole)
         return run
 
@@ -111,18 +121,18 @@ class Store:
                 end += len(line)
                 yield line[:-1].decode(errors="replace"), end
 
-    def append(self, key: RunKey, text: str) -> None:
-        """Append one message. After an error the file may end in a torn line: call `recall` before the next append."""
+    def append(self, key: RunKey, *texts: str) -> None:
+        """Append messages. After an error the file may end in a cut line: recall() before the next append."""
         path = self.path(key)
-        line = text.encode() + b"\n"
+        lines = ("\n".join(texts) + "\n").encode()
         try:
             fd = os.open(path, _APPEND, 0o600)
         except FileNotFoundError:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             fd = os.open(path, _APPEND, 0o600)
         try:
-            while line:
-                line = line[os.write(fd, line) :]
+            while lines:
+                lines = lines[os.write(fd, lines) :]
         finally:
             os.close(fd)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from trio_websocket import (
 from agent.limits import Limits
 from agent.receiver import Receiver
 from agent.receiver.messages import RunKey, first_written
+from agent.receiver.run import Run
 from agent.receiver.store import Store
 from tests.support.arrivals import seeded
 from tests.support.receiving import open_receiver
@@ -180,17 +182,92 @@ async def test_a_web_page_is_refused_where_no_token_is_asked_for():
                 pass
 
 
-async def test_the_number_of_connections_is_limited():
+async def test_beyond_the_limit_an_agent_is_told_to_come_again():
     limits = msgspec.structs.replace(Limits(), receiver_connections=2)
-    async with open_receiver(limits=limits) as receiver:
-        async with connected(receiver.url), connected(receiver.url):
-            stream = await trio.open_tcp_stream("127.0.0.1", int(receiver.url.rpartition(":")[2]))
-            async with stream:
-                assert await stream.receive_some() == b""
+    async with open_receiver(limits=limits, token="s3cret") as receiver:
+        path = "/?token=s3cret"
+        async with connected(receiver.url, path), connected(receiver.url, path):
+            for _ in range(2):
+                with pytest.RaisesGroup(ConnectionRejected, flatten_subgroups=True) as caught:
+                    async with connected(receiver.url, path):
+                        pass
+                (rejected,) = caught.value.exceptions
+                assert rejected.status_code == 503
+                assert (b"retry-after", b"15") in rejected.headers
+        assert receiver.turned_away == 2
         await receiver.until(lambda: not receiver.connections)
-        async with connected(receiver.url) as connection:
+        async with connected(receiver.url, path) as connection:
             await connection.send_message(a_run().lines[0])
             assert await acked(connection) == 1
+
+
+async def test_connections_without_a_token_take_no_place():
+    limits = msgspec.structs.replace(Limits(), receiver_connections=1)
+    async with open_receiver(limits=limits, token="s3cret") as receiver, AsyncExitStack() as silent:
+        for _ in range(5):
+            await silent.enter_async_context(
+                await trio.open_tcp_stream("127.0.0.1", int(receiver.url.rpartition(":")[2]))
+            )
+        async with connected(receiver.url, "/?token=s3cret") as connection:
+            await connection.send_message(a_run().lines[0])
+            assert await acked(connection) == 1
+        assert receiver.failures == []
+
+
+async def test_a_plain_sender_is_stored_too(tmp_path: Path):
+    def text(type: str, **data: object) -> str:
+        return json.dumps({"type": type, "containerID": "c1", "timestamp": "t", "data": data})
+
+    store = Store(tmp_path / "runs")
+    first = [text("STATUS", status="starting"), text("LOG", level="info", message="1"), text("HEARTBEAT")]
+    then = [text("LOG", level="info", message="1"), text("COMPLETE", exitCode=0)]
+    async with open_receiver(store=store) as receiver:
+        for lines in (first, then, first):
+            async with connected(receiver.url) as connection:
+                for line in lines:
+                    await connection.send_message(line)
+                await connection.ping()
+            await receiver.until(lambda: not receiver.connections)
+        assert receiver.failures == []
+    one, two = sorted(store.files())
+    assert one.read_text().splitlines() == [*first[:2], *then]
+    assert two.read_text().splitlines() == first[:2]
+    key = store.key(one)
+    assert key is not None
+    assert key.container_id == "c1"
+    run = store.recall(key)
+    assert (run.events, run.next) == (4, 5)
+    assert run.comparison is not None
+    assert run.comparison.unchecked == "COMPLETE has nothing to compare with"
+    store.close()
+
+
+async def test_a_large_run_that_comes_back_holds_nobody_up(tmp_path: Path, monkeypatch):
+    store = Store(tmp_path / "runs")
+    lines = a_run(2).lines
+    store.append(KEY, lines[0])
+    read, slow = store.recall, threading.Event()
+
+    def recall(key: RunKey, *, keep: bool = False) -> Run:
+        if key == KEY:
+            assert slow.wait(20)
+        return read(key, keep=keep)
+
+    monkeypatch.setattr(store, "recall", recall)
+    async with (
+        open_receiver(store=store) as receiver,
+        connected(receiver.url) as one,
+        connected(receiver.url) as two,
+        connected(receiver.url) as other,
+    ):
+        await one.send_message(lines[1])
+        await two.send_message(lines[1])
+        await other.send_message(a_run(1, run_id="R2").lines[0])
+        assert await acked(other) == 1
+        slow.set()
+        assert [await acked(one), await acked(two)] == [2, 2]
+    assert store.path(KEY).read_text().splitlines() == lines[:2]
+    store.close()
 
 
 async def test_a_message_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path, monkeypatch):
@@ -201,7 +278,7 @@ async def test_a_message_that_cannot_be_stored_is_not_acknowledged(tmp_path: Pat
             await connection.send_message(lines[0])
             assert await acked(connection) == 1
 
-            def full(key: RunKey, text: str) -> None:
+            def full(key: RunKey, *texts: str) -> None:
                 raise OSError(28, "No space left on device")
 
             with monkeypatch.context() as patched:
