@@ -1,12 +1,4 @@
-"""Takes secrets out of everything that leaves the agent.
-
-Registered values are found as they are, JSON-escaped (also within JSON within JSON), URL-encoded, in base64 at any
-offset, in hex, with their lines wrapped; well-known formats of credentials are found without being registered. One
-search over the raw bytes decides whether anything can be there; only then is a line decoded.
-
-Not found: a secret that a program transforms in a way of its own (reversed, compressed, spelled out), halves of one in
-two separate messages, and one written as a JSON number.
-"""
+"""The redactor: masks secrets in a line or a text. The room's door tells what it promises and what it does not find."""
 
 from __future__ import annotations
 
@@ -35,10 +27,10 @@ _BASE64 = frozenset(bytes([char]) for char in string.ascii_letters.encode() + st
 
 
 class Redactor:
-    """Masks the given secrets, and what looks like a credential, as `[redacted]`.
+    """Masks the given secrets, and whatever looks like a credential, as `[redacted]`.
 
-    `secrets` maps names to values. `skipped` names those whose value is too short or too ordinary to be masked
-    without garbling the output. Nothing here raises, whatever the input; what contains no secret is returned as is.
+    `secrets` maps names to values. `skipped` names those whose value is too short or too ordinary to be masked without
+    garbling the output. Nothing here raises, whatever the input. A text without a secret is returned as it is.
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
@@ -58,13 +50,13 @@ class Redactor:
         self._patterns = BytesAhoCorasick([*patterns, *(stem for stem, _ in stems)])
 
     def json(self, data: bytes) -> bytes:
-        """One line, usually JSON: then it stays JSON, and only strings and keys change."""
+        """Mask one line. If it is JSON, as usual, it stays JSON: only strings and keys change."""
         if not self.suspicious(data):
             return data
         return self._redact(data, json=_is_like_json(data))
 
     def text(self, text: str) -> str:
-        """Text for a person, or any text before it is encoded."""
+        """Mask a text for a person, or any text that is not encoded yet."""
         data = text.encode("utf-8", "surrogatepass")
         masked = self._redact(data, json=False)
         return text if masked is data else masked.decode("utf-8", "surrogatepass")
@@ -111,7 +103,7 @@ class Redactor:
                     yield match.span(match.lastindex or 0)
 
     def bytes(self, data: builtins.bytes) -> builtins.bytes:
-        """Raw output that is not JSON."""
+        """Mask raw output that is not JSON."""
         return self._redact(data, json=False)
 
 

@@ -1,8 +1,8 @@
-"""What a secret looks like in output: the byte patterns to look for, and cheap anchors that tell where looking pays.
+"""Forms of a registered secret: the byte patterns to look for in output, and anchors that tell where looking pays.
 
-A *form* is a pattern as it stands in decoded text (`decoding.py` takes JSON, URL and line-folding off). Base64 and hex
-are forms of their own. An *anchor* is a short piece that stays in place however a form is escaped, so one search for
-anchors in the raw bytes decides whether a line has to be decoded at all.
+A *form* is a pattern as it stands in decoded text, which `readings.py` makes: JSON escapes, URL escapes and line breaks
+are taken off. Base64 and hex are forms of their own. An *anchor* is a short piece of a form that no escaping changes,
+so a search for anchors in the raw bytes decides whether a line has to be decoded at all.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from agent.redaction.readings import fold
 
-#: What stands for a masked secret. It names none: overlapping secrets are masked as one, and a constant hints at
-#: neither length nor kind.
+#: The text in place of a masked secret. It names no secret, since overlapping ones are masked as one, and a constant
+#: tells neither length nor kind.
 MASK = b"[redacted]"
 
 #: Shorter values occur by chance, and masking them would garble the output.
@@ -34,9 +34,9 @@ _STRETCH = 64
 #: ... and one of its halves keeps an anchor of at least this length, or the weaker anchors of `_keys`.
 _MIN_ANCHOR, _MAX_ANCHOR = 5, 8
 
-#: What no encoder of JSON or URLs ever escapes.
+#: Characters that no encoder of JSON or URLs ever escapes.
 _PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
-#: What JSON leaves alone, or writes as \u002x to \u007x, which are anchors of their own; URLs as %XX.
+#: Characters that JSON leaves alone or writes as \u002x to \u007x, anchors of their own. In URLs they are %XX.
 _STABLE = re.compile(rb"[!#$%&'()*+,\-.0-9:;<=>?@A-Z\[\]^_`a-z{|}~]+")
 _WIDE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 
@@ -44,7 +44,7 @@ _WIDE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 #: these; some do for < > & ' + =, and somebody who hides may. Control characters, say of colours, are escaped always.
 ESCAPED_ASCII, ESCAPED_ASCII_GATE = b"\\u00", re.compile(rb"\\u00[2-7]")
 
-#: Values of ordinary settings, and what is the same in every service account file.
+#: Values of ordinary settings, and values that are the same in every service account file.
 _WORDS = frozenset(
     word
     for line in (
