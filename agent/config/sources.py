@@ -5,6 +5,7 @@ This module and load.py are the only ones of the room that read files.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,8 @@ def read(path: Path, max_bytes: int) -> str:
         ValueError: completes "the file ..."; it does not repeat the path, in whose place a secret may stand.
     """
     try:
-        if not path.is_file():  # a FIFO would block, a device would never end
-            raise ValueError("is not a regular file" if path.exists() else "does not exist")
+        if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block, a device would never end
+            raise ValueError("is not a regular file")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
@@ -60,6 +61,8 @@ def read(path: Path, max_bytes: int) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
+    except FileNotFoundError:
+        raise ValueError("does not exist") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
 
