@@ -23,6 +23,8 @@ EXCERPT_BYTES: Final = 640
 DETAILS_CHARS: Final = 4 * KIB
 #: Lists and objects in a message of claude's (tools, to-do items, usage) are read up to this size.
 VALUE_BYTES: Final = 64 * KIB
+#: Lists and objects within each other in a line of claude's. Many parsers take 1,000, which twice this stays below.
+NESTING: Final = 400
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

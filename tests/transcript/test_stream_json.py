@@ -44,6 +44,26 @@ def test_what_is_no_json_object_goes_out_as_a_string(raw: bytes, claude: str) ->
 
 
 @pytest.mark.parametrize(
+    ("inner", "deep"),
+    [
+        (b"[" * 390 + b"]" * 390, False),
+        (b"[" * 1000 + b"]" * 1000, True),
+        (b'[{"a":' * 450 + b"1" + b"}]" * 450, True),
+        (b"[" + b",".join([b'[{"b":[]}]'] * 5000) + b"]", False),  # much, and not deep
+        (b'"' + b"[{" * 5000 + b'"', False),
+        (rb'"\\\"' + b"[" * 5000 + b'"', False),
+        (b'"' + rb"\\" + b'",' + b'"x":' + b"[" * 1000 + b"]" * 1000, True),
+    ],
+    ids=["390", "1000", "mixed", "wide", "string", "escaped quote", "behind a backslash"],
+)
+def test_nesting_has_a_bound_of_ours(inner: bytes, deep: bool) -> None:
+    """Python's own bound is another one in each version, and in 3.14 the size of the stack."""
+    line = b'{"type":"x","a":' + inner + b"}"
+    assert deep or json.loads(line)
+    assert (stream_json.parse(line)[0] is None) is deep
+
+
+@pytest.mark.parametrize(
     ("raw", "repaired"),
     [
         (b'{"type":"x","a":"\xff\xc3"}', '{"type":"x","a":"\ufffd\ufffd"}'),
