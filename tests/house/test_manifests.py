@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from agent.config import config
+from agent.config.load import examine
 from agent.config.parsers import positive_duration
 from agent.config.variables import BY_NAME
 from agent.exits import Exit
+from agent.limits import Limits
 from tests.support.places import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -106,7 +107,7 @@ def test_the_agents_time_fits_into_the_pods(overlay: str) -> None:
     pod = spec["template"]["spec"]
     grace = pod["terminationGracePeriodSeconds"]
     assert given["TERMINATION_GRACE_SECONDS"] == str(grace)
-    checked, problems = config.examine(
+    checked, problems = examine(
         {"REPO_URL": "https://x.org/y", "TASK": "x", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "1" * 20,
          "TERMINATION_GRACE_SECONDS": str(grace), "TIMEOUT": given["TIMEOUT"]}, in_container=True,
     )  # fmt: skip
@@ -145,7 +146,7 @@ def test_every_index_has_its_task() -> None:
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in agent("indexed")["volumeMounts"]}
     assert place.name in manifests("indexed")[f"ConfigMap/{mounts[str(place.parent)]['configMap']['name']}"]["data"]
     for index in range(len(tasks)):
-        problems = config.examine(
+        problems = examine(
             {"TASKS_FILE": str(DEPLOY / "kubernetes/overlays/indexed" / place.name), "WS_SERVER": "none",
              "JOB_COMPLETION_INDEX": str(index)}, in_container=True,
         )[1]  # fmt: skip
@@ -227,7 +228,7 @@ def test_limits_are_not_below_requests(overlay: str) -> None:
                 requests, limits = container["resources"]["requests"], container["resources"]["limits"]
                 assert all(quantity(requests[key]) <= quantity(limits[key]) for key in limits)
     memory = quantity(agent(overlay)["resources"]["limits"]["memory"])
-    assert memory >= config.Limits().memory_warn_bytes
+    assert memory >= Limits().memory_warn_bytes
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
