@@ -23,6 +23,7 @@ from starlette.types import Send
 
 from agent.hub import events
 from agent.hub.access import COOKIE, Right
+from agent.hub.commands import Command, Refused
 from agent.hub.guard import Guard
 from agent.hub.hub import Hub
 from agent.hub.index import Entry, Query
@@ -72,6 +73,8 @@ class Api:
             Route("/api/runs/{id}/live", self._run_live, methods=["GET"]),
             Route("/api/runs/{id}/patch", self._patch, methods=["GET"]),
             Route("/api/runs/{id}/commands", self._commands, methods=["POST"]),
+            Route("/healthz", self._healthy, methods=["GET"]),
+            Route("/readyz", self._ready, methods=["GET"]),
         ]
 
     async def _session(self, request: Request) -> Response:
@@ -190,9 +193,28 @@ class Api:
         """Steer a run."""
         self._guard.check_origin(request)
         self._guard.demand(request, Right.COMMAND)
-        await self._entry(request)
-        await self._object(request)
-        raise HTTPException(501, "this hub cannot steer runs yet")
+        entry = await self._entry(request)
+        try:
+            command = msgspec.json.decode(await self._body(request), type=Command)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise HTTPException(400, f"the body is no command: {error}") from None
+        try:
+            id = await self._hub.commands.send(entry.row, command)
+        except Refused as refused:
+            raise HTTPException(409, str(refused)) from None
+        return _json({"id": id}, 202)
+
+    async def _healthy(self, request: Request) -> Response:
+        """Tell that the hub runs."""
+        return _json({"status": "ok"})
+
+    async def _ready(self, request: Request) -> Response:
+        """Tell whether agents can be taken: whether what they send can be stored."""
+        try:
+            await trio.to_thread.run_sync(self._hub.store.probe)
+        except OSError as error:
+            raise HTTPException(503, f"cannot store: {error.strerror}") from None
+        return _json({"status": "ok", "indexing": self._hub.indexing})
 
     async def _entry(self, request: Request) -> Entry:
         self._guard.demand(request, Right.READ)
@@ -201,8 +223,8 @@ class Api:
             raise HTTPException(404, "there is no run with this ID")
         return entry
 
-    async def _object(self, request: Request) -> dict[str, Any]:
-        """The body, a JSON object of limited length."""
+    async def _body(self, request: Request) -> bytes:
+        """The body, of limited length, which says that it is JSON: a page of another site cannot say so unasked."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "the body must be application/json")
         body, size, most = b"", 0, self._hub.limits.hub_body_bytes
@@ -217,8 +239,12 @@ class Api:
             raise HTTPException(400, "the body ended early") from None
         if size > most:
             raise HTTPException(413, f"the body is longer than {most} bytes")
+        return body
+
+    async def _object(self, request: Request) -> dict[str, Any]:
+        """The body, a JSON object."""
         try:
-            return msgspec.json.decode(body, type=dict[str, Any])
+            return msgspec.json.decode(await self._body(request), type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             raise HTTPException(400, "the body is no JSON object") from None
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import trio
 
 from agent.hub.access import Tokens
+from agent.hub.commands import Commands
 from agent.hub.fleet import Fleet
 from agent.hub.index import Entry, Found, Index, Query
 from agent.hub.lines import Positions
 from agent.hub.row import Row
 from agent.limits import Limits
 from agent.protocol import timestamp
-from agent.receiver import Accepted, Malformed, Run, RunKey, Step, Store, named, parse
+from agent.receiver import Accepted, Link, Malformed, Run, RunKey, Step, Store, named, parse
 
 
 class Hub:
@@ -38,7 +39,9 @@ class Hub:
         self.positions = Positions()
         #: Whether the index may lack stored runs, since it still reads files.
         self.indexing = True
-        self._links: dict[object, set[RunKey]] = {}
+        #: The connections over which runs send; the receiver's.
+        self.links: dict[RunKey, Link] = {}
+        self._links: dict[Link, set[RunKey]] = {}
         self._written = trio.Lock()
 
     def close(self) -> None:
@@ -59,7 +62,7 @@ class Hub:
 
     # --- from the receiver
 
-    def taken(self, step: Step, link: object) -> None:
+    def taken(self, step: Step, link: Link) -> None:
         """Follow one message that was received and, if it is to be, stored."""
         if isinstance(step, Malformed) or step.run is None:
             return
@@ -75,7 +78,7 @@ class Hub:
         elif message.number is None:
             self.fleet.take(run.key, message, run, 0, timestamp(time.time()))
 
-    def left(self, link: object) -> None:
+    def left(self, link: Link) -> None:
         """A connection ended: its runs have none, unless another one has taken them over."""
         keys = self._links.pop(link, set())
         for key in keys - set().union(*self._links.values()):
@@ -92,6 +95,15 @@ class Hub:
             live.entry, live.told = entry, ()
 
     # --- for the API
+
+    def sends(self, link: Link) -> bool:
+        """Whether runs send over a connection."""
+        return link in self._links
+
+    @property
+    def commands(self) -> Commands:
+        """The way to agents."""
+        return Commands(self.links)
 
     def path(self, row: Row, suffix: str = ".ndjson") -> Path:
         """The file of a run."""

@@ -15,9 +15,11 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.access import Tokens
 from agent.hub.api import application
+from agent.hub.assets import Assets
 from agent.hub.guard import Guard
 from agent.hub.hub import open_hub
 from agent.hub.port import Port
+from agent.hub.subscribe import Subscribers
 from agent.limits import Limits
 from agent.receiver import Receiver, Store, View
 
@@ -49,10 +51,14 @@ async def open_serving(
         except sqlite3.Error as error:
             raise AgentError(f"cannot index the runs in {store.directory}: {error}", exit=Exit.CONFIG) from error
         async with opened as hub, trio.open_nursery() as nursery:
-            receiver = Receiver(limits=limits, token=tokens.agents, store=store, view=view, follower=hub)
-            served = Port(
-                application(hub, Guard(tokens, limits, tls=tls is not None)), receiver.serve_stream, limits, view.note
+            subscribers = Subscribers(hub)
+            receiver = Receiver(
+                limits=limits, token=tokens.agents, store=store, view=view, follower=hub, visitor=subscribers.visitor
             )
+            subscribers.receiver, hub.links = receiver, receiver.links
+            guard = Guard(tokens, limits, tls=tls is not None)
+            app = application(hub, guard, Assets().route())
+            served = Port(app, receiver.serve_stream, limits, view.note)
             name = f"[{host}]" if ":" in host else host
             receiver.url = f"{'wss' if tls else 'ws'}://{name}:{listeners[0].socket.getsockname()[1]}"
             streams = [

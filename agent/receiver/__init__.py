@@ -27,20 +27,24 @@ Files
 """
 
 from agent.receiver.consumer import Accepted, Malformed, Step
+from agent.receiver.link import Link, LinkClosed
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Run
-from agent.receiver.server import Receiver
+from agent.receiver.server import Receiver, Serve
 from agent.receiver.store import Store, file_name, named
 from agent.receiver.view import JsonView, TextView, View
 
 __all__ = [
     "Accepted",
     "JsonView",
+    "Link",
+    "LinkClosed",
     "Malformed",
     "Message",
     "Receiver",
     "Run",
     "RunKey",
+    "Serve",
     "Step",
     "Store",
     "TextView",

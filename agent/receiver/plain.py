@@ -29,19 +29,22 @@ class PlainRuns:
         self._current: OrderedDict[str, _Current] = OrderedDict()
 
     def named(self, message: Message, link: object) -> Message:
-        """The message with the name of its run.
+        """The message with the name of its run; a HEARTBEAT of no run stays without.
 
         A run goes on over a connection that was lost. It is over with its COMPLETE, or when another connection begins
         with `starting`.
         """
         current = self._current.get(message.container_id)
         numbered = message.kind is None or message.kind.numbered
+        if current is None and not numbered:
+            return message
         if current is None or (numbered and (current.ended or (current.link is not link and _begins(message)))):
             current = self._current[message.container_id] = _Current(PLAIN + self._ulid(), link)
             self._current.move_to_end(message.container_id)
             if len(self._current) > self._capacity:
                 self._current.popitem(last=False)
-        current.link = link
+        if numbered:
+            current.link = link
         current.ended = current.ended or message.is_last
         return msgspec.structs.replace(message, run_id=current.run_id, seq=None)
 

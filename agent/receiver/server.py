@@ -163,7 +163,7 @@ class Receiver:
         if (refusal := self._refusal(request, token)) is not None:
             await link.reject(*refusal)
         elif await link.accept(request):
-            return self._converse
+            return self.converse
         return None
 
     def _refusal(self, request: Request, token: bytes) -> tuple[HTTPStatus, str, dict[str, str]] | None:
@@ -185,7 +185,8 @@ class Receiver:
             self._full = True
             self._note(f"{len(self.connections)} agents are connected, as many as may be: others are turned away")
 
-    async def _converse(self, link: Link) -> None:
+    async def converse(self, link: Link) -> None:
+        """Receive what an agent sends, until its connection ends. Cancelling: ends it without a farewell."""
         self.connections.add(link)
         try:
             await self._receive_all(link)

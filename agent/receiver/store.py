@@ -149,6 +149,12 @@ class Store:
         finally:
             os.close(fd)
 
+    def probe(self) -> None:
+        """Try whether the disk takes something."""
+        path = self.directory / ".probe"
+        path.write_bytes(b"x" * 4096)
+        path.unlink()
+
     def write_patch(self, key: RunKey) -> Path | None:
         """Write the run's patch beside its messages and return its path; None if no whole patch came. Atomic."""
         patch = self._patch(key)

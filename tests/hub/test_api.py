@@ -128,7 +128,7 @@ async def test_the_patch_is_a_download(tmp_path: Path):
         ("/api/runs?limit=x", 400, "limit must be a number"),
         ("/api/runs?label=x", 400, "label must be NAME=VALUE"),
         ("/api/runs?cursor=x", 400, "cursor must be"),
-        ("/api/nothing", 404, "Not Found"),
+        ("/api/nothing", 404, "nothing at this address"),
     ],
 )
 async def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, path: str, status: int, error: str):
@@ -168,7 +168,7 @@ async def test_each_token_has_its_right(tmp_path: Path):
         assert await ask("operators") == 200
         assert await ask("agents") == 401
         assert await ask("watchers", *command) == 403
-        assert await ask("operators", *command) == 501
+        assert await ask("operators", *command) == 400
         assert (await client.get("/api/runs")).status == 401
     assert "watchers" not in client.shown.getvalue()
 
