@@ -33,6 +33,9 @@ NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
 
 #: The CLI answers `2.1.3 (Claude Code)`; other programs begin with their name.
 _VERSION: Final = re.compile(r"^\d+\.\d[\w.+-]*", re.MULTILINE)
+#: From this version on, a session keeps the system prompt that it began with, and a run that resumes it with another
+#: one is told nothing. `--system-prompt-snapshot off` makes the new one count; older versions refuse the option.
+_KEEPS_PROMPT: Final = (2, 1, 257)
 
 #: Variables of claude, unless the user sets them otherwise.
 DEFAULTS: Final[Mapping[str, str]] = {
@@ -97,8 +100,13 @@ def write_files(config: Config, private: PrivateDirectory, instructions: str = "
     )
 
 
-def arguments(config: Config, files: Files, session: str) -> list[str]:
-    """Make claude's argument list, without the program. `session` is the ID of a new session, unless one is resumed."""
+def arguments(config: Config, files: Files, session: str, version: str) -> list[str]:
+    """Make claude's argument list, without the program.
+
+    Args:
+        session: The ID of a new session, unless one is resumed.
+        version: The CLI's, as `check_cli` returns it.
+    """
     mcp_config = files.mcp_config or config.mcp_config
     system = ("--system-prompt-file", files.system_prompt) if files.system_prompt else \
         ("--system-prompt", config.system_prompt)  # fmt: skip
@@ -122,7 +130,9 @@ def arguments(config: Config, files: Files, session: str) -> list[str]:
     # In the settings, since the value of --disallowedTools is the user's.
     deny = {"permissions": {"deny": BACKGROUND_TOOLS}}
     settings = [] if _background(config) else ["--settings", json.dumps(deny, separators=(",", ":"))]
-    return ["-p", "--verbose", "--output-format", "stream-json", *given, *trust, *settings]
+    is_kept = config.resume_session is not None and _numbers(version) >= _KEEPS_PROMPT
+    prompts = ["--system-prompt-snapshot", "off"] if is_kept else []
+    return ["-p", "--verbose", "--output-format", "stream-json", *given, *prompts, *trust, *settings]
 
 
 def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:
@@ -222,6 +232,10 @@ def _passed(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if value and name not in _OTHERS and (name in _PASSED or name.startswith(_PASSED_PREFIXES))
     }
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def _background(config: Config) -> bool:

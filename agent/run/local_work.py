@@ -39,6 +39,8 @@ class LocalWork:
     _git: git.Git
     _environment: Mapping[str, str]
     _session_logs: Path
+    _program: str
+    _version: str
 
     def __init__(self, config: Config, redactor: Redactor, run_id: str, recording: Listening | None = None) -> None:
         """Nothing is made here: a failure must be a fault of the run, and be reported, so `check` makes it."""
@@ -61,7 +63,6 @@ class LocalWork:
         self._sampler = Sampler(config.workspace_dir)
         self._sample: Sample | None = None
         self._oom_kills = 0
-        self._program = ""
         self._patience = Patience()
         #: From the clone on: what is not claude's work.
         self._cloned_commits: frozenset[str] = frozenset()
@@ -84,9 +85,9 @@ class LocalWork:
         self._git = git.prepare(config, self._private)
         self._environment = claude.environment(config, self._private.path, self._git.child_environment)
         self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
-        version = await claude.check_cli(self._config)
+        self._version = await claude.check_cli(self._config)
         self._program = claude.find_cli(self._config)
-        return version
+        return self._version
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
         """Cancelling: safe; git is stopped and the partial clone removed."""
@@ -106,7 +107,7 @@ class LocalWork:
             if warning is not None:
                 publish([warning])
         files = claude.write_files(config, private, instructions)
-        argv = [self._program, *claude.arguments(config, files, self.session_id)]
+        argv = [self._program, *claude.arguments(config, files, self.session_id, self._version)]
         launch = Launch(report=lambda text: publish([log("warn", text, kind="isolation")]), hidden=self._hidden)
         if config.resume_session is not None:
             self._restore_session(config.resume_session, publish)

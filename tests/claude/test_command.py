@@ -23,6 +23,7 @@ from agent.process import Stdio
 from tests.support import scripted_claude
 
 SESSION = "11111111-2222-4333-8444-555555555555"
+VERSION = scripted_claude.VERSION
 REQUIRED = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "sk-x"}
 NO_BACKGROUND = '{"permissions":{"deny":["Monitor","ScheduleWakeup","Workflow"]}}'
 UNTRUSTED = ["--setting-sources", "", "--strict-mcp-config", "--settings", NO_BACKGROUND]
@@ -42,7 +43,7 @@ def private(tmp_path: Path) -> Iterator[PrivateDirectory]:
 
 
 def test_without_any_option() -> None:
-    assert arguments(config(), Files(), SESSION) == [
+    assert arguments(config(), Files(), SESSION, VERSION) == [
         "-p", "--verbose", "--output-format", "stream-json",
         "--permission-mode", "bypassPermissions", "--session-id", SESSION, *UNTRUSTED,
     ]  # fmt: skip
@@ -54,7 +55,7 @@ def test_every_option_in_the_official_order_with_its_value_untouched(private: Pr
         SYSTEM_PROMPT="You are 'a' \"reviewer\"", MCP_CONFIG='{"mcpServers": {}}', MAX_BUDGET_USD="2.50",
         DISALLOWED_TOOLS="Bash(rm:*), WebFetch", ALLOWED_TOOLS="Edit,Bash(git log:*) Read", RESUME_SESSION=SESSION,
     )  # fmt: skip
-    assert arguments(given, write_files(given, private), "unused") == [
+    assert arguments(given, write_files(given, private), "unused", VERSION) == [
         "-p", "--verbose", "--output-format", "stream-json",
         "--allowedTools", "Edit,Bash(git log:*) Read",
         "--disallowedTools", "Bash(rm:*), WebFetch",
@@ -67,12 +68,30 @@ def test_every_option_in_the_official_order_with_its_value_untouched(private: Pr
         "--permission-mode", "dontAsk",
         "--max-budget-usd", "2.5",
         "--resume", SESSION,
+        "--system-prompt-snapshot", "off",
         *UNTRUSTED,
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        ("2.1.197", False),
+        ("2.1.256", False),
+        ("2.1.257", True),
+        ("2.2", True),
+        ("10.0.0-b.1", True),
+        ("1.9.999", False),
+    ],
+)
+def test_a_resumed_session_gets_new_prompts_from_a_cli_that_would_keep_the_old(version: str, known: bool) -> None:
+    given = arguments(config(RESUME_SESSION=SESSION), Files(), "unused", version)
+    assert ("--system-prompt-snapshot" in given) is known
+    assert "--system-prompt-snapshot" not in arguments(config(), Files(), SESSION, version)
+
+
 def test_a_trusted_repository_is_the_clis_own_affair() -> None:
-    given = arguments(config(TRUST_REPO="1"), Files(), SESSION)
+    given = arguments(config(TRUST_REPO="1"), Files(), SESSION, VERSION)
     assert "--setting-sources" not in given
     assert "--strict-mcp-config" not in given
 
@@ -81,7 +100,7 @@ def test_a_trusted_repository_is_the_clis_own_affair() -> None:
 def test_background_work_comes_back_by_one_variable(value: str, background: bool) -> None:
     for given in (config(CLAUDE_CODE_DISABLE_BACKGROUND_TASKS=value),
                   config(CLAUDE_ENV=f"CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: {value}")):  # fmt: skip
-        assert ("--settings" not in arguments(given, Files(), SESSION)) is background
+        assert ("--settings" not in arguments(given, Files(), SESSION, VERSION)) is background
 
 
 def test_mcp_servers_from_a_file_stay_there(private: PrivateDirectory, tmp_path: Path) -> None:
@@ -90,7 +109,7 @@ def test_mcp_servers_from_a_file_stay_there(private: PrivateDirectory, tmp_path:
     given = config(MCP_CONFIG=str(file))
     files = write_files(given, private)
     assert files == Files()
-    assert str(file) in arguments(given, files, SESSION)
+    assert str(file) in arguments(given, files, SESSION, VERSION)
 
 
 # --- files
@@ -105,7 +124,7 @@ def test_long_prompts_and_inline_json_are_private_files(private: PrivateDirector
         assert path is not None
         assert path.read_text() == content
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    told = arguments(given, files, SESSION)
+    told = arguments(given, files, SESSION, VERSION)
     assert told[told.index("--system-prompt-file") + 1] == str(files.system_prompt)
     assert told[told.index("--append-system-prompt-file") + 1] == str(files.append_system_prompt)
     assert max(map(len, told)) < 200
@@ -114,7 +133,7 @@ def test_long_prompts_and_inline_json_are_private_files(private: PrivateDirector
 def test_a_secret_never_stands_in_the_argument_list(private: PrivateDirectory) -> None:
     given = config(CLAUDE_ENV="DB_PASSWORD: correct-horse-battery", APPEND_SYSTEM_PROMPT="Say correct-horse-battery",
                    SYSTEM_PROMPT="It is sk-ant-api03-canary.", ANTHROPIC_API_KEY="sk-ant-api03-canary")  # fmt: skip
-    told = " ".join(arguments(given, write_files(given, private), SESSION))
+    told = " ".join(arguments(given, write_files(given, private), SESSION, VERSION))
     assert "correct-horse" not in told
     assert "canary" not in told
 
@@ -124,7 +143,7 @@ def test_the_repositorys_instructions_come_before_the_users(private: PrivateDire
     files = write_files(given, private, "Contents of CLAUDE.md: use tabs.")
     assert files.append_system_prompt is not None
     assert files.append_system_prompt.read_text() == "Contents of CLAUDE.md: use tabs.\n\nAnswer in German."
-    assert "--append-system-prompt" not in arguments(given, files, SESSION)
+    assert "--append-system-prompt" not in arguments(given, files, SESSION, VERSION)
 
 
 # --- environment

@@ -27,7 +27,7 @@ def make(tmp_path: Path, script: str, **more: str) -> LocalClaude:
         "ANTHROPIC_API_KEY": "hunter2-hunter2", "CLAUDE_CODE_SCRIPT": script, "KILL_GRACE": "2s", **more,
     }  # fmt: skip
     config = load(variables, in_container=False)
-    argv = [find_cli(config), *arguments(config, Files(), "session")]
+    argv = [find_cli(config), *arguments(config, Files(), "session", "2.1.330")]
     command = Command(argv, environment(config, tmp_path, {}), tmp_path)
     return LocalClaude(config, command, tmp_path, Redactor(config.secrets))
 

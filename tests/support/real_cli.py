@@ -92,7 +92,8 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
         if not config.trust_repo and (warning := survey.warning()):
             publish([warning])
         files = claude.write_files(config, private, "" if config.trust_repo else survey.instructions)
-        argv = [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()))]
+        version = await claude.check_cli(config)
+        argv = [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()), version)]
         environment = claude.environment(config, private.path, {})
         command = Command(argv, environment, config.workspace_dir, Launch(report=lambda _: None))
         run = LocalClaude(config, command, private.path, Redactor(config.secrets))
