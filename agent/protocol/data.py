@@ -168,17 +168,18 @@ class Denial(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """The last result of claude, in its own words."""
+    """The last result of claude, in its own words, with the bill of all results of the run."""
 
     is_error: bool
     subtype: str
-    num_turns: Count | None = None
-    cost: Annotated[float, _is("US dollars")] | None = None
-    usage: Annotated[dict[str, Any], _is("tokens of this result")] | None = None
+    num_turns: Annotated[int, Meta(ge=0, description="of the run")] | None = None
+    cost: Annotated[float, _is("US dollars, of the run")] | None = None
+    session_cost: Annotated[float, _is("US dollars, with all earlier runs of a resumed session")] | None = None
+    usage: Annotated[dict[str, Any], _is("tokens of the run; turns that were broken off are missing")] | None = None
     session_id: str | None = None
     permission_denials: list[Denial] | UnsetType = UNSET
     text: Annotated[str, _is("claude's last words")] | None = None
-    model_usage: Annotated[dict[str, Any], _is("tokens and cost by model")] | None = None
+    model_usage: Annotated[dict[str, Any], _is("tokens and cost of the run by model")] | None = None
     terminal_reason: str | None = None
 
 

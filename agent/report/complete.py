@@ -10,20 +10,22 @@ from agent.transcript import Result, Summary
 
 
 def result_fields(result: Result, summary: Summary) -> dict[str, Any]:
-    """Make COMPLETE.result: the last result of claude, including its cost."""
+    """Make COMPLETE.result: the last result of claude, with the bill of the whole run."""
+    bill = summary.bill
     return {
         "is_error": result.is_error,
         "subtype": result.subtype,
-        "num_turns": result.num_turns,
-        "cost": result.total_cost_usd,
-        "usage": result.usage,
-        "model_usage": result.model_usage,
+        "num_turns": bill.num_turns,
+        "cost": bill.cost,
+        "session_cost": bill.session_cost,
+        "usage": bill.usage,
+        "model_usage": bill.model_usage,
         "session_id": result.session_id or summary.session_id,
         "terminal_reason": result.terminal_reason,
         "text": result.text,
         "permission_denials": [
             {"tool_name": denial.tool_name, "tool_use_id": denial.tool_use_id, "call": denial.call}
-            for denial in result.permission_denials
+            for denial in bill.permission_denials
         ],
     }
 

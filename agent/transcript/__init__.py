@@ -18,6 +18,7 @@ Files:
     stream_json         a line, typed as far as it is needed, and repaired where it could not be sent
     describe            the line that a person reads, for messages that need no memory
     result              the `result` message: the CLI's account of a turn
+    bill                the sum of all results of a run
     background_tasks    which tasks keep claude alive after a result
     todo                claude's to-do list, shown as progress
     summary             Summary and its parts: all that others know of a claude run

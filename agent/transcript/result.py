@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from agent.limits import Limits
 from agent.text import count, money, one_line
+from agent.transcript.bill import cost_of
 from agent.transcript.describe import Note, tool_call
 from agent.transcript.stream_json import NONE, Line, integer, items, number, text, value
 from agent.transcript.summary import Denial, Result
@@ -23,7 +24,10 @@ _denials = msgspec.json.Decoder(list[_Denial])
 
 def read_result(line: Line, cwd: str, limits: Limits) -> Result:
     """Read every field. A field of another type than expected, or one that is too long, counts as absent."""
-    usage, model_usage = value(line.usage, limits.result_bytes), value(line.model_usage, limits.result_bytes)
+    usage, model_usage, share = (
+        found if isinstance(found := value(raw, limits.result_bytes), dict) else None
+        for raw in (line.usage, line.model_usage, line.model_usage_since_last_result)
+    )
     return Result(
         subtype=one_line(line.subtype, 80),
         is_error=value(line.is_error) is not False,
@@ -36,8 +40,9 @@ def read_result(line: Line, cwd: str, limits: Limits) -> Result:
         api_error_status=integer(line.api_error_status),
         errors=tuple(items(line.errors, str)),
         text=text(line.result, limits.result_bytes),
-        usage=usage if isinstance(usage, dict) else None,
-        model_usage=model_usage if isinstance(model_usage, dict) else None,
+        usage=usage,
+        model_usage=model_usage,
+        share=share,
         permission_denials=_read_denials(line.permission_denials, cwd, limits),
         structured_output=value(line.structured_output, limits.result_bytes),
     )
@@ -63,8 +68,9 @@ def describe_result(result: Result) -> Note:
     named = result.terminal_reason or (result.subtype if result.subtype != "success" else "")
     word = "success" if result.good else named or "failed"
     parts = [f"result: {word}", count(result.num_turns or 0, "turn")]
-    if result.total_cost_usd is not None:
-        parts.append(money(result.total_cost_usd))
+    cost = result.total_cost_usd if result.share is None else cost_of(result.share)
+    if cost is not None:
+        parts.append(money(cost))
     message = ", ".join(parts)
     if result.good:
         return Note("info", "result", message)

@@ -104,6 +104,7 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     result: Raw = NONE
     usage: Raw = NONE
     model_usage: Raw = NONE
+    model_usage_since_last_result: Raw = NONE
     permission_denials: Raw = NONE
     structured_output: Raw = NONE
 

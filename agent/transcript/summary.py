@@ -43,7 +43,7 @@ class Result(msgspec.Struct, frozen=True):
     """A `result` message, bounded. A run may have several, and the last one counts.
 
     `usage` is that of this result only and lacks an aborted turn; `model_usage` and `total_cost_usd` add up over the
-    process and include it. Fields of another type than expected count as absent.
+    session and include it. Fields of another type than expected count as absent.
     """
 
     subtype: str
@@ -61,6 +61,8 @@ class Result(msgspec.Struct, frozen=True):
     text: str = ""
     usage: dict[str, Any] | None = None
     model_usage: dict[str, Any] | None = None
+    #: Of `model_usage`, what came since the result before this one; None from an older CLI.
+    share: dict[str, Any] | None = None
     permission_denials: tuple[Denial, ...] = ()
     structured_output: Any = None
 
@@ -78,6 +80,19 @@ class Result(msgspec.Struct, frozen=True):
         return "; ".join(error for error in self.errors if not error.startswith("[ede_diagnostic]")) or self.text
 
 
+class Bill(msgspec.Struct, frozen=True):
+    """All results of a run together (agent/transcript/bill.py). None: no result has it."""
+
+    num_turns: int | None = None
+    #: US dollars: of this run, and of the session with all runs of it.
+    cost: float | None = None
+    session_cost: float | None = None
+    usage: dict[str, Any] | None = None
+    #: Of this run, by model.
+    model_usage: dict[str, Any] | None = None
+    permission_denials: tuple[Denial, ...] = ()
+
+
 class Summary(msgspec.Struct, frozen=True):
     """The run up to now. Its size is bounded, whatever claude writes."""
 
@@ -88,6 +103,7 @@ class Summary(msgspec.Struct, frozen=True):
     inits: int = 0
     results: int = 0
     last_result: Result | None = None
+    bill: Bill = Bill()
     session_id: str | None = None
     model: str | None = None
     cli_version: str | None = None

@@ -14,7 +14,7 @@ from agent.limits import Limits
 from agent.lines import Oversize
 from agent.protocol import Event, Level, claude_log, encode_json, status
 from agent.text import count, one_line
-from agent.transcript import stream_json
+from agent.transcript import bill, stream_json
 from agent.transcript.background_tasks import open_after
 from agent.transcript.describe import WRITERS, Note, describe, tool_call
 from agent.transcript.result import describe_result, read_result
@@ -230,6 +230,7 @@ class Transcript:
         self._learn(
             results=self._summary.results + 1,
             last_result=result,
+            bill=bill.add(self._summary.bill, result, self._limits),
             session_id=result.session_id or self._summary.session_id,
         )
         return describe_result(result)

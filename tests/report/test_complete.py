@@ -1,6 +1,8 @@
+from agent.limits import Limits
 from agent.outcome.verdict import Outcome
 from agent.report.complete import complete_fields
-from agent.transcript.summary import Denial, Result, Summary
+from agent.transcript.bill import add
+from agent.transcript.summary import Bill, Denial, Result, Summary
 
 OUTCOME = Outcome(1, "max_turns", "max_turns", "claude stopped")
 RESULT = Result(
@@ -15,7 +17,12 @@ def fields(summary: Summary | None = None, **more):
 
 
 def test_the_bill_is_in_it() -> None:
-    made = fields(Summary(last_result=RESULT))
+    bill = add(add(Bill(), RESULT, Limits()), RESULT, Limits())
+    made = fields(Summary(last_result=RESULT, bill=bill))
+    assert made["result"]["num_turns"] == 8
+    assert len(made["result"].pop("permission_denials")) == 2
+    made = fields(Summary(last_result=RESULT, bill=add(Bill(), RESULT, Limits())))
+    assert made["result"]["session_cost"] == 0.41
     assert made["exitCode"] == 1
     assert made["duration"] == 1234
     assert made["result"]["cost"] == 0.41

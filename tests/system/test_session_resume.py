@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support.git_servers import git
 from tests.support.mock_api import MockApi, Step
 from tests.support.real_cli import claude_cli
-from tests.support.run_agent import run_agent, start_agent
+from tests.support.run_agent import origin, run_agent, start_agent
 
 pytestmark = pytest.mark.cli
 
@@ -57,6 +58,40 @@ async def test_stopped_run_is_resumed(how: str, tmp_path: Path) -> None:
     assert "half done > part.txt" in request.text
     assert "Go on" in request.prompts[-1]
     assert json.loads((output / "result.json").read_text())["sessionID"] == session
+
+
+@pytest.mark.parametrize("trust", ["0", "1"])
+async def test_a_resumed_session_has_the_prompts_and_the_bill_of_the_new_run(tmp_path: Path, trust: str) -> None:
+    output, url = tmp_path / "output", origin(tmp_path)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(url), str(clone))
+    for run in ("ONE", "TWO"):
+        (clone / "CLAUDE.md").write_text(f"CLAUDE-{run}")
+        git(clone, "add", "-A")
+        git(clone, "commit", "-qm", run)
+        git(clone, "push", "-q", "origin", "HEAD")
+        script: list[Step] = [{"text": "Done."}]
+        if run == "ONE":
+            script.insert(0, {"tools": [["Bash", {"command": "true", "description": "x"}]]})
+        with MockApi(script=script) as api:
+            ran = await run_agent(
+                tmp_path / run, "none", CLAUDE_BIN=str(claude_cli()), ANTHROPIC_BASE_URL=api.url, REPO_URL=str(url),
+                OUTPUT_DIR=str(output), TRUST_REPO=trust, APPEND_SYSTEM_PROMPT=f"APPEND-{run}", RESUME_SESSION="auto",
+            )  # fmt: skip
+        assert ran.code == 0, ran.stderr
+    asked = api.requests[0].text
+    assert "Done." in asked, "it goes on"
+    system = json.dumps(api.requests[0].body["system"])
+    assert "APPEND-TWO" in system
+    assert "APPEND-ONE" not in system
+    assert "CLAUDE-TWO" in asked
+    if trust == "0":
+        assert "CLAUDE-ONE" not in system
+    result = json.loads((output / "result.json").read_text())["result"]
+    assert result["usage"]["output_tokens"] == 20
+    assert result["cost"] == pytest.approx(0.0008)
+    assert result["session_cost"] == pytest.approx(0.0024)
+    assert [usage["outputTokens"] for usage in result["model_usage"].values()] == [20]
 
 
 async def test_session_that_is_nowhere(tmp_path: Path) -> None:
