@@ -1,4 +1,4 @@
-"""What a run leaves behind: claude's work and its session, handed over in the ways that the operator chose.
+"""The results of a run: claude's work and its session, handed over in the ways that the operator chose.
 
 - Nothing that claude left alone is changed or deleted, and nothing that it made is lost in silence: what cannot be
   saved is named in a WARN.
@@ -10,7 +10,8 @@
     changes.py           the figures
     snapshot.py          the workspace as a tree, a patch, a mailbox, a commit
     others.py            other branches, stashes, worktrees and submodules
-    working_tree.py      files on the disk as a git tree; lfs.py, index_file.py and refs.py are its alphabet
+    working_tree.py      files on the disk as a git tree; index_file.py lists an index, and refs.py reads refs
+    lfs.py               pointers of Git LFS; lfs_objects.py brings their objects to the server
     store.py             git in a repository of our own
     push.py              PUSH_BRANCH
     output_directory.py  OUTPUT_DIR

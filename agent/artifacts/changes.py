@@ -59,6 +59,6 @@ class Other(msgspec.Struct, frozen=True):
     changes: Changes
 
     def fields(self) -> dict[str, Any]:
-        """One of COMPLETE.changes.others."""
+        """An item of COMPLETE.changes.others."""
         names = ("base", "head", "files", "insertions", "deletions", "commits")
         return {"kind": self.kind, "name": self.name, **{name: getattr(self.changes, name) for name in names}}

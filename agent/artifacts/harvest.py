@@ -1,7 +1,7 @@
-"""Saves the work of a run: what changed, as figures, as files, in the stream, on a branch.
+"""The harvest: claude's work as figures, as files, in the stream and on branches.
 
-Each step is worth having without those after it, so they go from the cheapest to the dearest, and what fails or is cut
-short costs itself alone.
+Each step is worth having without those after it. So the cheapest comes first, and a step that fails or is cut short
+costs itself alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAMED = 3
 
 
 class Harvest:
-    """One run's. `fields` is COMPLETE.changes as far as it is known by now."""
+    """The harvest of a run. `fields` is COMPLETE.changes as far as it is known by now."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Harvest:
 
     @contextmanager
     def _half_of_the_time(self) -> Iterator[None]:
-        """What is less important than the push must not take all that is left of the harvest's time."""
+        """Give the body half of the harvest's time that is left: the push is more important."""
         now = trio.current_time()
         with trio.CancelScope(deadline=now + (trio.current_effective_deadline() - now) / 2) as scope:
             yield

@@ -10,7 +10,7 @@ from agent.artifacts.store import Store
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One file of an index."""
+    """A file of an index."""
 
     mode: bytes
     name: str
@@ -23,7 +23,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct):
-    """What an index has, and what a working tree has in place of it."""
+    """The content of an index, and the paths at which a working tree differs from it."""
 
     entries: dict[bytes, Entry] = msgspec.field(default_factory=dict)
     #: Those that are not checked out by claude's wish.

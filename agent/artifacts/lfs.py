@@ -64,5 +64,5 @@ async def read(path: Path, limits: Limits) -> Object | None:
 
 
 def stored(git_directory: Path, oid: str) -> Path:
-    """Where git-lfs keeps an object."""
+    """The path at which git-lfs keeps an object."""
     return git_directory / "lfs" / "objects" / oid[:2] / oid[2:4] / oid

@@ -23,7 +23,7 @@ _NO_WORK = (
 
 
 class Found(NamedTuple):
-    """One piece of work, and the repository that has its objects."""
+    """A piece of work, and the repository that has its objects."""
 
     other: Other
     snapshot: Snapshot

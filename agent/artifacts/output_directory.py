@@ -1,4 +1,4 @@
-"""OUTPUT_DIR: what a run hands over as files, for whoever mounts it.
+"""OUTPUT_DIR: the files that a run hands over.
 
     changes.patch      the whole difference to the cloned commit, for `git apply`; binary files included
     commits.mbox       claude's own commits, for `git am`; only where it made some

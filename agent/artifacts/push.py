@@ -1,4 +1,4 @@
-"""PUSH_BRANCH: what claude left, as a commit on a branch of its own."""
+"""PUSH_BRANCH: claude's work as a commit on a branch, and work elsewhere on branches beside it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """Where the work is now."""
+    """The place of the work on the server."""
 
     branch: str
     commit: str
@@ -54,7 +54,7 @@ def commit_message(task: str, run_id: str, session_id: str) -> str:
 
 
 class Branch(msgspec.Struct, frozen=True):
-    """Where to push."""
+    """The branch to push to."""
 
     name: str
     default: str | None

@@ -25,7 +25,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def log_directory(environment: Mapping[str, str], workspace: Path) -> Path:
-    """Where a CLI with this environment keeps the logs of sessions in `workspace`."""
+    """The directory in which a CLI with this environment keeps the logs of sessions in `workspace`."""
     home = environment.get("CLAUDE_CONFIG_DIR") or f"{environment.get('HOME') or '/'}/.claude"
     return Path(home, "projects", re.sub(r"[^A-Za-z0-9]", "-", os.path.realpath(workspace)))
 

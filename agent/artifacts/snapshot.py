@@ -1,4 +1,4 @@
-"""What claude did to the workspace, as git objects of our own: the tree, a patch, a mailbox, a commit."""
+"""The workspace as git objects of our own: a tree, a patch, a mailbox, a commit."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Snapshot:
         return _count(await self.store.git("diff-tree", "-r", "-z", "--numstat", "--no-renames", base, tree))
 
     async def write_patch(self, changes: Changes, write: Callable[[bytes], object]) -> None:
-        """All of it as one patch for `git apply` on the base commit, binary files included.
+        """Write the changes as one patch for `git apply` on the base commit, binary files included.
 
         Cancelling: safe.
         """
@@ -145,7 +145,7 @@ class Snapshot:
         return head, new[0] == 0 and not new[1]
 
     async def _commits(self, base: str | None, head: str | None) -> tuple[int, bool]:
-        """How many commits `head` has that `base` has not, and whether it contains `base`."""
+        """Count the commits that `head` has and `base` has not, and tell whether `head` contains `base`."""
         if base is None or head is None:
             return (int(await self.store.git("rev-list", "--count", head)) if head else 0), base is None
         listed = await self.store.git("rev-list", "--count", "--left-right", f"{base}...{head}")

@@ -1,4 +1,4 @@
-"""A working tree as a git tree: what claude left on the disk, with a meaning for all that git treats specially.
+"""A working tree as a git tree: the files on the disk, with a meaning for each that git treats specially.
 
     not checked out      (a sparse checkout, the skip-worktree bit) is not deleted
     Git LFS              content that its pointer names is unchanged, other content becomes a pointer
@@ -32,7 +32,7 @@ _GITLINK = b"160000"
 
 
 class Read(msgspec.Struct):
-    """What was found in a working tree."""
+    """The result of reading a working tree."""
 
     head: str | None
     tree: str = ""
@@ -46,7 +46,7 @@ class Read(msgspec.Struct):
 
 
 class WorkingTree:
-    """One working tree: the workspace, a linked worktree or a submodule."""
+    """A working tree: the workspace, a linked worktree or a submodule."""
 
     def __init__(self, store: Store, path: Path, admin: Path, skip: frozenset[Path] = frozenset()) -> None:
         """Read nothing yet.

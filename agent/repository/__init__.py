@@ -1,4 +1,20 @@
-"""repository."""
+"""git: the clone of the repository into the workspace, and the way in which every git of the agent is run.
+
+- The credentials are in one private file, and are given to the repository's host only.
+- A workspace that is not empty is left alone, unless REPLACE_WORKSPACE=1. A clone that fails leaves nothing behind.
+- A fault that can be found before claude starts is found by then: a missing ref, a wrong token, a branch that cannot be
+  pushed.
+- A git that runs after claude reads no configuration that claude could have written.
+
+    git.py           environments, credentials, running one command; git_settings.py has the parts of its configuration
+    clone.py         ask, clone, check out, with retries; push_check.py decides about PUSH_BRANCH
+    cloned.py        the result
+    workspace.py     the directory: checked, emptied, restored after a failure
+    git_stderr.py    git's stderr -> LOG, STATUS and the deadline of a transfer; git_progress.py reads its lines
+    git_errors.py    git's last lines -> one error with an exit code
+
+The run clones through this room, and artifacts/ runs its git with it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""git clone: the repository at REPO_REF into the workspace, with progress, retries on network failures, no leftovers.
+"""The clone: the repository at REPO_REF in the workspace, with progress and with retries when the network fails.
 
-One attempt asks the server for its refs first (a wrong token, a missing repository and a missing ref are known before
+An attempt asks the server for its refs first (a wrong token, a missing repository and a missing ref are known before
 anything is written), clones without a checkout into a directory of its own inside the workspace, moves the git
 directory up (the workspace may hold a volume's lost+found, which git would refuse) and checks out there.
 
@@ -81,7 +81,7 @@ async def look_up(config: Config, git: Git) -> str:
 
 
 class _Target(NamedTuple):
-    """What to clone and to check out: a branch or a commit, or neither for the default branch."""
+    """The ref to clone and to check out: a branch or a commit, or neither for the default branch."""
 
     #: A branch that the server has.
     branch: str | None = None
@@ -300,7 +300,7 @@ def _by_itself(name: str) -> bool:
 
 
 def _not_fetched(workspace: Path) -> list[str]:
-    """What belongs to the repository and is not in the clone. A link is not followed out of the workspace."""
+    """Name the parts of the repository that are not in the clone. A link is not followed out of the workspace."""
     found = []
     if (workspace / ".gitmodules").is_file():
         found.append("the repository has submodules: they are not fetched (git submodule update --init)")

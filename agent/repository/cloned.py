@@ -6,7 +6,7 @@ import msgspec
 
 
 class Cloned(msgspec.Struct, frozen=True):
-    """What stands in the workspace when the clone is done. `head` is None in an empty repository."""
+    """The workspace when the clone is done. `head` is None in an empty repository."""
 
     head: str | None
     #: The branch that is checked out, None when the head is detached.

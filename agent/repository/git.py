@@ -1,4 +1,4 @@
-"""How every git of ours is run: its environment, its configuration and its credentials.
+"""The environment, the configuration and the credentials of every git that the agent runs.
 
 Three environments, since three parties run git: the agent before claude (`environment`: the operator's configuration
 counts, nothing is asked, no hook runs), claude itself (`child_environment`), and the agent after claude
@@ -53,7 +53,7 @@ _TOKEN_USER = "x-access-token"
 
 @dataclass(frozen=True)
 class Git:
-    """How to run git in this run; made by `prepare`. `url` is the repository's address, without a secret in it."""
+    """The ways to run git in this run; made by `prepare`. `url` is the repository's address, without a secret in it."""
 
     url: str
     environment: Mapping[str, str] = field(repr=False)

@@ -1,4 +1,4 @@
-"""What git's stderr means: whether the credentials, the repository or the network is to blame, and what to do.
+"""The meaning of git's stderr: whether the credentials, the repository or the network is to blame, and what to do.
 
 git has one exit status (128) for everything, so the text decides; LC_ALL=C keeps it English. The first row that
 matches wins: what is certain stands before what merely follows from it ("the remote end hung up unexpectedly" comes

@@ -19,7 +19,7 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far one stage is; `percent` and `total` are None where git only counts, `bytes` where it moves none."""
+    """The progress of a stage; `percent` and `total` are None where git only counts, `bytes` where it moves none."""
 
     stage: str
     percent: int | None

@@ -63,6 +63,13 @@ async def test_log_of_another_workspace_in_the_same_home(logs: Path) -> None:
     assert (logs / f"{ONE}.jsonl").read_text() == "there\n"
 
 
+async def test_the_log_of_a_claude_that_entered_a_worktree(logs: Path, output: Output) -> None:
+    written(logs / f"{ONE}.jsonl", '"before"\n', age=20)
+    written(logs.parent / f"{logs.name}--claude-worktrees-x" / f"{ONE}.jsonl", '"after"\n')
+    await save(logs, output, ONE, Redactor({}))
+    assert (output.directory / "session" / f"{ONE}.jsonl").read_text() == '"after"\n'
+
+
 async def test_nothing_to_save_and_nothing_to_find(logs: Path, output: Output) -> None:
     await save(logs, output, ONE, Redactor({}))
     assert not (output.directory / "session").exists()
