@@ -24,6 +24,9 @@ Files
     api.py       the HTTP API; docs/hub.md describes it
     access.py    tokens, rights, cookies, without I/O
     guard.py     who may, of an HTTP request
+    assets.py    the page's files
+    commands.py  commands of operators on their way to an agent
+    subscribe.py watching over a WebSocket, for older clients
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import agent
+from tests.house.test_prose import UNWRITTEN
 from tests.support.places import TESTS
 from tests.support.purity import PURE
 
@@ -175,3 +177,19 @@ def test_a_pure_room_imports_no_io(name: str) -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             foreign = {name.split(".")[0] for name in names}
             assert not foreign & {"trio", "trio_websocket", "socket", "subprocess", "asyncio", "threading"}, path
+
+
+def test_the_architecture_lists_the_rooms() -> None:
+    from tools.rooms_table import table  # it takes the table of this module
+
+    document = (TESTS.parent / "docs" / "architecture.md").read_text()
+    block = document.partition("<!-- rooms -->\n")[2].partition("<!-- /rooms -->")[0]
+    assert block.strip() == table(), "python -m tools.rooms_table prints the block"
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in UNWRITTEN])
+def test_a_door_plate_lists_the_files_of_its_room(room: str) -> None:
+    plate = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    assert len(plate.splitlines()) > 8, "a page of prose: promises, files, callers"
+    files = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    assert {name for name in files if not re.search(rf"^    .*\b{name}\b", plate, re.MULTILINE)} == set()
