@@ -97,6 +97,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     farewell: float = 0.2
     #: Refusals (401, 403, close 1008) in a row before the start gate gives up.
     refusals: int = 3
+    #: Seconds until the same reason for being away is said again: while nothing changes, and where reasons take turns.
+    say_again: float = 300.0
+    say_changed: float = 10.0
+    #: Different reasons that are remembered as said: a server may make up a new one each time.
+    reasons_said: int = 20
+    #: Connections of a server that never acknowledges which end early although PONGs came: after so many of them its
+    #: PONGs confirm. Otherwise one that closes after every few messages would be sent the same ones for ever.
+    brief_connections: int = 3
 
     # --- claude's output
     #: Linux gives 64 KiB by default; a claude whose pipe stays full for 3 s loses its result.

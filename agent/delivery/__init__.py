@@ -12,12 +12,13 @@ What this room promises:
 - A frame is sent whole, or the connection is dead. A cancelled send never leaves half a frame in a living stream.
 - Every wait has a bound: the handshake, a send, a PONG, a close, the silence of a server that used to acknowledge.
 - What the network does becomes a ConnectionLost with one sentence for a person, and never the end of a run. Only a gate
-  (`run(gate)`) gives up, and only before the server has answered for the first time.
+  (`run(gate)`) gives up, and only before the server has confirmed anything.
 
 How the files fit together:
 
     sender            Sender: one connection after the other, back-off, the gate
     session           Session: one connection's writer, barrier (PING) and receiver
+    absence           what is said of a server that is away, and when
     window            what is in flight on a connection
     pace              what the next connection needs to know: window, patience, whether the server acknowledges
     connection        Endpoint and Connection: handshake, flush, ping, close; the hazards of trio-websocket

@@ -32,6 +32,10 @@ from agent.delivery.frames import text_frames
 from agent.delivery.tap import Tap
 from agent.limits import Limits
 
+#: Close codes of a server that does not want us: 1008 is the standard's policy violation, 3000 and 3003 are registered
+#: as unauthorized and forbidden, and 4401 and 4403 are what many servers make of HTTP's.
+REFUSALS = frozenset({1008, 3000, 3003, 4401, 4403})
+
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
 
 
@@ -125,6 +129,11 @@ class Connection:
         """Whether more may be sent now: nothing is left to flush, and no close has begun."""
         return not self._tap.behind and self._ws.closed is None
 
+    @property
+    def refused(self) -> bool:
+        """Whether the server has closed the connection because of our credentials."""
+        return self._ws.closed is not None and self._ws.closed.code in REFUSALS
+
     async def flush(self, *, within: float) -> None:
         """Send what `send_now` left.
 
@@ -193,7 +202,7 @@ class Connection:
         text = f": {reason.reason}" if reason.reason else ""
         return ConnectionLost(
             f"the server closed the connection with {reason.code}{text}",
-            refused=reason.code == 1008,
+            refused=reason.code in REFUSALS,
             close_code=reason.code,
         )
 

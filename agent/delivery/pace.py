@@ -41,6 +41,8 @@ class Pace:
         self.silence: float | None = 0.0
         #: Whether the server has ever acknowledged.
         self.acked = False
+        #: Whether the server has confirmed anything, by an ack or by PONGs.
+        self.met = False
 
     @property
     def silence_allowed(self) -> float:
@@ -75,6 +77,11 @@ class Pace:
     def in_vain(self) -> None:
         """Take note of a connection that ended before any message on it was proved taken."""
         self._halved = min(self._halved + 1, self._SMALLEST)
+
+    def brief(self) -> None:
+        """Take note of a connection on which PONGs covered messages, and no ack came until it ended."""
+        if self.silence is not None and not self.acked:
+            self.silence += self._limits.ack_grace / self._limits.brief_connections
 
     def answered(self, seconds: float, messages: int, size: int) -> None:
         """Take note of a PONG after `seconds`; it covers `messages` and `size` bytes that were in flight."""

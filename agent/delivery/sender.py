@@ -6,6 +6,7 @@ import random
 
 import trio
 
+from agent.delivery.absence import Absence
 from agent.delivery.connection import ConnectionLost, Endpoint, OpenStream, connect
 from agent.delivery.pace import Pace
 from agent.delivery.session import Deliverable, Listener, Session
@@ -28,8 +29,6 @@ class Sender:
         rng: random.Random | None = None,
     ) -> None:
         """`sent_before`: an earlier process may have sent everything up to this seq."""
-        #: Whether a server has ever answered.
-        self.ever_connected = False
         #: Why the last attempt ended.
         self._last = ConnectionLost("no answer")
         self._journal = journal
@@ -41,11 +40,25 @@ class Sender:
         self._rng = rng or random.Random()
         self._pace = Pace(limits)
         self._session: Session | None = None
+        self._absence = Absence(limits)
+        self._deadline = float("inf")
+        #: Whether the server has ever sent a PONG.
+        self.ever_answered = False
+
+    @property
+    def ever_connected(self) -> bool:
+        """Whether the server has ever proved that it takes our messages."""
+        return self._pace.met
+
+    @property
+    def trouble(self) -> str:
+        """Why no connection stands, for a person; "" if one does, or none was tried."""
+        return self._absence.reason
 
     @property
     def connected(self) -> bool:
-        """Whether a connection stands on which the server has answered."""
-        return self._session is not None and self._session.answered
+        """Whether a connection stands on which the server has answered (see Session.up)."""
+        return self._session is not None and self._session.up
 
     def beat(self) -> None:
         """Send a HEARTBEAT now if a connection stands. It is built when it is sent, so that it is never stale."""
@@ -64,12 +77,12 @@ class Sender:
 
         Cancelling: safe. A standing connection gets a close handshake where that is quick.
         """
-        deadline = float("inf") if gate is None else trio.current_time() + gate
+        self._deadline = float("inf") if gate is None else trio.current_time() + gate
         refusals = attempt = 0
         while True:
             confirmed = self._journal.confirmed_seq
             lost = ConnectionLost(str(self._last), unheard=self._last.unheard)
-            with trio.CancelScope(deadline=float("inf") if self.ever_connected else deadline) as self._opening:
+            with trio.CancelScope(deadline=float("inf") if self.ever_connected else self._deadline) as self._opening:
                 try:
                     await self._converse()
                     return
@@ -82,15 +95,13 @@ class Sender:
             if gate is not None and not self.ever_connected:
                 if refusals >= self._limits.refusals:
                     raise ServerRefused(f"{lost}; check WS_TOKEN, or the token in WS_SERVER")
-                if trio.current_time() >= deadline:
-                    hint = (lost.unheard and self._endpoint.hint) or "check WS_SERVER, and that the server runs"
-                    words = f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}; {hint}"
-                    raise ServerUnreachable(words)
+                if trio.current_time() >= self._deadline:
+                    raise ServerUnreachable(self._in_vain(gate, lost))
             attempt = 0 if self._journal.confirmed_seq > confirmed else attempt + 1
             delay = self._back_off(attempt, lost)
             trouble = f"server {self._endpoint}: {lost}; next attempt in {delay:.1f} s"
-            self._listener.notice("warn" if attempt <= 1 else "debug", trouble)
-            with trio.CancelScope(deadline=float("inf") if self.ever_connected else deadline):
+            self._listener.notice("warn" if self._absence.lost(str(lost)) else "debug", trouble)
+            with trio.CancelScope(deadline=float("inf") if self.ever_connected else self._deadline):
                 await trio.sleep(delay)
 
     async def _converse(self) -> None:
@@ -111,20 +122,44 @@ class Sender:
                 self._session = None
                 if session.in_vain:
                     self._pace.in_vain()
+                elif session.unacked and not connection.refused:
+                    self._pace.brief()
                 self._highest_sent = session.highest_sent
-                if session.answered:
+                if session.up:
                     self._listener.connected(False)
 
     def _told(self) -> Listener:
-        """Make the listener of a session: the first answer also lifts the gate."""
+        """Make the listener of a session: the first proof also lifts the gate."""
 
         def connected(up: bool) -> None:
-            self.ever_connected = True
             self._opening.deadline = float("inf")
             self._listener.connected(up)
 
+        def answered() -> None:
+            if not self.ever_answered:
+                # Once, or a server that answers and then closes would hold the run up for ever.
+                self.ever_answered = True
+                proof = trio.current_time() + self._limits.ack_grace + self._limits.ping_deadline
+                self._deadline = self._opening.deadline = max(self._opening.deadline, proof)
+                self._listener.answered()
+
+        def caught_up(copies: int) -> None:
+            away = self._absence.back()
+            if away is not None:
+                copied = f", {copies} messages sent again" if copies else ""
+                self._listener.notice("info", f"server {self._endpoint}: connected{again} after {away:.0f} s{copied}")
+
         outer = self._listener
-        return Listener(connected, outer.notice, outer.cancel, outer.heartbeat)
+        again = " again" if self.ever_connected else ""
+        return Listener(connected, outer.notice, outer.cancel, outer.heartbeat, caught_up, answered)
+
+    def _in_vain(self, gate: float, lost: ConnectionLost) -> str:
+        """Word why the gate gives up."""
+        if self.ever_answered:
+            words = f"the server {self._endpoint} answers, but has confirmed no message within {gate:g} s"
+            return f"{words}: {lost}; check the path in WS_SERVER"
+        hint = (lost.unheard and self._endpoint.hint) or "check WS_SERVER, and that the server runs"
+        return f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}; {hint}"
 
     def _back_off(self, attempt: int, lost: ConnectionLost) -> float:
         """Seconds until the next attempt. Full jitter keeps hundreds of agents from coming back at the same moment."""

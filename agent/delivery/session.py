@@ -46,12 +46,16 @@ class Deliverable(Protocol):
 class Listener(msgspec.Struct, frozen=True):
     """The functions that learn of a connection's events. Every call is synchronous."""
 
-    #: The server answers (True), or the connection is lost (False).
+    #: The server is there (True, see Session.up), or the connection is lost (False).
     connected: Callable[[bool], None] = lambda up: None
     notice: Callable[[Level, str], None] = lambda level, message: None
     cancel: Callable[[Cancel], None] = lambda request: None
     #: Returns a HEARTBEAT of this moment, or None where there is none to send.
     heartbeat: Callable[[], bytes | None] = lambda: None
+    #: Everything that an earlier connection may have sent is proved taken; so many messages were sent again for it.
+    caught_up: Callable[[int], None] = lambda copies: None
+    #: The first PONG of a connection has come.
+    answered: Callable[[], None] = lambda: None
 
 
 class Session:
@@ -68,7 +72,10 @@ class Session:
     ) -> None:
         self.heartbeat_due = False
         self.highest_sent = sent_before
-        self.answered = False
+        #: The server has answered on this connection, and has confirmed something on this or an earlier one.
+        self.up = False
+        self._answered = self._caught_up = False
+        self._copies = 0
         self._journal = journal
         self._connection = connection
         self._limits = limits
@@ -112,6 +119,11 @@ class Session:
                 self._connection.hasten(self._limits.farewell)
                 raise
             nursery.cancel_scope.cancel("everything is confirmed")
+
+    @property
+    def unacked(self) -> bool:
+        """Whether PONGs covered messages that no ack did."""
+        return self._ponged > self._journal.confirmed_seq
 
     @property
     def in_vain(self) -> bool:
@@ -169,6 +181,7 @@ class Session:
         messages = [redelivered(record.message) if record.seq <= old else record.message for record in records]
         copies = sum(1 for record in records if record.seq <= old)
         if copies:
+            self._copies += copies
             journal.count_redelivered(copies)
         self._cursor = records[-1].seq
         self.highest_sent = max(self.highest_sent, self._cursor)
@@ -223,13 +236,13 @@ class Session:
 
     def _pong(self, seq: int) -> None:
         """Take note that the peer's WebSocket layer has taken everything up to `seq`."""
+        if not self._answered:
+            self._answered = True
+            self._tell.answered()
         self._window.cover(seq)
         silence = self._count_silence()
         self._ponged = max(self._ponged, seq)
         self._journal.pulse.set()
-        if not self.answered:
-            self.answered = True
-            self._tell.connected(True)
         if silence >= self._pace.silence_allowed and self._ponged > self._journal.confirmed_seq:
             self._pace.silence = None
             if self._pace.acked:
@@ -237,6 +250,21 @@ class Session:
                 self._tell.notice("warn", words)
         if self._pace.silence is None:
             self._confirm(self._ponged)
+        self._greet()
+
+    def _greet(self) -> None:
+        """Tell that the server is there. A first PONG proves little: a server may look up the token behind it, and then
+        refuse us. So at first something must be confirmed, which takes an ack, or PONGs for `ack_grace` seconds.
+        """
+        if not self._pace.met and self._journal.confirmed_seq < self._journal.last_seq:
+            return
+        self._pace.met = True
+        if not self.up:
+            self.up = True
+            self._tell.connected(True)
+        if not self._caught_up and max(self._ponged, self._journal.confirmed_seq) >= self._sent_before:
+            self._caught_up = True
+            self._tell.caught_up(self._copies)
 
     def _count_silence(self) -> float:
         """Seconds for which an ack has been due; 0 where PONGs confirm (level 0)."""
@@ -279,6 +307,8 @@ class Session:
     def _confirm(self, seq: int) -> None:
         if seq > self._journal.confirmed_seq:
             self._journal.confirm(seq)
+            self._pace.met = True
+            self._greet()
         self._check_finished()
 
     def _check_finished(self) -> None:

@@ -63,6 +63,8 @@ class Reporter:
         self.phase = Phase.PENDING
         self.run: Followed | None = None
         self.connected: bool | None = None
+        #: Why no connection stands, "" if one does.
+        self.server_trouble: Callable[[], str] = lambda: ""
         #: Troubles and tracebacks that were shown already.
         self._said: set[str] = set()
         #: The outcome that COMPLETE has told. Nothing changes it afterwards.
@@ -260,6 +262,8 @@ class Reporter:
             self._console.say("warn", trouble)
         words = f"exit {outcome.exit} ({outcome.reason}): {outcome.message}"
         if undelivered:
-            words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}; {self._whereabouts()}]"
+            trouble = self.server_trouble()
+            away = f"server: {trouble}; " if trouble else ""
+            words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}; {away}{self._whereabouts()}]"
         self._console.say("error" if outcome.exit else "info", words)
         return outcome.exit

@@ -33,8 +33,12 @@ class Signalled(msgspec.Struct, frozen=True):
     number: int
 
 
+class Answered(msgspec.Struct, frozen=True):
+    """The very first PONG of the server. Somebody is there, and may still refuse us."""
+
+
 class Connected(msgspec.Struct, frozen=True):
-    """An answer of the server: the first one, or the first after a lost connection."""
+    """A proof that the server takes our messages: the first one, or an answer after a lost connection."""
 
     first: bool = False
 
@@ -50,7 +54,7 @@ class MemoryExceeded(msgspec.Struct, frozen=True):
     limit: int
 
 
-Report = Ended | Failed | Signalled | Connected | CancelRequested | MemoryExceeded
+Report = Ended | Failed | Signalled | Answered | Connected | CancelRequested | MemoryExceeded
 
 
 class Inbox:

@@ -10,7 +10,7 @@ from agent.delivery import Endpoint, Listener, OpenStream, Sender
 from agent.journal import Journal
 from agent.protocol import Cancel, events
 from agent.report import Reporter
-from agent.run.inbox import CancelRequested, Connected, Report
+from agent.run.inbox import Answered, CancelRequested, Connected, Report
 
 
 def endpoint_of(config: Config) -> Endpoint:
@@ -44,9 +44,14 @@ class Link:
         self._post = post
         if config.ws_server is not None:
             self.endpoint = endpoint_of(config)
-            listener = Listener(self._connected, self._notice, self._cancel, reporter.heartbeat)
+            listener = Listener(
+                self._connected, self._notice, self._cancel, reporter.heartbeat, answered=lambda: post(Answered())
+            )
             chance = rng or random.SystemRandom()
-            self.sender = Sender(journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance)
+            self.sender = sender = Sender(
+                journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance
+            )
+            reporter.server_trouble = lambda: sender.trouble
 
     def _connected(self, up: bool) -> None:
         first = self._reporter.connected is None

@@ -25,7 +25,17 @@ from agent.process import Patience
 from agent.protocol import Phase
 from agent.report import Reporter
 from agent.repository import Cloned
-from agent.run.inbox import CancelRequested, Connected, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
+from agent.run.inbox import (
+    Answered,
+    CancelRequested,
+    Connected,
+    Ended,
+    Failed,
+    Inbox,
+    MemoryExceeded,
+    Report,
+    Signalled,
+)
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
 from agent.run.stop_budget import StopBudget
@@ -145,8 +155,12 @@ class Supervisor:
                 self._changes = changes
             case Failed():
                 self._failed(report)
+            case Answered():
+                self._server_is_there()
             case Connected(first):
-                self._connected(first)
+                self._fire(machine.connected)
+                if first:
+                    self._server_is_there()
             case Signalled(number):
                 self._signalled(number)
             case CancelRequested():
@@ -154,9 +168,8 @@ class Supervisor:
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
 
-    def _connected(self, first: bool) -> None:
-        self._fire(self._machine.connected)
-        if first and self._machine.phase is Phase.REPORTING and not self._budget.begun:
+    def _server_is_there(self) -> None:
+        if self._machine.phase is Phase.REPORTING and not self._budget.begun:
             # Until now delivery waited only as long as for a server that may not be there.
             self._link.extend(self._flush_limit())
 
@@ -347,7 +360,7 @@ class Supervisor:
         limits = self._limits
         if self._budget.begun:
             return self._budget.flush
-        if self._sender is not None and not self._is_met:
+        if self._sender is not None and not self._sender.ever_answered:
             # A run that fails at once must last as long as the first handshake.
             tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
             return max(0.0, limits.first_answer - tried)
@@ -355,5 +368,5 @@ class Supervisor:
 
     @property
     def _is_met(self) -> bool:
-        """Whether a server has ever answered."""
+        """Whether a server has ever proved that it takes our messages."""
         return self._sender is not None and self._sender.ever_connected

@@ -250,7 +250,7 @@ async def test_a_cancel_by_the_server_has_no_clock_of_docker_s(autojump_clock, n
     stage.work.faults["harvest"] = partial(trio.sleep, stage.config.limits.harvest - 0.5)
 
     async def later() -> None:
-        await trio.sleep(1)
+        await trio.sleep(3)
         stage.inbox.post(CancelRequested())
 
     nursery.start_soon(later)
@@ -329,7 +329,7 @@ async def test_a_leaked_pipe_does_not_delay_the_end(autojump_clock, nursery) -> 
     stage.work.leaks = True
     began = trio.current_time()
     assert (await stage.run()).exit == 0
-    assert trio.current_time() - began < 5 + stage.config.limits.drain + 3
+    assert trio.current_time() - began < 5 + stage.config.limits.ack_grace + stage.config.limits.drain + 3
 
 
 async def test_no_server_at_the_start(autojump_clock, nursery) -> None:
