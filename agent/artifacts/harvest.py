@@ -113,7 +113,7 @@ class Harvest:
             )  # fmt: skip
         if changes.unpublished:
             names = ", ".join(changes.unpublished[:_NAMED])
-            self._warn(f"{where}no server has the commits of the submodules {names}: the cloned ones stay in force")
+            self._warn(f"{where}no server has the commits of the repositories {names}: they are not named in the work")
 
     async def _save_others(
         self, snapshot: Snapshot, main: Changes, commits: frozenset[str], others: list[Found]

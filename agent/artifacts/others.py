@@ -123,9 +123,13 @@ class Others:
         uncommitted = False
         if tip.kind == "stash":
             tree, uncommitted = await self._stashed(commit, tree)
+        tree, links = await self._snapshot.without_links(self._main.base, tree)
         figures = await self._snapshot.count(self._main.base, tree)
         commits = len(await self._new([commit], self._known))
-        return Changes(self._main.base, commit, tree, *figures, commits, 0, uncommitted, linear=True)
+        uncommitted = uncommitted or bool(links)
+        return Changes(
+            self._main.base, commit, tree, *figures, commits, 0, uncommitted, linear=True, unpublished=tuple(links)
+        )  # fmt: skip
 
     async def _stashed(self, commit: str, tree: str) -> tuple[str, bool]:
         """A stash with its untracked files, which git keeps in a commit of their own; whether it has some."""

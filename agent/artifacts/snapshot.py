@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import trio
 
 from agent.artifacts import refs
 from agent.artifacts.changes import Changes, ChangesError
+from agent.artifacts.index_file import Entry
 from agent.artifacts.store import EMPTY_TREES, Store
 from agent.artifacts.working_tree import WorkingTree
 from agent.files import untrusted
 
+_GITLINK = b"160000"
 #: One text that `git apply` takes, whatever attributes and configuration say.
 _PATCH = (
     "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
@@ -80,6 +83,33 @@ class Snapshot:
         base = base or EMPTY_TREES[len(tree)]
         return _count(await self.store.git("diff-tree", "-r", "-z", "--numstat", "--no-renames", base, tree))
 
+    async def without_links(self, base: str | None, tree: str) -> tuple[str, list[str]]:
+        """A tree whose gitlinks name only commits that a server has, and the paths at which that was not so.
+
+        Those paths get what `base` has there, which may be nothing.
+
+        Cancelling: safe.
+        """
+        raw = await self.store.git(
+            "diff-tree", "-r", "-z", "--raw", "--no-renames", base or EMPTY_TREES[len(tree)], tree
+        )
+        parts = raw.split(b"\0")
+        lines, found = b"", list[str]()
+        for kind, path in zip(parts[::2], parts[1::2], strict=False):
+            before, after, old, new, _ = kind[1:].split(b" ")
+            if after != _GITLINK:
+                continue
+            commit, known = await self._published(self.store.workspace / os.fsdecode(path), new.decode())
+            if before != _GITLINK or commit is None or not known:
+                lines += Entry(b"0" if before == b"000000" else before, old.decode(), False).line(path)
+                found.append(path.decode(errors="replace"))
+        if lines:
+            index = self.store.new_file()
+            await self.store.git("read-tree", tree, index=index)
+            await self.store.git("update-index", "-z", "--index-info", stdin=lines, index=index)
+            tree = (await self.store.git("write-tree", index=index)).decode().strip()
+        return tree, found
+
     async def write_patch(self, changes: Changes, write: Callable[[bytes], object]) -> None:
         """Write the changes as one patch for `git apply` on the base commit, binary files included.
 
@@ -127,11 +157,11 @@ class Snapshot:
             await store.fetch(base)  # claude made a new repository in place of the cloned one
         return head
 
-    async def _published(self, place: Path) -> tuple[str | None, bool]:
-        """A submodule's commit on the disk, and whether the refs of its server contain it."""
+    async def _published(self, place: Path, commit: str | None = None) -> tuple[str | None, bool]:
+        """A submodule's commit, that on the disk by default, and whether the refs of its server contain it."""
         limit = self.store.limits.git_file_bytes
         directory = refs.submodule_directory(place, self.store.workspace, limit)
-        head = untrusted.head(directory, limit) if directory is not None else None
+        head = commit or (untrusted.head(directory, limit) if directory is not None else None)
         if directory is None or head is None:
             return None, True
         beside = self.store.beside(self.store.new_file().name)

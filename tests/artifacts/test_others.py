@@ -198,3 +198,16 @@ async def test_work_inside_a_submodule(tmp_path: Path) -> None:
     assert (item.other.changes.commits, item.other.changes.files, main.unpublished) == (1, 2, ("lib",))
     assert b"+new\n" in patch
     assert b"+not committed\n" in patch
+
+
+async def test_a_branch_names_no_commit_that_no_server_has(repository: Repository) -> None:
+    workspace = repository.workspace
+    git(workspace, "checkout", "-q", "-b", "fix")
+    git(workspace, "init", "-q", "app")
+    repository.write("x", inside=workspace / "app")
+    commit(workspace / "app", "app")
+    repository.write("a")
+    commit(workspace, "with a repository inside")
+    git(workspace, "checkout", "-q", "main")
+    (other,) = await repository.others()
+    assert (other.name, other.changes.files, other.changes.unpublished) == ("fix", 1, ("app",))
