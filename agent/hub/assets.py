@@ -18,10 +18,11 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    # Everything comes from here. Styles of elements are set by scripts (element.style), never in markup.
+    # Everything comes from here. Styles of elements are set by scripts (element.style), never in markup, and the
+    # browser itself refuses strings where markup would be made of them.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 }
 
 
@@ -42,10 +43,10 @@ class Assets:
 
     async def _serve(self, request: Request) -> Response:
         path = request.path_params["path"]
-        found = self._files.get(path)
-        if found is None and "." not in path.rpartition("/")[2]:
+        top, found = path.split("/")[0], self._files.get(path)
+        if found is None and (top == "runs" or "." not in path.rpartition("/")[2]):
             found = self._files.get("index.html")
-        if found is None or path.split("/")[0] == "api":
+        if found is None or top == "api":
             return Response('{"error":"there is nothing at this address"}', 404, _HEADERS, "application/json")
         content, type, tag = found
         if request.headers.get("if-none-match") == tag:

@@ -11,7 +11,7 @@ import pytest
 
 FAST = "fast"
 #: Markers that name a lane; a test with two of them is in the earlier one.
-LANES = ("soak", "docker", "slow", "cli", "system")
+LANES = ("soak", "docker", "page", "slow", "cli", "system")
 
 _running: pytest.Item | None = None
 
