@@ -57,6 +57,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     instructions_imports: int = 1000
     #: Imports within imports: as many levels as the CLI takes.
     instructions_depth: int = 4
+    #: Lines that wait for a claude that does not read its input; what is more is refused.
+    input_lines: int = 64
+    #: claude is asked this often for cost and context: every third HEARTBEAT has new figures, and a reply has 15 KB.
+    usage_interval: float = 30.0
 
     # --- connection
     #: Without this, a server that accepts TCP and then says nothing would go unnoticed.
@@ -160,7 +164,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     heap_block_bytes: int = MIB
 
     # --- stop
-    #: SIGINT gives a result with cost and usage within 0.2 s, 1.4 s with a deaf child.
+    #: An interrupt on its input gives claude's result with cost and usage within 0.2 s, 1.4 s with a deaf child. It may
+    #: take this part of KILL_GRACE: the signals need theirs.
+    ask_grace: float = 2.0
+    ask_share: float = 0.4
+    #: SIGINT gives the same, but not while claude waits for the API.
     interrupt_grace: float = 2.0
     #: SIGKILL takes effect at once, but for a process that is stuck in the kernel.
     kill_wait: float = 2.0

@@ -39,7 +39,8 @@ if PLAN["handshake"]:
     write(json.dumps({{"type": "control_response", "response": answer}}).encode() + b"\n")
     sys.stdin.readline()
 elif not sys.stdin.isatty():
-    sys.stdin.buffer.read()
+    # The agent sends the task as a line and keeps its end open; the peers that send plain text close theirs.
+    sys.stdin.buffer.readline()
 children = []
 for _ in range(PLAN["processes"]):
     child = os.fork()

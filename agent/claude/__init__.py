@@ -10,7 +10,7 @@ What this room promises:
   bug in a reader a drain takes its place.
 - Every line becomes an event, also half a line, one that is no JSON, one that is too long, and one on which we failed.
 - A line is redacted before anything else looks at it.
-- A stop begins with SIGINT, since claude answers it with a result that carries cost and usage.
+- A stop begins with a request on claude's input, since claude answers it with a result that carries cost and usage.
 - claude gets only the variables that are meant for it. Secrets and long texts are files, never arguments.
 - Of an untrusted repository claude gets the text of CLAUDE.md and no other configuration.
 
@@ -19,6 +19,7 @@ Files:
     command         arguments, environment and files of the call; the check that the program is there
     instructions    the instructions of an untrusted repository
     prompt          the named pipe that carries the task to claude's stdin
+    conversation    the lines that go through it, from the task until the input is closed
     output          the readers of both output pipes; the base of every claude, also of a recorded one
     watchdog        the reasons to end a claude that runs: silence, a result without an exit, refused credentials
     run             LocalClaude: the process, its pipes, its stop

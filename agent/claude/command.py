@@ -132,7 +132,8 @@ def arguments(config: Config, files: Files, session: str, version: str) -> list[
     settings = [] if _background(config) else ["--settings", json.dumps(deny, separators=(",", ":"))]
     is_kept = config.resume_session is not None and _numbers(version) >= _KEEPS_PROMPT
     prompts = ["--system-prompt-snapshot", "off"] if is_kept else []
-    return ["-p", "--verbose", "--output-format", "stream-json", *given, *prompts, *trust, *settings]
+    streams = ["--output-format", "stream-json", "--input-format", "stream-json"]
+    return ["-p", "--verbose", *streams, *given, *prompts, *trust, *settings]
 
 
 def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:

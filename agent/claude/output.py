@@ -18,7 +18,7 @@ from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
 from agent.protocol import Event, Publish, log
 from agent.redaction import Redactor
-from agent.transcript import Summary, Transcript, is_utf8
+from agent.transcript import REPLY, Said, Summary, Transcript, is_utf8
 
 
 class ClaudeOutput:
@@ -43,11 +43,22 @@ class ClaudeOutput:
         self._framer = LineFramer(limits.line_bytes, limits.skipped_head_bytes)
         self._stderr_framer = LineFramer(limits.stderr_line_bytes, limits.skipped_head_bytes)
         self._tail: deque[str] = deque(maxlen=limits.stderr_tail_lines)
+        #: The line that the last read broke off is an answer to a request of ours.
+        self._in_reply = False
 
     @property
     def summary(self) -> Summary:
         """The run up to the last line that was read."""
         return self._transcript.summary
+
+    @property
+    def replies(self) -> int:
+        """The number of answers to control requests of ours."""
+        return self._transcript.replies
+
+    def listen(self, listener: Callable[[Said], None]) -> None:
+        """Tell `listener` from now on what the run must act on. It is called by the reader, and must not raise."""
+        self._transcript.listener = listener
 
     @property
     def stderr_tail(self) -> str:
@@ -101,14 +112,25 @@ class ClaudeOutput:
 
         try:
             while chunk := await pipe.receive_some(self._limits.read_bytes):
-                self.activity.heard()
                 chunk = bytes(chunk)
+                # That it answers us does not show that it works.
+                if not self._answers_only(chunk):
+                    self.activity.heard()
                 if lines := framer.feed(chunk):
                     take(lines, chunk)
         except trio.Cancelled:
             take_rest()
             raise
         take_rest()
+
+    def _answers_only(self, chunk: bytes) -> bool:
+        """Whether a read has nothing but answers to control requests."""
+        if not self._in_reply and not chunk.startswith(REPLY):
+            return False
+        _, *others = chunk.split(b"\n")
+        found = all(not line or line.startswith(REPLY) for line in others)
+        self._in_reply = found and (others[-1] != b"" if others else True)
+        return found
 
     def _take_stdout(self, publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
         redacted: list[bytes] = []
@@ -133,7 +155,10 @@ class ClaudeOutput:
                 safe = line if clean else redact(line)
                 if transcribed:
                     redacted.append(safe)
-                yield feed(safe, utf8=clean)
+                events = feed(safe, utf8=clean)
+                if transcribed and not events:  # an answer to us
+                    redacted.pop()
+                yield events
             clean = rest_is_clean
 
     def _take_stderr(self, publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:

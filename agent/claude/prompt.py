@@ -1,12 +1,10 @@
-"""The named pipe that carries the task to claude's stdin.
+"""The named pipe that carries what claude is told to its stdin, and the task as the first line in it.
 
 The hazards of such a pipe, each with its answer:
 
 - Opening one end waits for the other: both are opened here without waiting, the read end first.
-- With a second write end anywhere claude would wait for ever: there is exactly one, it is close-on-exec, and the path
-  is unlinked before anything else can open it.
-- The CLI gives up if no byte has arrived 3 s after its start: the task is in the pipe before claude is started, and
-  only the part that does not fit is written later.
+- With a second write end anywhere claude would never see the end: there is exactly one, it is close-on-exec, and the
+  path is unlinked before anything else can open it.
 - claude may die without reading: the writer ignores EPIPE, since the exit status tells more.
 """
 
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import trio
 
 from agent.process import enlarge
 
@@ -27,14 +24,14 @@ COMMAND: Final = "/"
 
 
 class PromptPipe(msgspec.Struct, frozen=True):
-    """A prompt in its pipe.
+    """A named pipe with the beginning of what claude is told.
 
-    `read_end` becomes claude's stdin: it is blocking, and the code that starts claude closes it. `write_end` is None if
-    the whole prompt is in the pipe and its end closed; otherwise `write_prompt` has yet to write `rest`.
+    `read_end` becomes claude's stdin: it is blocking, and the code that starts claude closes it. `write_end` does not
+    block; whoever has it writes `rest`, the bytes that did not fit, before anything else, and closes it.
     """
 
     read_end: int
-    write_end: int | None
+    write_end: int
     rest: bytes
 
 
@@ -71,20 +68,5 @@ def open_prompt(prompt: bytes, directory: Path, pipe_bytes: int) -> PromptPipe:
         while rest:
             rest = rest[os.write(write_end, rest) :]
     except BlockingIOError:
-        return PromptPipe(read_end, write_end, bytes(rest))
-    os.close(write_end)
-    return PromptPipe(read_end, None, b"")
-
-
-async def write_prompt(prompt: PromptPipe) -> None:
-    """Write the part that did not fit, and close the write end. Returns at once if nothing is left.
-
-    Cancelling: safe; the write end is closed, so that claude sees an end of its prompt.
-    """
-    if prompt.write_end is None:
-        return
-    async with trio.lowlevel.FdStream(prompt.write_end) as pipe:
-        try:
-            await pipe.send_all(prompt.rest)
-        except trio.BrokenResourceError:
-            return
+        pass
+    return PromptPipe(read_end, write_end, bytes(rest))

@@ -1,4 +1,4 @@
-"""A claude process with its pipes: prompt in, output out, and how it is stopped."""
+"""A claude process with its pipes: the conversation in, output out, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Literal
 
 import trio
 
-from agent.claude import prompt, watchdog
+from agent.claude import watchdog
 from agent.claude.command import cannot_run
+from agent.claude.conversation import Conversation
 from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Bark
 from agent.config import Config
@@ -37,17 +38,19 @@ class LocalClaude(ClaudeOutput):
         """Open the pipes; no process is started yet. Raises OSError.
 
         Args:
-            private: the directory where the pipe of the prompt is made.
+            private: the directory where the pipe of the conversation is made.
             transcribe: takes the redacted lines of each read of stdout, and must not raise.
             tap: gives a stream in place of each output pipe, for a recording to listen in.
         """
         limits = config.limits
         self._config = config
         self._command = command
-        self._prompt = prompt.open_prompt(prompt.encode_prompt(config.task), private, limits.pipe_bytes)
+        #: Control requests about the usage.
+        self._asked = 0
+        self._conversation = Conversation(config.task, private, limits)
         stdout, stdout_end = open_output_pipe(limits.pipe_bytes)
         stderr, stderr_end = open_output_pipe(limits.pipe_bytes)
-        self._stdio = Stdio(self._prompt.read_end, stdout_end, stderr_end)
+        self._stdio = Stdio(self._conversation.read_end, stdout_end, stderr_end)
         super().__init__(
             stdout if tap is None else tap(stdout, "stdout"),
             stderr if tap is None else tap(stderr, "stderr"),
@@ -61,26 +64,52 @@ class LocalClaude(ClaudeOutput):
 
         Cancelling: is the request to stop; the exit status is returned all the same (run_process).
         """
-        grace = self._config.kill_grace
-        polite = min(self._limits.interrupt_grace, grace)
+        limits, grace = self._limits, self._config.kill_grace
+        asked = min(limits.ask_grace, limits.ask_share * grace)
+        polite = min(limits.interrupt_grace, grace - asked)
         try:
             return await run_process(
                 self._command,
                 self._stdio,
-                # SIGINT first: the CLI answers it with a result that carries cost and usage.
-                stop=[(signal.SIGINT, polite), (signal.SIGTERM, grace - polite)],
+                # claude is asked first: a SIGINT while it waits for the API ends it without a result, so without a
+                # bill. Otherwise it answers a SIGINT with one, too.
+                stop=[
+                    (self._conversation.stop, asked),
+                    (signal.SIGINT, polite),
+                    (signal.SIGTERM, grace - asked - polite),
+                ],
                 patience=patience,
                 limits=self._limits,
             )
         except OSError as error:
             raise cannot_run(self._command.argv[0], error) from error
+        finally:
+            self._conversation.hang_up()
 
     async def feed(self) -> None:
-        """Write the rest of the prompt.
+        """Write the task, and whatever claude is told later, until `hang_up` or claude's end.
 
-        Cancelling: safe; claude sees the end of the prompt.
+        Cancelling: safe; claude sees the end of its input.
         """
-        await prompt.write_prompt(self._prompt)
+        await self._conversation.feed()
+
+    def hang_up(self) -> None:
+        """Close claude's input: it ends once it has nothing left to do."""
+        self._conversation.hang_up()
+
+    async def poll(self) -> None:
+        """Ask claude now and then what the run has cost and how full its context is; the answers are in `summary`.
+
+        Cancelling: safe.
+        """
+        conversation = self._conversation
+        while conversation.open:
+            await trio.sleep(self._limits.usage_interval)
+            # One question at a time: a claude that does not answer is not asked again.
+            if self.replies == self._asked:
+                cost = conversation.request("get_session_cost")
+                questions = cost, conversation.request("get_context_usage", detail="summary")
+                self._asked += len(questions) if conversation.tell(*questions) else 0
 
     async def watch(self) -> Bark:
         """Return as soon as there is a reason to end claude.

@@ -153,7 +153,7 @@ VARIABLES: tuple[Variable, ...] = (
              "The whole run, clone included: milliseconds or `90s`, `30m`, `1h` (as all times)", default="30m"),
         _own("IDLE_TIMEOUT", values.optional_duration, "10m", "Silence of claude after which the run ends",
              default="off"),
-        _own("KILL_GRACE", values.duration, "5s", "From the first signal to claude until SIGKILL", default="5s"),
+        _own("KILL_GRACE", values.duration, "5s", "From the request to claude to stop until SIGKILL", default="5s"),
         _own("RESULT_GRACE", values.duration, "15s", "For a claude that has its result but does not exit",
              default="15s"),
         _own("TERMINATION_GRACE_SECONDS", values.integer, "30",

@@ -20,7 +20,10 @@ from agent.exits import ExitStatus
 from agent.limits import Limits
 from agent.process.child import Child, Command, Launch, Stdio, Unkillable, own_children
 
-__all__ = ["Command", "Launch", "Patience", "Stdio", "Unkillable", "own_children", "run_process"]
+__all__ = ["Command", "Launch", "Patience", "Stdio", "Step", "Unkillable", "own_children", "run_process"]
+
+#: A signal, or a function that asks the child and tells whether it could; and the seconds to wait after it.
+Step = tuple[signal.Signals | Callable[[], bool], float]
 
 
 class Patience:
@@ -53,7 +56,7 @@ async def run_process(
     command: Command,
     stdio: Stdio,
     *,
-    stop: Sequence[tuple[signal.Signals, float]],
+    stop: Sequence[Step],
     patience: Patience,
     limits: Limits,
     started: Callable[[int], None] | None = None,
@@ -63,9 +66,10 @@ async def run_process(
     Args:
         stdio: descriptors, which belong to this function from now on: it closes them in the parent as soon as the
             child has them, and also if there will be no child.
-        stop: signals to send when asked to stop, each with the seconds to wait after it; SIGKILL follows the last.
-            They go to the child alone: claude ends its tools itself and still needs them for its result, git tells its
-            helpers. SIGKILL goes to the whole process group. A stopped (SIGSTOP) child is continued to receive them.
+        stop: what is done when asked to stop, each step with the seconds to wait after it; SIGKILL follows the last.
+            A function asks the child in its own words; where it returns False, nothing is waited for. Signals go to the
+            child alone: claude ends its tools itself and still needs them for its result, git tells its helpers.
+            SIGKILL goes to the whole process group. A stopped (SIGSTOP) child is continued to receive them.
         started: called with the pid once the program runs.
 
     Raises:
@@ -101,12 +105,17 @@ async def run_process(
     return status
 
 
-async def _stop(child: Child, plan: Sequence[tuple[signal.Signals, float]], patience: Patience, limits: Limits) -> None:
+async def _stop(child: Child, plan: Sequence[Step], patience: Patience, limits: Limits) -> None:
     """Cancelling: not possible, the caller shields it; at most the sum of the plan plus `Limits.kill_wait`."""
-    for number, seconds in plan:
+    for step, seconds in plan:
         if patience.hurried:
             break
-        child.signal(number)
+        if isinstance(step, signal.Signals):
+            child.signal(step)
+        elif step():
+            child.signal(signal.SIGCONT)
+        else:
+            continue
         with patience.wait(seconds):
             await child.exit()
             return

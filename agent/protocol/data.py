@@ -138,6 +138,22 @@ class ErrorData(Struct, frozen=True, kw_only=True):
     details: Annotated[str, _is("the evidence, such as the end of git's output")] | UnsetType = UNSET
 
 
+class Tokens(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Tokens that the session used so far, of all models."""
+
+    input: Annotated[int, _is("tokens that were sent", ge=0)]
+    output: Annotated[int, _is("tokens that came back", ge=0)]
+    cache_read: Annotated[int, _is("tokens read from the prompt cache", ge=0)]
+    cache_write: Annotated[int, _is("tokens written to the prompt cache", ge=0)]
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """The context of the main conversation."""
+
+    used: Annotated[int, _is("tokens in it", ge=0)]
+    limit: Annotated[int, _is("tokens that it can take", ge=0)]
+
+
 class HeartbeatData(Struct, frozen=True, kw_only=True, rename="camel"):
     """Data of a HEARTBEAT: vital signs of this moment. Null means unknown."""
 
@@ -152,6 +168,9 @@ class HeartbeatData(Struct, frozen=True, kw_only=True, rename="camel"):
     idle: Annotated[float, _is("seconds since claude's last byte", ge=0)] | None = None
     turns: Annotated[int, _is("turns of claude", ge=0)] | UnsetType = UNSET
     last_tool: Annotated[str, _is("the tool that claude called last")] | None = None
+    cost: Annotated[float, _is("US dollars so far, as the CLI estimates them", ge=0)] | UnsetType = UNSET
+    tokens: Tokens | UnsetType = UNSET
+    context: Context | UnsetType = UNSET
     cpu: Annotated[float, _is("cores in use", ge=0)] | None = None
     memory: Annotated[int, _is("bytes in use", ge=0)] | None = None
     memory_limit: Annotated[int, _is("bytes that may be used", ge=0)] | None = None

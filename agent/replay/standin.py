@@ -28,7 +28,8 @@ def play(transcript: Path, *, speed: float | None, perform_edits: bool) -> int:
         perform_edits: do what the recorded Write and Edit calls did.
     """
     meta = _meta(transcript)
-    sys.stdin.buffer.read()
+    # The task, as one line of JSON. What follows it has no part in a recorded run.
+    sys.stdin.buffer.readline()
     here = json.dumps(str(Path.cwd()))[1:-1]
     recorded_cwd = _recorded_cwd(transcript)
     began = time.monotonic()

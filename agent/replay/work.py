@@ -88,6 +88,12 @@ class PlayedClaude(ClaudeOutput):
     async def feed(self) -> None:
         """Do nothing, since nobody reads a prompt. Cancelling: safe."""
 
+    def hang_up(self) -> None:
+        """claude ends when it did then."""
+
+    async def poll(self) -> None:
+        """What claude answered then is in its output."""
+
     async def watch(self) -> Bark:
         """Never bark: the watchdog's report comes from the recording. Cancelling: safe."""
         await trio.sleep_forever()

@@ -196,6 +196,13 @@ class Reporter:
         }
         if self.run is not None:
             summary = self.run.summary
+            usage = summary.usage
+            if usage.cost is not None:
+                data["cost"] = usage.cost
+            if usage.tokens is not None:
+                data["tokens"] = dict(zip(("input", "output", "cacheRead", "cacheWrite"), usage.tokens, strict=True))
+            if usage.context is not None:
+                data["context"] = {"used": usage.context, "limit": usage.context_limit}
             data |= {
                 "idle": round(self.run.activity.idle, 1),
                 "turns": summary.turns,

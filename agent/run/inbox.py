@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import trio
 
+from agent.transcript import Said
+
 
 class Ended(msgspec.Struct, frozen=True):
     """The end of a task that returned `value`, or that was cancelled."""
@@ -54,7 +56,13 @@ class MemoryExceeded(msgspec.Struct, frozen=True):
     limit: int
 
 
-Report = Ended | Failed | Signalled | Answered | Connected | CancelRequested | MemoryExceeded
+class Heard(msgspec.Struct, frozen=True):
+    """Something that claude said and the run has to act on."""
+
+    value: Said
+
+
+Report = Ended | Failed | Signalled | Answered | Connected | CancelRequested | MemoryExceeded | Heard
 
 
 class Inbox:

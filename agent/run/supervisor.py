@@ -31,6 +31,7 @@ from agent.run.inbox import (
     Connected,
     Ended,
     Failed,
+    Heard,
     Inbox,
     MemoryExceeded,
     Report,
@@ -41,6 +42,7 @@ from agent.run.machine import RunMachine
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
+from agent.transcript import ResultGiven, Said
 from agent.vitals import beat_forever
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
@@ -165,6 +167,8 @@ class Supervisor:
                 self._signalled(number)
             case CancelRequested():
                 self._interrupt(causes.by_server())
+            case Heard(said):
+                self._heard(said)
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
 
@@ -172,6 +176,12 @@ class Supervisor:
         if self._machine.phase is Phase.REPORTING and not self._budget.begun:
             # Until now delivery waited only as long as for a server that may not be there.
             self._link.extend(self._flush_limit())
+
+    def _heard(self, said: Said) -> None:
+        run = self._run
+        if run is not None and isinstance(said, ResultGiven):
+            # Nothing is left to be said to it. As long as its input is open, claude waits for more.
+            run.hang_up()
 
     def _bark(self, bark: Bark) -> None:
         if bark is Bark.LINGERS:
@@ -320,10 +330,13 @@ class Supervisor:
     def _start_claude(self, run: ClaudeRun) -> None:
         publish = self._reporter.publish
         self._run = self._reporter.run = run
+        run.listen(lambda said: self._inbox.post(Heard(said)))
         self._tasks.start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
         self._tasks.start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))
         self._tasks.start(self._working, TaskName.CLAUDE, lambda: run.run(self._patience))
-        self._tasks.start(self._working, TaskName.PROMPT, run.feed)
+        # It ends with claude, not when the work is cancelled: a stop begins with a word to claude.
+        self._tasks.start(self._output, TaskName.PROMPT, run.feed)
+        self._tasks.start(self._vitals, "vitals:usage", run.poll)
         self._tasks.start(self._working, TaskName.WATCHDOG, run.watch)
 
     def _report(self) -> None:

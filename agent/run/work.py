@@ -13,7 +13,7 @@ from agent.exits import ExitStatus
 from agent.process import Patience, Survivor
 from agent.protocol import Publish
 from agent.repository import Cloned
-from agent.transcript import Summary
+from agent.transcript import Said, Summary
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -48,7 +48,19 @@ class ClaudeRun(Protocol):
         ...
 
     async def feed(self) -> None:
-        """Write the prompt. Cancelling: safe; the pipe is closed."""
+        """Write the prompt, and what claude is told later, until `hang_up`. Cancelling: safe; the pipe is closed."""
+        ...
+
+    def listen(self, listener: Callable[[Said], None]) -> None:
+        """Tell `listener` from now on what claude says to the run."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close claude's input: it ends once it has nothing left to do."""
+        ...
+
+    async def poll(self) -> None:
+        """Ask now and then for what `summary.usage` tells. Cancelling: safe."""
         ...
 
     async def read_stdout(self, publish: Publish) -> None:

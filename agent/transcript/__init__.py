@@ -3,7 +3,8 @@
 What this room promises:
 
 - Each line becomes exactly one LOG with the whole message, byte for byte as it came, but for bad UTF-8 and half
-  surrogate pairs, which strict receivers refuse. A line that tells of progress gets a STATUS beside it.
+  surrogate pairs, which strict receivers refuse. A line that tells of progress gets a STATUS beside it. Only an answer
+  to a request of ours becomes nothing.
 - Nothing that a line holds can raise. The format is the CLI's own and changes between versions: a field of another type
   than expected counts as absent, and an unknown kind of line passes with its type as its message.
 - Time is linear in the bytes of a line, and memory is bounded whatever claude writes: texts for people have a length,
@@ -21,6 +22,7 @@ Files:
     bill                the sum of all results of a run
     background_tasks    which tasks keep claude alive after a result
     todo                claude's to-do list, shown as progress
+    control             answers to requests of ours, and what the run must act on
     summary             Summary and its parts: all that others know of a claude run
 
 Callers: claude/ feeds it; outcome/, report/, run/ and the watchdog read the summary.
@@ -28,8 +30,9 @@ Callers: claude/ feeds it; outcome/, report/, run/ and the watchdog read the sum
 
 from __future__ import annotations
 
+from agent.transcript.control import OURS, REPLY, ResultGiven, Said
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
 from agent.transcript.transcript import Transcript
 
-__all__ = ["Result", "Summary", "Transcript", "is_utf8"]
+__all__ = ["OURS", "REPLY", "Result", "ResultGiven", "Said", "Summary", "Transcript", "is_utf8"]

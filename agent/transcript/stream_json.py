@@ -107,6 +107,10 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     model_usage_since_last_result: Raw = NONE
     permission_denials: Raw = NONE
     structured_output: Raw = NONE
+    # control_request, control_response
+    request_id: Raw = NONE
+    request: Raw = NONE
+    response: Raw = NONE
 
 
 class _Bare(msgspec.Struct):

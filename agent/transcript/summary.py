@@ -93,6 +93,18 @@ class Bill(msgspec.Struct, frozen=True):
     permission_denials: tuple[Denial, ...] = ()
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What the running session has used so far, as the CLI estimates it; None until it was asked."""
+
+    #: US dollars.
+    cost: float | None = None
+    #: Tokens of all models: input, output, read from the cache, written to it.
+    tokens: tuple[int, ...] | None = None
+    #: Tokens in the context of the main conversation, and how many it can take.
+    context: int | None = None
+    context_limit: int | None = None
+
+
 class Summary(msgspec.Struct, frozen=True):
     """The run up to now. Its size is bounded, whatever claude writes."""
 
@@ -122,6 +134,7 @@ class Summary(msgspec.Struct, frozen=True):
     refusals: int = 0
     last_api_error: ApiError | None = None
     mcp_failed: tuple[str, ...] = ()
+    usage: Usage = Usage()
 
     @property
     def settled(self) -> bool:

@@ -6,6 +6,7 @@ progress (an API retry, the to-do list) gets a STATUS beside it. Nothing that a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from agent.protocol import Event, Level, claude_log, encode_json, status
 from agent.text import count, one_line
 from agent.transcript import bill, stream_json
 from agent.transcript.background_tasks import open_after
+from agent.transcript.control import ResultGiven, Said, learn_usage, own_reply
 from agent.transcript.describe import WRITERS, Note, describe, tool_call
 from agent.transcript.result import describe_result, read_result
 from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
@@ -24,6 +26,9 @@ from agent.transcript.todo import TODO_TOOLS, TodoList
 
 #: The model's name on messages that the CLI writes itself: errors of the API, answers of slash commands.
 _SYNTHETIC = "<synthetic>"
+
+#: A result that is no JSON is taken for one nonetheless: claude would wait for more input.
+_RESULT = b'"type":"result"'
 
 #: HTTP statuses that refuse the credentials. The CLI retries them ten times, for 190 s, as if they were an outage.
 REFUSED = frozenset({401, 403})
@@ -48,6 +53,10 @@ class Transcript:
         self._lines = self._size = self._bad_lines = self._turns = self._tool_calls = 0
         self._last_tool: str | None = None
         self._summary = Summary()
+        #: Is told what the run must act on; must not raise.
+        self.listener: Callable[[Said], None] = lambda said: None
+        #: Answers to control requests of ours.
+        self.replies = 0
         self._cwd = ""
         self._turn_id: str | None = None
         self._calls: dict[str, _Call] = {}
@@ -80,7 +89,14 @@ class Transcript:
             self._bad_lines += 1
         if message is None:
             said = raw.decode()
+            if _RESULT in raw:
+                self.listener(ResultGiven())
             return [claude_log("info", one_line(said), "raw", encode_json(said))]
+        reply = own_reply(message)
+        if reply is not None:
+            self.replies += 1
+            self._learn(usage=learn_usage(self._summary.usage, reply))
+            return []
         note = self._note(message)
         events = [claude_log(note.level, note.message, note.kind, raw)]
         if note.status is not None:
@@ -93,6 +109,8 @@ class Transcript:
         self._size += line.length
         self._bad_lines += 1
         type = line.type
+        if type == "result":
+            self.listener(ResultGiven())
         message = f"a line of {line.length:,} bytes is too long and was skipped" + (f" ({type})" if type else "")
         return [claude_log("warn", message, "oversize", encode_json({"length": line.length, "type": type}))]
 
@@ -103,6 +121,7 @@ class Transcript:
             case "user", _:
                 return self._user(line)
             case "result", _:
+                self.listener(ResultGiven())
                 return self._result(line)
             case "system", "init":
                 return self._init(line)

@@ -44,7 +44,7 @@ def private(tmp_path: Path) -> Iterator[PrivateDirectory]:
 
 def test_without_any_option() -> None:
     assert arguments(config(), Files(), SESSION, VERSION) == [
-        "-p", "--verbose", "--output-format", "stream-json",
+        "-p", "--verbose", "--output-format", "stream-json", "--input-format", "stream-json",
         "--permission-mode", "bypassPermissions", "--session-id", SESSION, *UNTRUSTED,
     ]  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_every_option_in_the_official_order_with_its_value_untouched(private: Pr
         DISALLOWED_TOOLS="Bash(rm:*), WebFetch", ALLOWED_TOOLS="Edit,Bash(git log:*) Read", RESUME_SESSION=SESSION,
     )  # fmt: skip
     assert arguments(given, write_files(given, private), "unused", VERSION) == [
-        "-p", "--verbose", "--output-format", "stream-json",
+        "-p", "--verbose", "--output-format", "stream-json", "--input-format", "stream-json",
         "--allowedTools", "Edit,Bash(git log:*) Read",
         "--disallowedTools", "Bash(rm:*), WebFetch",
         "--max-turns", "7",

@@ -376,3 +376,27 @@ async def test_what_a_reader_left_can_be_drained(pipe: str, autojump_clock) -> N
         nursery.start_soon(claude.says, b"left\n", b"left\n")
         await (claude.output.drain_stdout if pipe == "stdout" else claude.output.drain_stderr)(claude.publish)
     assert [event.message for event in claude.published] == ["left"]
+
+
+async def test_an_answer_to_us_is_no_sign_of_life_and_not_in_the_record(autojump_clock: trio.abc.Clock) -> None:
+    """A claude that hangs answers requests nonetheless: IDLE_TIMEOUT must end it."""
+    answer = b'{"type":"control_response","response":{"subtype":"success","request_id":"agent-1","response":{}}}\n'
+    send, receive = memory_stream_one_way_pair()
+    record: list[bytes] = []
+    reader = ClaudeOutput(receive, Chunks([]), Redactor({}), LIMITS, record.append)
+    log = Log()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read_stdout, log.publish)
+        await send.send_all(said("one"))
+        await trio.sleep(5)
+        for piece in (answer, answer[:30], answer[30:], answer + answer[:40], answer[40:] + answer):
+            await send.send_all(piece)
+            await trio.sleep(5)
+        assert reader.activity.idle == 30
+        assert reader.replies == 5
+        await send.send_all(answer + said("two"))
+        await trio.sleep(1)
+        assert reader.activity.idle == 1
+        await send.aclose()
+    assert b"".join(record) == said("one") + said("two")
+    assert len(log.data) == 2

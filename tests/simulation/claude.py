@@ -197,6 +197,12 @@ class Claude(ClaudeOutput):
             await self._exited.wait()  # a full pipe until its reader is gone
         await trio.sleep(rng.choice((0.0, 0.01)))
 
+    def hang_up(self) -> None:
+        pass
+
+    async def poll(self) -> None:
+        pass
+
     async def read_stdout(self, publish: Publish) -> None:
         self._history.strike("stdout", "drain")
         await super().read_stdout(publish)

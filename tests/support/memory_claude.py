@@ -86,6 +86,12 @@ class MemoryClaude(ClaudeOutput):
         await trio.sleep(self._pause)
         self._prompt_written.set()
 
+    def hang_up(self) -> None:
+        pass
+
+    async def poll(self) -> None:
+        pass
+
     async def drain_stdout(self, publish: Publish) -> None:
         raise AssertionError("no reader fails here")
 

@@ -97,6 +97,7 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
         environment = claude.environment(config, private.path, {})
         command = Command(argv, environment, config.workspace_dir, Launch(report=lambda _: None))
         run = LocalClaude(config, command, private.path, Redactor(config.secrets))
+        run.listen(lambda said: run.hang_up())  # as the supervisor does
         began = trio.current_time()
         with trio.fail_after(stop_after + 15):
             async with trio.open_nursery() as nursery, trio.open_nursery() as watching:

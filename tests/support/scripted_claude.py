@@ -6,7 +6,8 @@ after a colon (`escapees:40`), or JSON such as
 
     [["init"], ["text", "Hello."], ["ignore", ["SIGINT", "SIGTERM"]], ["result"], ["hang"]]
 
-It reads the prompt from stdin to its end first, unless the script is one of those that do not. It passes
+It reads the prompt, the first line of stdin, unless the script is one of those that do not; a polite one and one that
+hangs obey an interrupt there. It passes
 CLAUDE_CODE_* variables on like any other, so a run of the agent needs no more than the variable.
 """
 
@@ -74,6 +75,8 @@ class Stdout:
 class Claude:
     def __init__(self):
         self.prompt = b""
+        self.input = b""
+        self.polite = False
         self.session = SESSION
         for flag, value in zip(sys.argv, sys.argv[1:], strict=False):
             if flag in ("--session-id", "--resume"):
@@ -91,7 +94,16 @@ class Claude:
         self.out.flush()
 
     def do_read(self):
-        self.prompt = sys.stdin.buffer.read()
+        """The task, which is one line. The rest of the input is for do_hang."""
+        line = b""
+        while not line.endswith(b"\n") and (piece := os.read(0, 1 << 16)):
+            line += piece
+        line, _, self.input = line.partition(b"\n")
+        try:
+            self.prompt = json.loads(line)["message"]["content"][0]["text"].encode(errors="surrogateescape")
+        except ValueError:  # cut off, as the CLI says it
+            sys.stderr.write(f"Error parsing streaming input line: {line[:80]!r}")
+            self.do_exit(1)
 
     def do_init(self):
         self.say(
@@ -175,8 +187,27 @@ class Claude:
     def do_hang(self):
         ends = time.monotonic() + LIFE
         while time.monotonic() < ends:
-            time.sleep(LIFE)
+            for line in self.lines():
+                self.heard(json.loads(line))
         os._exit(99)
+
+    def lines(self):
+        """Lines of the input, as they come; it waits for the next ones, and sleeps once there are no more."""
+        if b"\n" not in self.input:
+            piece = os.read(0, 1 << 16)
+            if not piece:
+                time.sleep(LIFE)
+            self.input += piece
+        *lines, self.input = self.input.split(b"\n")
+        return lines
+
+    def heard(self, message):
+        """A polite one answers as the real one; any other takes no notice."""
+        if self.polite and message["type"] == "control_request":
+            answer = {"subtype": "success", "request_id": message["request_id"], "response": {}}
+            self.say(type="control_response", response=answer)
+            if message["request"]["subtype"] == "interrupt":
+                self.interrupted(1)
 
     def do_exit(self, code):
         self.out.flush()
@@ -201,22 +232,24 @@ class Claude:
             signal.signal(signal.Signals[name], signal.SIG_DFL)
 
     def do_polite(self):
-        """As the real one: SIGINT gives a result with the cost and exit 0; SIGTERM gives 143 and nothing else."""
-
-        def interrupted(*_):
-            self.do_result(
-                {
-                    "subtype": "error_during_execution",
-                    "is_error": True,
-                    "result": None,
-                    "terminal_reason": "aborted_streaming",
-                    "errors": ["interrupted"],
-                }
-            )
-            os._exit(0)
-
-        signal.signal(signal.SIGINT, interrupted)
+        """As the real one: an interrupt gives a result with the cost and exit 1, SIGINT the same with exit 0; SIGTERM
+        gives 143 and nothing else.
+        """
+        self.polite = True
+        signal.signal(signal.SIGINT, lambda *_: self.interrupted(0))
         signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+
+    def interrupted(self, code):
+        self.do_result(
+            {
+                "subtype": "error_during_execution",
+                "is_error": True,
+                "result": None,
+                "terminal_reason": "aborted_streaming",
+                "errors": ["interrupted"],
+            }
+        )
+        os._exit(code)
 
     def do_slow_to_stop(self, seconds):
         """SIGINT takes so many seconds until the process ends; nothing else makes it faster."""

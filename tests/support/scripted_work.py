@@ -14,6 +14,7 @@ from agent.process.run import Patience
 from agent.protocol.events import Publish, log
 from agent.repository.cloned import Cloned
 from agent.run.work import Swept
+from agent.transcript.control import Said
 from agent.transcript.summary import Result, Summary
 
 GOOD = Summary(lines=1, inits=1, results=1, turns=3, session_id="s", last_result=Result("success", False, 3, 0.41))
@@ -47,6 +48,15 @@ class ScriptedClaude:
 
     async def feed(self) -> None:
         await self.script.step("feed")
+
+    def listen(self, listener: Callable[[Said], None]) -> None:
+        pass
+
+    def hang_up(self) -> None:
+        pass
+
+    async def poll(self) -> None:
+        pass
 
     async def read_stdout(self, publish: Publish) -> None:
         await self.script.step("stdout")

@@ -168,7 +168,7 @@ setattr(owner, {name!r}, fail)
     [
         "agent.run.local_work.private_directory", "agent.commands.run.Link", "agent.claude.command.check_cli",
         "agent.repository.clone.clone", "agent.run.local_work.LocalWork.begin",
-        "agent.transcript.transcript.Transcript.feed", "agent.claude.prompt.write_prompt",
+        "agent.transcript.transcript.Transcript.feed", "agent.claude.conversation.Conversation.feed",
         "agent.vitals.sampler.Sampler.sample",
         "agent.process.descendants.sweep", "agent.delivery.session.Session.run",
         "agent.run.supervisor.Supervisor._advance", "agent.run.supervisor.Supervisor._report",

@@ -1,0 +1,65 @@
+"""The control messages of claude's stdout: answers to requests of ours, and what the run must act on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from agent.limits import VALUE_BYTES
+from agent.transcript.stream_json import Line, mapping
+from agent.transcript.summary import Usage
+
+#: The IDs of our control requests begin so. An answer to one is no news to anybody else.
+OURS: Final = "agent-"
+#: `{"type":"control_response","response":{"subtype":"success","request_id":"agent-1", ...`, as the CLI writes it.
+REPLY: Final = b'{"type":"control_response"'
+
+#: The words of `/cost`, which are all that the CLI gives.
+_COST: Final = re.compile(r"^Estimated cost:\s+\$([0-9]{1,9}(?:\.[0-9]{1,9})?)", re.MULTILINE)
+_TOKENS: Final = re.compile(
+    r"([0-9.]{1,12})([kmb]?) input, ([0-9.]{1,12})([kmb]?) output, "
+    r"([0-9.]{1,12})([kmb]?) cache read, ([0-9.]{1,12})([kmb]?) cache write"
+)
+_UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+
+
+class ResultGiven(msgspec.Struct, frozen=True, tag=True):
+    """claude gave a result, or something that may be one: it waits for its input to be closed."""
+
+
+Said = ResultGiven
+
+
+def own_reply(line: Line) -> dict[str, Any] | None:
+    """The answer to a control request of ours, empty where it is an error; None if the line is none."""
+    if line.type != "control_response":
+        return None
+    answer = mapping(line.response)
+    if not str(answer.get("request_id", "")).startswith(OURS):
+        return None
+    response = answer.get("response")
+    return response if isinstance(response, dict) else {}
+
+
+def learn_usage(known: Usage, reply: dict[str, Any]) -> Usage:
+    """The usage with what a reply tells of it: a cost in words, or the sizes of the context."""
+    words = reply.get("text")
+    if isinstance(words, str) and len(words) <= VALUE_BYTES:
+        if cost := _COST.search(words):
+            known = msgspec.structs.replace(known, cost=float(cost[1]))
+        if models := list(_TOKENS.finditer(words)):
+            tokens = [sum(_tokens(model[i], model[i + 1]) for model in models) for i in (1, 3, 5, 7)]
+            known = msgspec.structs.replace(known, tokens=tuple(tokens))
+    used, limit = reply.get("totalTokens"), reply.get("maxTokens")
+    if type(used) is int and type(limit) is int and used >= 0 and limit > 0:
+        known = msgspec.structs.replace(known, context=used, context_limit=limit)
+    return known
+
+
+def _tokens(number: str, unit: str) -> int:
+    try:
+        return int(float(number) * _UNITS[unit])
+    except ValueError:  # more than one point
+        return 0

@@ -1,0 +1,75 @@
+"""A stop keeps the bill, whatever claude is doing: the real CLI in the five states that differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+import trio
+
+from tests.support.collector import collecting
+from tests.support.mock_api import MockApi, Step
+from tests.support.real_cli import claude_cli
+from tests.support.run_agent import start_agent
+
+pytestmark = pytest.mark.cli
+
+DEAR: Step = {"tools": [["Bash", {"command": "echo dear", "description": "x"}]], "output_tokens": 1000}
+DEAF = "trap '' TERM INT HUP; touch deaf; sleep 300 & wait; sleep 300"
+
+#: Its script, and how many requests have come once claude is in it.
+STATES: dict[str, tuple[list[Step], int]] = {
+    "waiting for headers after a paid turn": ([DEAR, {"text": "x", "delay": 3600}], 2),
+    "waiting for headers at first": ([{"text": "x", "delay": 3600}], 1),
+    "streaming": ([DEAR, {"text": "Thinking about", "stall": True}], 2),
+    "between retries": ([DEAR, {"status": 500}], 3),
+    "in a Bash that ignores signals": ([{**DEAR, "tools": [["Bash", {"command": DEAF, "description": "x"}]]}], 1),
+}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(60):
+        while not condition():
+            await trio.sleep(0.02)
+
+
+async def stop_in(tmp_path: Path, state: str) -> None:
+    script, requests = STATES[state]
+    with MockApi() as api:
+        # As root the CLI wants to be told that this is a sandbox; in a container the agent does.
+        environ = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "KILL_GRACE": "5s",
+                   "TASK": f"mock:script {json.dumps(script)}", "container": "tests"}  # fmt: skip
+        async with collecting() as collector, start_agent(tmp_path, collector.url, **environ) as agent:
+            await until(lambda: len(api.requests) >= requests)
+            if state.startswith("in a Bash"):
+                await until((tmp_path / "agent" / "workspace" / "deaf").exists)
+            await trio.sleep(0.1)
+            agent.signal(SIGTERM)
+            ran = await agent.ended()
+    ran.agrees(collector, code=143, reason="cancelled")
+    result = ran.complete["result"]
+    assert result is not None, state
+    assert result["cost"] is not None
+    assert result["session_id"]
+    assert result["permission_denials"] == []
+    if "first" not in state:
+        assert result["cost"] > 0
+        assert result["num_turns"] >= 1
+    assert ran.stopped_within is not None
+    assert ran.stopped_within < 9
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("time", range(2))
+async def test_a_stop_keeps_the_bill(tmp_path: Path, state: str, time: int) -> None:
+    await stop_in(tmp_path, state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("time", range(18))
+async def test_every_stop_keeps_the_bill(tmp_path: Path, state: str, time: int) -> None:
+    await stop_in(tmp_path, state)
