@@ -15,9 +15,17 @@ from agent.protocol.events import Publish, log
 from agent.repository.cloned import Cloned
 from agent.run.work import Swept
 from agent.transcript.control import Said
-from agent.transcript.summary import Result, Summary
+from agent.transcript.summary import Bill, Result, Summary
 
-GOOD = Summary(lines=1, inits=1, results=1, turns=3, session_id="s", last_result=Result("success", False, 3, 0.41))
+GOOD = Summary(
+    lines=1,
+    inits=1,
+    results=1,
+    turns=3,
+    session_id="s",
+    last_result=Result("success", False, 3, 0.41),
+    bill=Bill(num_turns=3, cost=0.41, session_cost=0.41),
+)
 
 
 class ScriptedClaude:
