@@ -297,5 +297,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Wrong tokens of one address within `hub_guess_window` seconds, before it has to wait for the end of these.
     hub_guesses: int = 10
     hub_guess_window: float = 60.0
+    #: Between two looks for runs that are too old or too many.
+    hub_keep: float = 60.0
+    #: A run that did not end and says nothing for so long will not end: its agent's journal is given up by then.
+    hub_silent: float = 86400.0
+    #: Notifications that wait; a service that is away for long must not fill memory.
+    hub_notifications: int = 1000
+    #: One attempt to notify, and the pauses before the next ones.
+    hub_notify: float = 10.0
+    hub_notify_pauses: tuple[float, ...] = (1.0, 10.0, 60.0)
+    #: A full search for garbage takes 0.1 s with 1,000 agents and finds nothing: objects are set aside so often ...
+    hub_freeze: float = 60.0
+    #: ... and searched so often.
+    hub_collect: float = 3600.0
     #: How long a login lasts.
     hub_session: float = 30 * 86400.0

@@ -11,22 +11,26 @@ Promises
     4. Whoever has no right is refused before anything is read, and each refusal says what to do.
 
 Files
-    command.py   `agent serve`: view, signals, exit status
-    options.py   its options and tokens
-    listen.py    everything opened and closed in the right order
-    port.py      one port: the head of a request decides who serves the connection
-    hub.py       follows the receiver, keeps rows and index up to date
-    row.py       a run in one row, without I/O
-    fleet.py     the rows that move, and who is woken by what
-    index.py     SQLite: lists and searches of all runs
-    lines.py     stored messages from any number on
-    events.py    server-sent events: a run, the fleet
-    api.py       the HTTP API; docs/hub.md describes it
-    access.py    tokens, rights, cookies, without I/O
-    guard.py     who may, of an HTTP request
-    assets.py    the page's files
-    commands.py  commands of operators on their way to an agent
-    subscribe.py watching over a WebSocket, for older clients
+    command.py    `agent serve`: view, signals, exit status
+    options.py    its options and tokens
+    listen.py     everything opened and closed in the right order
+    port.py       one port: the head of a request decides who serves the connection
+    hub.py        follows the receiver, keeps rows and index up to date
+    row.py        a run in one row, without I/O
+    fleet.py      the rows that move, and who is woken by what
+    index.py      SQLite: lists and searches of all runs
+    lines.py      stored messages from any number on
+    events.py     server-sent events: a run, the fleet
+    api.py        the HTTP API; docs/hub.md describes it
+    access.py     tokens, rights, cookies, without I/O
+    guard.py      decides on an HTTP request
+    commands.py   commands of operators on their way to an agent
+    subscribe.py  clients of the original server
+    assets.py     the files of the page
+    retention.py  removal of old runs
+    notify.py     POSTs when a run ends or needs somebody
+    metrics.py    what Prometheus reads
+    garbage.py    collection that holds nobody up
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from agent.hub.guard import Guard
 from agent.hub.hub import Hub
 from agent.hub.index import Entry, Query
 from agent.hub.lines import Position, read
+from agent.hub.metrics import CONTENT_TYPE, Metrics
 from agent.hub.row import State
 
 _encode = msgspec.json.Encoder().encode
@@ -56,8 +57,9 @@ class _Streamed(StreamingResponse):
 class Api:
     """The handlers. Each one says what it wants of its visitor first."""
 
-    def __init__(self, hub: Hub, guard: Guard) -> None:
+    def __init__(self, hub: Hub, guard: Guard, metrics: Metrics) -> None:
         self._hub = hub
+        self._metrics = metrics
         self._guard = guard
 
     def routes(self) -> list[Route]:
@@ -73,6 +75,8 @@ class Api:
             Route("/api/runs/{id}/live", self._run_live, methods=["GET"]),
             Route("/api/runs/{id}/patch", self._patch, methods=["GET"]),
             Route("/api/runs/{id}/commands", self._commands, methods=["POST"]),
+            Route("/api/runs/{id}/vitals", self._vitals, methods=["GET"]),
+            Route("/metrics", self._measure, methods=["GET"]),
             Route("/healthz", self._healthy, methods=["GET"]),
             Route("/readyz", self._ready, methods=["GET"]),
         ]
@@ -168,12 +172,12 @@ class Api:
         """Send a run as it goes on."""
         entry = await self._entry(request)
         after = _resume(request)
-        return _stream(events.run(self._hub, entry.row.id, after or 0))
+        return _stream(self._hub, events.run(self._hub, entry.row.id, after or 0))
 
     async def _live(self, request: Request) -> Response:
         """Send what changes in the fleet, as it changes."""
         self._guard.demand(request, Right.READ)
-        return _stream(events.fleet(self._hub, _resume(request)))
+        return _stream(self._hub, events.fleet(self._hub, _resume(request)))
 
     async def _patch(self, request: Request) -> Response:
         """Send the work of a run as a file."""
@@ -203,6 +207,18 @@ class Api:
         except Refused as refused:
             raise HTTPException(409, str(refused)) from None
         return _json({"id": id}, 202)
+
+    async def _vitals(self, request: Request) -> Response:
+        """Send what the HEARTBEATs of a run told of resources, one line each."""
+        entry = await self._entry(request)
+        path = trio.Path(self._hub.path(entry.row, ".vitals"))
+        content = await path.read_bytes() if await path.exists() else b""
+        return Response(content, 200, _HEADERS, "application/x-ndjson")
+
+    async def _measure(self, request: Request) -> Response:
+        """Send the metrics."""
+        self._guard.demand(request, Right.READ)
+        return Response(await self._metrics.text(), 200, _HEADERS, CONTENT_TYPE)
 
     async def _healthy(self, request: Request) -> Response:
         """Tell that the hub runs."""
@@ -249,10 +265,11 @@ class Api:
             raise HTTPException(400, "the body is no JSON object") from None
 
 
-def application(hub: Hub, guard: Guard, *more: Route) -> Callable[..., Awaitable[None]]:
+def application(hub: Hub, guard: Guard, metrics: Metrics, *more: Route) -> Callable[..., Awaitable[None]]:
     """The ASGI application: the API, and what else is served."""
     return Starlette(
-        routes=[*Api(hub, guard).routes(), *more], exception_handlers={HTTPException: _error, Exception: _fault}
+        routes=[*Api(hub, guard, metrics).routes(), *more],
+        exception_handlers={HTTPException: _error, Exception: _fault},
     )
 
 
@@ -273,9 +290,21 @@ def _json_bytes(content: bytes, status: int = 200, headers: Any = None) -> Respo
     return Response(content, status, {**_HEADERS, **(headers or {})}, "application/json")
 
 
-def _stream(chunks: AsyncIterator[bytes]) -> Response:
+def _stream(hub: Hub, chunks: AsyncIterator[bytes]) -> Response:
     # nginx holds answers back unless it is told not to.
-    return _Streamed(chunks, media_type="text/event-stream", headers={**_HEADERS, "x-accel-buffering": "no"})
+    return _Streamed(
+        _counted(hub, chunks), media_type="text/event-stream", headers={**_HEADERS, "x-accel-buffering": "no"}
+    )
+
+
+async def _counted(hub: Hub, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    hub.watchers += 1
+    try:
+        async with aclosing(chunks):  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        hub.watchers -= 1
 
 
 def _number(request: Request, name: str, default: int) -> int:

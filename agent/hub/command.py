@@ -16,6 +16,7 @@ from msgspec import structs
 from agent import signals
 from agent.errors import AgentError
 from agent.exits import Exit
+from agent.hub.garbage import collect_seldom
 from agent.hub.listen import open_serving
 from agent.hub.options import Options, parse
 from agent.limits import Limits
@@ -36,7 +37,7 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
         stack.callback(view.close)
         opened = open_serving(
             host=options.host, port=options.port, tls=tls, limits=limits, tokens=options.tokens,
-            directory=options.store, view=view,
+            directory=options.store, view=view, keep=options.keep, notify=options.notify,
         )  # fmt: skip
         async with opened as receiver:
             server = receiver.url.replace("//0.0.0.0:", "//<this host>:").replace("//[::]:", "//<this host>:")
@@ -45,7 +46,11 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
 
             async def _run() -> int:
                 view.note(words)  # a reader of it may send a signal at once
-                return await _follow(receiver, once=options.once, limits=limits)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(collect_seldom, limits)
+                    status = await _follow(receiver, once=options.once, limits=limits)
+                    nursery.cancel_scope.cancel()
+                return status
 
             status = await signals.run_until_stopped(_run)
     return 0 if status > 128 and not options.once else status

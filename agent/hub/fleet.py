@@ -118,11 +118,14 @@ class Fleet:
             entry = Entry(row)
         return self.adopt(key, entry)
 
-    def take(self, key: RunKey, message: Message, run: Run | None, size: int, now: str) -> None:
-        """Follow one message: `size` bytes of it were stored, 0 for one that is not kept. Raises sqlite3.Error."""
+    def take(self, key: RunKey, message: Message, run: Run | None, size: int, now: str) -> Row:
+        """Follow one message: `size` bytes of it were stored, 0 for one that is not kept. Return the run's row.
+
+        Raises sqlite3.Error.
+        """
         live = self.find(key)
         if message.type == HEARTBEAT.name and live.entry.row.has_ended:
-            return
+            return live.entry.row
         live.entry.row.take(message, now)
         if size:
             live.entry.size += size
@@ -130,6 +133,7 @@ class Fleet:
                 live.entry.row.count(run, size)
         live.at = trio.current_time()
         self.touch(live)
+        return live.entry.row
 
     def connect(self, key: RunKey, connected: bool) -> None:
         """A run has a connection, or has none any more. Raises sqlite3.Error."""

@@ -5,12 +5,15 @@ One Hub serves one store. Everything here runs in Trio's thread but what says ot
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
+import msgspec
 import trio
 
 from agent.hub.access import Tokens
@@ -18,10 +21,23 @@ from agent.hub.commands import Commands
 from agent.hub.fleet import Fleet
 from agent.hub.index import Entry, Found, Index, Query
 from agent.hub.lines import Positions
-from agent.hub.row import Row
+from agent.hub.row import VITALS, Row
 from agent.limits import Limits
-from agent.protocol import timestamp
-from agent.receiver import Accepted, Link, Malformed, Run, RunKey, Step, Store, named, parse
+from agent.protocol import HEARTBEAT, STATUS, timestamp
+from agent.receiver import Accepted, Duplicate, Link, Malformed, Run, RunKey, Step, Store, Unnumbered, named, parse
+
+
+class Metrics(Protocol):
+    """A counter of what comes."""
+
+    def came(self, kind: str, size: int, retry: bool) -> None: ...
+    def ended(self, row: Row) -> None: ...
+
+
+class Notifier(Protocol):
+    """A follower of rows."""
+
+    def see(self, row: Row) -> None: ...
 
 
 class Hub:
@@ -39,6 +55,10 @@ class Hub:
         self.positions = Positions()
         #: Whether the index may lack stored runs, since it still reads files.
         self.indexing = True
+        #: Open streams of watchers.
+        self.watchers = 0
+        self.metrics: Metrics | None = None
+        self.notifier: Notifier | None = None
         #: The connections over which runs send; the receiver's.
         self.links: dict[RunKey, Link] = {}
         self._links: dict[Link, set[RunKey]] = {}
@@ -66,7 +86,14 @@ class Hub:
         """Follow one message that was received and, if it is to be, stored."""
         if isinstance(step, Malformed) or step.run is None:
             return
-        run, message = step.run, step.message
+        try:
+            self._follow(step, step.run, link)
+        except (OSError, sqlite3.Error) as error:
+            # The message is stored all the same; the index finds it there after the next start.
+            self.note(f"the row of {step.run.key.run_id} is late: {error}")
+
+    def _follow(self, step: Accepted | Duplicate | Unnumbered, run: Run, link: Link) -> None:
+        message = step.message
         keys = self._links.setdefault(link, set())
         if run.key not in keys:
             keys.add(run.key)
@@ -74,15 +101,32 @@ class Hub:
             self.fleet.connect(run.key, True)
         if isinstance(step, Accepted):
             size = (len(step.text) if step.text.isascii() else len(step.text.encode())) + 1
-            self.fleet.take(run.key, message, run, size, timestamp(time.time()))
         elif message.number is None:
-            self.fleet.take(run.key, message, run, 0, timestamp(time.time()))
+            size = 0
+        else:
+            return  # a copy
+        row = self.fleet.take(run.key, message, run, size, timestamp(time.time()))
+        if message.type == HEARTBEAT.name and not row.has_ended:
+            self._keep_vitals(run.key, row)
+        if self.metrics is not None:
+            self.metrics.came(message.type, size, message.type == STATUS.name and b'"retry":' in bytes(message.data))
+            if size and message.is_last:
+                self.metrics.ended(row)
+        if self.notifier is not None:
+            self.notifier.see(row)
+
+    def _keep_vitals(self, key: RunKey, row: Row) -> None:
+        """Store what a HEARTBEAT tells of resources: a curve of them, which may have holes."""
+        vitals = {name: value for name in VITALS if (value := getattr(row, name)) is not None}
+        with contextlib.suppress(OSError):
+            self.store.append_beside(key, ".vitals", msgspec.json.encode({"at": row.updated, **vitals}))
 
     def left(self, link: Link) -> None:
         """A connection ended: its runs have none, unless another one has taken them over."""
         keys = self._links.pop(link, set())
         for key in keys - set().union(*self._links.values()):
-            self.fleet.connect(key, False)
+            with contextlib.suppress(sqlite3.Error):
+                self.fleet.connect(key, False)
 
     def _known(self, run: Run) -> None:
         """See to it that the row of a run that comes back covers all that is stored of it."""

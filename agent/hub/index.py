@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agent.hub.row import Row
+from agent.hub.row import ENDED, Row
 from agent.receiver import RunKey, file_name
 
 #: Grows with every change of the table or of `Row`: an index of another version is thrown away.
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 create table runs (
@@ -31,7 +31,7 @@ create table runs (
     state text not null,
     attention text,
     started text not null,
-    ended text,
+    updated text not null,
     cost real,
     labels text not null,
     search text not null,
@@ -41,7 +41,7 @@ create table runs (
 create index by_start on runs (started desc, id desc);
 """
 _COLUMNS = (
-    "id", "container", "run", "size", "rev", "state", "attention", "started", "ended", "cost", "labels", "search",
+    "id", "container", "run", "size", "rev", "state", "attention", "started", "updated", "cost", "labels", "search",
     "row",
 )  # fmt: skip
 _UPSERT = f"""insert into runs ({", ".join(_COLUMNS)}) values ({", ".join("?" * len(_COLUMNS))})
@@ -57,6 +57,15 @@ class Entry(Struct):
     row: Row
     size: int = 0
     rev: int = 0
+
+
+class Stored(Struct, frozen=True):
+    """Stored run that may be removed: when it was last heard, and the bytes of its messages."""
+
+    id: str
+    key: RunKey
+    updated: str
+    size: int
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -140,10 +149,18 @@ class Index:
         """The highest revision of any row."""
         return self._ask("select coalesce(max(rev), 0) from runs")[0][0]  # type: ignore[no-any-return]
 
-    def ended(self) -> list[tuple[str, RunKey, str, int]]:
-        """ID, key, end and size of each ended run, the first to end first."""
-        found = self._ask("select id, container, run, ended, size from runs where ended is not null order by ended, id")
-        return [(id, RunKey(container, run), ended, size) for id, container, run, ended, size in found]
+    def removable(self, silent: str) -> tuple[list[Stored], int]:
+        """Return the runs that have ended, or were last heard before `silent` and are not connected, the oldest first;
+        and the bytes of all runs."""
+        states = ", ".join(f"'{state}'" for state in ENDED)
+        found = self._ask(
+            f"select id, container, run, updated, size from runs where state in ({states}) "
+            "or (state = 'disconnected' and updated < ?) order by updated, id",
+            silent,
+        )
+        total = self._ask("select coalesce(sum(size), 0) from runs")[0][0]
+        stored = [Stored(id, RunKey(container, run), updated, size) for id, container, run, updated, size in found]
+        return stored, total
 
     def find(self, query: Query) -> Found:
         """Find a page of the runs that match, and the totals of all of them."""
@@ -188,7 +205,7 @@ def _values(entry: Entry) -> tuple[object, ...]:
     words = (row.id, row.runID, row.containerID, row.title, row.repo, row.ref, row.branch, row.message, row.reason)
     search = "\n".join([*filter(None, words), labels]).casefold()
     return (
-        row.id, row.containerID, row.runID, entry.size, entry.rev, row.state, row.attention, row.started, row.ended,
+        row.id, row.containerID, row.runID, entry.size, entry.rev, row.state, row.attention, row.started, row.updated,
         row.cost, labels, search, _encode(row),
     )  # fmt: skip
 

@@ -18,7 +18,10 @@ from agent.hub.api import application
 from agent.hub.assets import Assets
 from agent.hub.guard import Guard
 from agent.hub.hub import open_hub
+from agent.hub.metrics import Metrics
+from agent.hub.notify import Notifier, Target
 from agent.hub.port import Port
+from agent.hub.retention import Keep, remove_old_runs
 from agent.hub.subscribe import Subscribers
 from agent.limits import Limits
 from agent.receiver import Receiver, Store, View
@@ -34,6 +37,8 @@ async def open_serving(
     tokens: Tokens,
     directory: Path | None,
     view: View,
+    keep: Keep = Keep(),  # noqa: B008  (frozen)
+    notify: Target | None = None,
 ) -> AsyncIterator[Receiver]:
     """Open a hub that listens at the receiver's `url`. Without a directory, runs are kept until it closes.
 
@@ -56,8 +61,13 @@ async def open_serving(
                 limits=limits, token=tokens.agents, store=store, view=view, follower=hub, visitor=subscribers.visitor
             )
             subscribers.receiver, hub.links = receiver, receiver.links
+            hub.metrics = metrics = Metrics(hub, receiver)
+            if notify is not None:
+                hub.notifier = notifier = Notifier(notify, limits, view.note)
+                nursery.start_soon(notifier.run)
+            nursery.start_soon(remove_old_runs, hub, receiver, keep)
             guard = Guard(tokens, limits, tls=tls is not None)
-            app = application(hub, guard, Assets().route())
+            app = application(hub, guard, metrics, Assets().route())
             served = Port(app, receiver.serve_stream, limits, view.note)
             name = f"[{host}]" if ":" in host else host
             receiver.url = f"{'wss' if tls else 'ws'}://{name}:{listeners[0].socket.getsockname()[1]}"

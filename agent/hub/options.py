@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +13,15 @@ from agent.arguments import ArgumentParser
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.access import Tokens, is_loopback
+from agent.hub.notify import Target
+from agent.hub.retention import Keep
 
 _EPILOG = """exit status: 0 after a stop signal (INT, TERM, HUP, QUIT). With --once: 0 if the whole run arrived,
 whatever its own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be
 used."""
 
+#: Of runs that end with the hub: a temporary directory may be memory.
+_TEMPORARY = 1 << 30
 #: Options for tokens: the variable of each, and who holds it.
 _TOKENS = {
     "token-file": ("SERVE_TOKEN", "agents, which may write"),
@@ -32,6 +37,8 @@ class Options(Struct, frozen=True, kw_only=True):
     port: int = 8080
     store: Path | None = None
     tokens: Tokens = Tokens()
+    keep: Keep = Keep()
+    notify: Target | None = None
     connections: int = 1000
     json: bool = False
     once: bool = False
@@ -70,6 +77,14 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
             help=f"the token of {who}; {variable} holds it, {variable}_FILE its file",
         )
     add("--allow-commands", action="store_true", help="without any token: let everybody on this machine steer runs")
+    add("--keep", metavar="AGE", help="remove runs that ended longer ago, such as 30d or 12h; needs --store")
+    add("--keep-size", metavar="SIZE", help="remove the oldest runs beyond this, such as 20GiB")
+    add(
+        "--notify",
+        metavar="URL",
+        help="POST when a run ends, asks or is idle; better in SERVE_NOTIFY_URL, since arguments are public",
+    )
+    add("--public-url", metavar="URL", help="address of this hub as people know it, for links in notifications")
     add("--connections", type=int, default=1000, metavar="N", help="agents at the same time (1000); others come again")
     add("--json", action="store_true", help="print each message as received, one per line")
     add("--once", action="store_true", help="end after the first run")
@@ -89,6 +104,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         port=args.port,
         store=args.store,
         tokens=tokens,
+        keep=_keep(parser, args),
+        notify=_target(parser, args, environ),
         connections=args.connections,
         json=args.json,
         once=args.once,
@@ -100,7 +117,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
 
 def _tokens(args: argparse.Namespace, environ: Mapping[str, str]) -> Tokens:
     given = {
-        name: _token(f"--{name}", getattr(args, name.replace("-", "_")), variable, environ)
+        name: _secret(f"--{name}", getattr(args, name.replace("-", "_")), variable, environ)
         for name, (variable, _) in _TOKENS.items()
     }
     agents, watchers, operators = given.values()
@@ -118,8 +135,46 @@ def _tokens(args: argparse.Namespace, environ: Mapping[str, str]) -> Tokens:
     return Tokens(agents=agents, watchers=watchers, operators=operators, open=without, commands=args.allow_commands)
 
 
-def _token(option: str, file: Path | None, variable: str, environ: Mapping[str, str]) -> str | None:
-    sources = {option: file, f"{variable}_FILE": environ.get(f"{variable}_FILE"), variable: environ.get(variable)}
+_AGE = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZE = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def _keep(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Keep:
+    def measure(option: str, text: str | None, units: Mapping[str, int]) -> int | None:
+        if text is None:
+            return None
+        found = re.fullmatch(rf"([0-9]{{1,9}})({'|'.join(units)})", text)
+        if found is None or int(found[1]) == 0:
+            parser.error(f"{option} must be a whole number above 0 with {', '.join(units)}")
+        return int(found[1]) * units[found[2]]
+
+    seconds, size = measure("--keep", args.keep, _AGE), measure("--keep-size", args.keep_size, _SIZE)
+    if args.store is None:
+        if seconds is not None:
+            parser.error("--keep needs --store: without one, runs are kept until the hub ends")
+        size = size or _TEMPORARY
+    return Keep(seconds, size)
+
+
+def _target(parser: argparse.ArgumentParser, args: argparse.Namespace, environ: Mapping[str, str]) -> Target | None:
+    secret = _secret(None, None, "SERVE_NOTIFY_SECRET", environ)
+    url = _secret(None, None, "SERVE_NOTIFY_URL", environ)
+    if url is not None and args.notify is not None:
+        raise AgentError("both --notify and SERVE_NOTIFY_URL are given: keep one", exit=Exit.CONFIG)
+    url = url or args.notify
+    for name, value in (("--notify or SERVE_NOTIFY_URL", url), ("--public-url", args.public_url)):
+        if value is not None and not re.fullmatch(r"https?://[!-~]+", value):
+            parser.error(f"{name} must begin with http:// or https://")
+    return Target(url, secret, args.public_url) if url is not None else None
+
+
+def _secret(option: str | None, file: Path | None, variable: str, environ: Mapping[str, str]) -> str | None:
+    sources: dict[str, Path | str | None] = {
+        f"{variable}_FILE": environ.get(f"{variable}_FILE"),
+        variable: environ.get(variable),
+    }
+    if option is not None:
+        sources = {option: file, **sources}
     given = [name for name, value in sources.items() if value is not None]
     if len(given) > 1:
         raise AgentError(f"both {given[0]} and {given[1]} are given: keep one", exit=Exit.CONFIG)

@@ -178,7 +178,7 @@ class Row(Struct, kw_only=True):
 
     def _heartbeat(self, message: Message) -> None:
         fields = message.fields()
-        for name in _VITALS:
+        for name in VITALS:
             if name in fields:
                 setattr(self, name, _number(fields[name]))
         if "lastTool" in fields:
@@ -207,7 +207,8 @@ class Row(Struct, kw_only=True):
         self.progress = self.retry = self.queued = self.idle = None
 
 
-_VITALS = ("uptime", "idle", "turns", "cost", "tokens", "cpu", "memory", "memoryLimit", "pids", "disk", "queued")
+#: Fields of a HEARTBEAT that change over time.
+VITALS = ("uptime", "idle", "turns", "cost", "tokens", "cpu", "memory", "memoryLimit", "pids", "disk", "queued")
 _USAGE = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _UPDATES: dict[str, Callable[[Row, Message], None]] = {
     LOG.name: Row._log,

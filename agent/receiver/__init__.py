@@ -26,7 +26,7 @@ Files
     phrases.py   fields of messages in words
 """
 
-from agent.receiver.consumer import Accepted, Malformed, Step
+from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step, Unnumbered
 from agent.receiver.link import Link, LinkClosed
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Run
@@ -36,6 +36,7 @@ from agent.receiver.view import JsonView, TextView, View
 
 __all__ = [
     "Accepted",
+    "Duplicate",
     "JsonView",
     "Link",
     "LinkClosed",
@@ -48,6 +49,7 @@ __all__ = [
     "Step",
     "Store",
     "TextView",
+    "Unnumbered",
     "View",
     "file_name",
     "named",

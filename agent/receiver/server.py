@@ -111,6 +111,10 @@ class Receiver:
         """The runs in memory."""
         return self._consumer.runs
 
+    def forget(self, key: RunKey) -> None:
+        """Forget a run, since what is stored of it is removed."""
+        self._consumer.forget(key)
+
     async def until(self, predicate: Callable[[], object]) -> None:
         """Wait until the predicate is true. It is checked after every batch and at the end of every connection.
 

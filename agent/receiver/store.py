@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -25,6 +26,8 @@ from agent.receiver.run import Run
 
 _decode = msgspec.json.Decoder(LogData).decode
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Files that may lie beside a run's messages: its patch, what its HEARTBEATs told of resources.
+BESIDE = (".patch", ".vitals")
 #: Longer than any message.
 _LINE = 1 << 26
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -146,6 +149,22 @@ class Store:
             return
         try:
             os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def remove(self, key: RunKey) -> None:
+        """Remove all files of a run; its messages last, so that nothing is left without them."""
+        path = self.path(key)
+        for suffix in (*BESIDE, ".ndjson"):
+            self.path(key, suffix).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # of a container without other runs
+
+    def append_beside(self, key: RunKey, suffix: str, line: bytes) -> None:
+        """Append a line to a file beside a run's messages, which may lose its end."""
+        fd = os.open(self.path(key, suffix), _APPEND, 0o600)
+        try:
+            os.write(fd, line + b"\n")
         finally:
             os.close(fd)
 

@@ -20,6 +20,7 @@ from tests.support.runs import Written, a_run
 from tests.support.servers import SERVE, open_agent_serve
 
 pytest.importorskip("starlette", reason="needs the extra hub: make setup")
+pytest.importorskip("prometheus_client", reason="needs the extra hub: make setup")
 from agent.hub.command import main
 from tests.support.places import ROOT
 

@@ -80,3 +80,15 @@ def test_ids_of_two_containers_differ(tmp_path: Path):
     assert other != "a"
     assert "/" not in other
     index.close()
+
+
+def test_removable_are_the_ended_and_the_silent(tmp_path: Path):
+    index = Index(tmp_path / "i")
+    index.put([
+        entry("a", state="failed", updated="2026-01-02"), entry("b", state="running", updated="2026-01-01"),
+        entry("c", state="disconnected", updated="2026-01-01"), entry("d", state="disconnected", updated="2026-01-05"),
+    ])  # fmt: skip
+    found, total = index.removable("2026-01-04")
+    assert [run.id for run in found] == ["c", "a"]
+    assert total == 20
+    index.close()

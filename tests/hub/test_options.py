@@ -8,7 +8,9 @@ import pytest
 
 from agent.errors import AgentError
 from agent.exits import Exit
+from agent.hub.notify import Target
 from agent.hub.options import parse
+from agent.hub.retention import Keep
 
 
 @pytest.mark.parametrize(
@@ -83,3 +85,37 @@ def test_tokens_come_from_files_and_variables(tmp_path: Path):
     assert not parse([], {}).tokens.commands
     assert parse(["--allow-commands"], {}).tokens.commands
     assert not parse([], {"SERVE_TOKEN": "a"}).tokens.open
+
+
+def test_ages_and_sizes():
+    options = parse(["--store", "x", "--keep", "30d", "--keep-size", "20GiB"], {})
+    assert options.keep == Keep(30 * 86400, 20 << 30)
+    assert parse(["--store", "x"], {}).keep == Keep()
+    assert parse([], {}).keep == Keep(None, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--keep", "30d"], "--keep needs --store"),
+        (["--store", "x", "--keep", "30"], "--keep must be a whole number above 0 with m, h, d, w"),
+        (["--store", "x", "--keep-size", "0GiB"], "--keep-size must be a whole number above 0 with MiB, GiB, TiB"),
+        (["--connections", "0"], "--connections 0 is not above 0"),
+        (["--notify", "ftp://x"], "must begin with http:// or https://"),
+    ],
+)
+def test_wrong_values(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parse(argv, {})
+    assert message in capsys.readouterr().err
+
+
+def test_a_notification_has_its_address_and_secret(tmp_path: Path):
+    (tmp_path / "url").write_text("https://chat.example/hook")
+    environ = {"SERVE_NOTIFY_URL_FILE": str(tmp_path / "url"), "SERVE_NOTIFY_SECRET": "k"}
+    assert parse(["--public-url", "https://hub.example"], environ).notify == Target(
+        "https://chat.example/hook", "k", "https://hub.example"
+    )
+    assert parse([], {}).notify is None
+    with pytest.raises(AgentError, match="both --notify and SERVE_NOTIFY_URL"):
+        parse(["--notify", "https://x"], environ)

@@ -19,6 +19,7 @@ from agent.receiver import Receiver, TextView
 from tests.receiver.test_server import acked, connected
 
 pytest.importorskip("starlette", reason="needs the extra hub: make setup")
+pytest.importorskip("prometheus_client", reason="needs the extra hub: make setup")
 pytest.importorskip("hypercorn", reason="needs the extra hub: make setup")
 from agent.hub.listen import open_serving
 
@@ -152,13 +153,13 @@ class Stream:
 
 @asynccontextmanager
 async def open_client(
-    directory: Path | None, tokens: Tokens = OPEN, limits: Limits | None = None
+    directory: Path | None, tokens: Tokens = OPEN, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[Client]:
     shown = StringIO()
     limits = limits or Limits(hub_beat=0.01, hub_index=0.02)
     with trio.fail_after(60):
         async with open_serving(
             host="127.0.0.1", port=0, tls=None, limits=limits, tokens=tokens, directory=directory,
-            view=TextView(shown, limits),
+            view=TextView(shown, limits), **options,
         ) as receiver:  # fmt: skip
             yield Client(receiver, shown)

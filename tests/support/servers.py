@@ -118,7 +118,8 @@ async def open_websockets_server(directory: Path) -> AsyncIterator[Server]:
 @asynccontextmanager
 async def open_agent_serve(directory: Path, *options: str, env: dict[str, str] | None = None) -> AsyncIterator[Server]:
     """`agent serve --store`: level 1."""
-    pytest.importorskip("starlette", reason="needs the extra hub: make setup")
+    for package in ("starlette", "hypercorn", "prometheus_client"):
+        pytest.importorskip(package, reason="needs the extra hub: make setup")
     command = [*SERVE, "--store", str(directory / "received"), *options]
     environ = {**os.environ, "PYTHONIOENCODING": "utf-8", **(env or {})}
     async with _running(Server(lambda port: [*command, "--port", str(port)], directory, environ)) as server:
