@@ -214,7 +214,8 @@ class WorkingTree:
             elif (place / ".git").exists():
                 if before is None:
                     self._lines.append(Entry(b"0", name, False).line(path))
-                    await self._nested(path + b"/", found)
+                    if place not in self._skip:  # `git add` takes a linked worktree for a repository
+                        await self._nested(path + b"/", found)
                     continue
                 found.submodules[os.fsdecode(path)] = before
                 commit, known = await published(place)

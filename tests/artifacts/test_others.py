@@ -211,3 +211,12 @@ async def test_a_branch_names_no_commit_that_no_server_has(repository: Repositor
     git(workspace, "checkout", "-q", "main")
     (other,) = await repository.others()
     assert (other.name, other.changes.files, other.changes.unpublished) == ("fix", 1, ("app",))
+
+
+async def test_a_worktree_that_was_added_as_a_repository(repository: Repository) -> None:
+    workspace = repository.workspace
+    git(workspace, "worktree", "add", "-q", "-b", "two", "two")
+    repository.write("new")
+    commit(workspace, "git add --all takes the worktree for a repository")
+    async with snapshot(repository.tmp_path) as shot:
+        assert (await shot.take(repository.base)).files == 1
