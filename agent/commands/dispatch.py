@@ -13,6 +13,7 @@ usage: agent [COMMAND] [ARGUMENTS]
   run            run one task, as the environment describes it (the default)
   check          test configuration, server, repository, claude and resources; --json
   serve          receive runs and show them; --help
+  watch [RUN]    follow the runs of a hub (agent serve) from anywhere; --help
   replay PATH    play a recording, a journal or a transcript again; --help
   flush DIR      deliver what a dead run left in its journal
   demo           the whole job with a scripted claude, on a repository made on the spot
@@ -44,6 +45,12 @@ def _serve(arguments: Sequence[str]) -> int:
     from agent.hub import main
 
     return main(arguments)
+
+
+def _watch(arguments: Sequence[str]) -> int:
+    from agent.hub import watch
+
+    return watch(arguments)
 
 
 def _replay(arguments: Sequence[str]) -> int:
@@ -80,6 +87,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "check": _check,
     "serve": _serve,
+    "watch": _watch,
     "replay": _replay,
     "flush": _flush,
     "demo": _demo,

@@ -30,6 +30,9 @@ Files
     retention.py  removal of old runs
     notify.py     POSTs when a run ends or needs somebody
     metrics.py    what Prometheus reads
+    watch.py      `agent watch`
+    client.py     a hub's API for programs
+    secrets.py    tokens from variables and files
     garbage.py    collection that holds nobody up
 """
 
@@ -40,8 +43,20 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str]) -> int:
     """Run `agent serve`. Return its exit status: 78 if the packages that it needs are missing."""
+    return _with_packages("serve", argv)
+
+
+def watch(argv: Sequence[str]) -> int:
+    """Run `agent watch`. Return its exit status: 78 if the packages that it needs are missing."""
+    return _with_packages("watch", argv)
+
+
+def _with_packages(name: str, argv: Sequence[str]) -> int:
     try:
-        from agent.hub.command import main
+        if name == "serve":
+            from agent.hub.command import main
+        else:
+            from agent.hub.watch import main
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("agent"):
             raise
@@ -50,10 +65,11 @@ def main(argv: Sequence[str]) -> int:
         from agent.exits import Exit
 
         print(
-            f"agent serve: the package {error.name} is missing: pip install 'claude-code-wrapper[hub]'", file=sys.stderr
+            f"agent {name}: the package {error.name} is missing: pip install 'claude-code-wrapper[hub]'",
+            file=sys.stderr,
         )
         return int(Exit.CONFIG)
     return main(argv)
 
 
-__all__ = ["main"]
+__all__ = ["main", "watch"]

@@ -15,6 +15,7 @@ from agent.exits import Exit
 from agent.hub.access import Tokens, is_loopback
 from agent.hub.notify import Target
 from agent.hub.retention import Keep
+from agent.hub.secrets import secret
 
 _EPILOG = """exit status: 0 after a stop signal (INT, TERM, HUP, QUIT). With --once: 0 if the whole run arrived,
 whatever its own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be
@@ -117,7 +118,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
 
 def _tokens(args: argparse.Namespace, environ: Mapping[str, str]) -> Tokens:
     given = {
-        name: _secret(f"--{name}", getattr(args, name.replace("-", "_")), variable, environ)
+        name: secret(variable, environ, option=f"--{name}", file=getattr(args, name.replace("-", "_")))
         for name, (variable, _) in _TOKENS.items()
     }
     agents, watchers, operators = given.values()
@@ -157,37 +158,11 @@ def _keep(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Keep:
 
 
 def _target(parser: argparse.ArgumentParser, args: argparse.Namespace, environ: Mapping[str, str]) -> Target | None:
-    secret = _secret(None, None, "SERVE_NOTIFY_SECRET", environ)
-    url = _secret(None, None, "SERVE_NOTIFY_URL", environ)
+    key, url = secret("SERVE_NOTIFY_SECRET", environ), secret("SERVE_NOTIFY_URL", environ)
     if url is not None and args.notify is not None:
         raise AgentError("both --notify and SERVE_NOTIFY_URL are given: keep one", exit=Exit.CONFIG)
     url = url or args.notify
     for name, value in (("--notify or SERVE_NOTIFY_URL", url), ("--public-url", args.public_url)):
         if value is not None and not re.fullmatch(r"https?://[!-~]+", value):
             parser.error(f"{name} must begin with http:// or https://")
-    return Target(url, secret, args.public_url) if url is not None else None
-
-
-def _secret(option: str | None, file: Path | None, variable: str, environ: Mapping[str, str]) -> str | None:
-    sources: dict[str, Path | str | None] = {
-        f"{variable}_FILE": environ.get(f"{variable}_FILE"),
-        variable: environ.get(variable),
-    }
-    if option is not None:
-        sources = {option: file, **sources}
-    given = [name for name, value in sources.items() if value is not None]
-    if len(given) > 1:
-        raise AgentError(f"both {given[0]} and {given[1]} are given: keep one", exit=Exit.CONFIG)
-    if not given:
-        return None
-    name, token = given[0], sources[given[0]]
-    if name != variable:
-        name = f"{name} {token}"
-        try:
-            token = Path(str(token)).read_text().removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise AgentError(f"{name} cannot be read: {error}", exit=Exit.CONFIG) from error
-    token = str(token)
-    if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-        raise AgentError(f"{name} holds no token: printable ASCII without spaces around it is needed", exit=Exit.CONFIG)
-    return token
+    return Target(url, key, args.public_url) if url is not None else None

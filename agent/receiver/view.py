@@ -46,7 +46,8 @@ class View(Protocol):
 class JsonView:
     """JSON: each message once, as received, one per line. A line of type RECEIVED after COMPLETE has the comparison."""
 
-    def __init__(self, out: TextIO, notes: TextIO) -> None:
+    def __init__(self, out: TextIO, notes: TextIO, name: str = "agent serve") -> None:
+        self._name = name
         self._out = out
         self._notes = notes
 
@@ -70,7 +71,7 @@ class JsonView:
         self._out.flush()
 
     def note(self, text: str) -> None:
-        print(f"agent serve: {one_line(text, _WIDTH)}", file=self._notes, flush=True)
+        print(f"{self._name}: {one_line(text, _WIDTH)}", file=self._notes, flush=True)
 
     def close(self) -> None:
         pass

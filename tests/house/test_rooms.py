@@ -154,8 +154,8 @@ DECLARATIONS = {
 }
 #: Parts of the receiver that its server, store, view and consumer are tested with.
 DECLARATIONS |= {f"receiver.{name}" for name in ("messages", "phrases", "run")}
-#: Parts of the hub that its API is tested with.
-DECLARATIONS |= {f"hub.{name}" for name in ("guard", "hub", "listen")}
+#: Parts of the hub that its API, its options and `agent watch` are tested with.
+DECLARATIONS |= {f"hub.{name}" for name in ("client", "guard", "hub", "listen", "secrets")}
 
 
 @pytest.mark.parametrize("path", [path for path in _files() if path.name not in ("__init__.py", "__main__.py")])
