@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.limits import Limits
 from agent.protocol import timestamp
-from agent.protocol.events import Event, log, status
+from agent.protocol.events import Event, error, log, status
 from agent.transcript import Transcript
 from tests.support.runs import Written
 
@@ -117,3 +117,94 @@ def fleet() -> list[tuple[Told, str]]:
         (retries, retries.beat(**vitals, idle=41, turns=4, cost=0.09)),
         (failed, ""), (lost, ""), (done, ""),
     ]  # fmt: skip
+
+
+PATCH = """diff --git a/src/slugify.py b/src/slugify.py
+index 3b18e51..9f1c2aa 100644
+--- a/src/slugify.py
++++ b/src/slugify.py
+@@ -1,6 +1,9 @@
+ import re
++import unicodedata
+~
+~
+ def slugify(text):
+-    return text.replace(" ", "-")
++    text = unicodedata.normalize("NFKD", text)
++    text = text.encode("ascii", "ignore").decode()
++    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+diff --git a/CHANGELOG.md b/CHANGELOG.md
+new file mode 100644
+--- /dev/null
++++ b/CHANGELOG.md
+@@ -0,0 +1,2 @@
++# Changes
++- slugify drops punctuation
+""".replace("\n~\n", "\n \n").replace("\n~\n", "\n \n")
+
+
+_SEE = "https://docs.python.org/3/library/unicodedata.html."
+_BEFORE = 'def slugify(text):\n    return text.replace(" ", "-")'
+_AFTER = 'def slugify(text):\n    text = text.lower()\n    return re.sub(r"[^a-z0-9]+", "-", text)'
+
+
+def _said(*blocks: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    message = {"id": "m1", "model": "claude-opus-5-5", "role": "assistant", "content": list(blocks)}
+    return {"type": "assistant", "message": message, "parent_tool_use_id": None, **fields}
+
+
+def _call(name: str, id: str, **arguments: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": name, "input": arguments}
+
+
+def _answer(id: str, content: Any, *, parent: str | None = None, **fields: Any) -> dict[str, Any]:
+    blocks = [{"type": "tool_result", "tool_use_id": id, "content": content, **fields}]
+    return {"type": "user", "message": {"role": "user", "content": blocks}, "parent_tool_use_id": parent}
+
+
+def showcase(run_id: str = "01JZSHOW00000000000000000A") -> Told:
+    """A whole run with everything that the page shows in a way of its own."""
+    run = Told(run_id, ago=200).begin(
+        title="Make the failing tests of slugify pass, and drop punctuation",
+        repo="https://github.com/acme/slugify", ref="main", labels={"team": "web", "kind": "fix"},
+    )  # fmt: skip
+    todos = [
+        {"content": "Run the tests", "status": "completed"},
+        {"content": "Mend slugify", "status": "in_progress"},
+        {"content": "Write the changelog", "status": "pending"},
+    ]
+    output = "\x1b[1mtests/test_slugify.py\x1b[0m \x1b[32m.\x1b[31mF\x1b[0m\n" + "\n".join(
+        f"\x1b[3{number % 8}mline {number}\x1b[0m of the output" for number in range(40)
+    )
+    run.claude(
+        {"type": "system", "subtype": "init", "cwd": "/workspace", "session_id": "s1", "model": "claude-opus-5-5",
+         "claude_code_version": "2.1.330", "permissionMode": "dontAsk", "tools": ["Bash", "Edit"], "mcp_servers": []},
+        _said({"type": "thinking", "thinking": "The tests name `slugify`. Look at punctuation first."}),
+        _said({"type": "text", "text": "I'll run the tests, then mend **`slugify`**.\n\nSee " + _SEE}),
+        _said(_call("TodoWrite", "t0", todos=todos)), _answer("t0", "Todos have been modified"),
+        _said(_call("Bash", "t1", command="python -m pytest -q", description="Run the tests")),
+        _answer("t1", output, is_error=True),
+        _said(_call("Edit", "t2", file_path="/workspace/src/slugify.py", old_string=_BEFORE, new_string=_AFTER)),
+        _answer("t2", "The file has been updated."),
+        _said(_call("Agent", "t3", description="Review the change", prompt="Look for edge cases.")),
+        _said({"type": "text", "text": "I look at the edge cases."}, parent_tool_use_id="t3"),
+        _said(_call("Bash", "t4", command="grep -n strip src/slugify.py"), parent_tool_use_id="t3"),
+        _answer("t4", "9:    return text.strip()", parent="t3"),
+        _answer("t3", "One case is missing: leading punctuation."),
+        _said(_call("Write", "t5", file_path="/workspace/CHANGELOG.md",
+                    content="# Changes\n- slugify drops punctuation\n")),
+        _answer("t5", "File created"),
+    )  # fmt: skip
+    said = "Please keep the public name."
+    command = {"id": "c1", "command": "message", "by": "nora", "state": "delivered", "text": said}
+    run.add(log("info", f"nora: {said}", source="operator", kind="command", command=command))  # type: ignore[arg-type]
+    run.claude(
+        _said({"type": "text",
+               "text": "All tests pass now. The name stays:\n\n```python\ndef slugify(text): ...\n```"}),
+        {"type": "result", "subtype": "success", "is_error": False, "num_turns": 9, "duration_ms": 83000,
+         "result": "done", "total_cost_usd": 0.4132, "session_id": "s1",
+         "usage": {"input_tokens": 10, "output_tokens": 20}},
+    )  # fmt: skip
+    run.add(error("the server refused a message", code="undeliverable"))
+    run.add(log("info", "2 files changed", kind="patch", text=PATCH))
+    return run

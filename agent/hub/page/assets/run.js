@@ -1,6 +1,243 @@
-import { h } from "./dom.js";
+// One run: what it is and does, its transcript, its work, and the buttons of operators.
+
+import { json, request, run as path, Stream } from "./api.js";
+import { asked, card, showRaw, todoList } from "./cards.js";
+import { Charts } from "./charts.js";
+import { patch } from "./diff.js";
+import { button, h, link, nav, put, say } from "./dom.js";
+import { activity, badge, memory, short, title, todo } from "./fleet.js";
+import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from "./format.js";
+import { List } from "./list.js";
+import { hasEnded } from "./store.js";
+import { Transcript, whole } from "./transcript.js";
+
 export class RunView {
-  constructor(id) { this.element = h("section", { class: "run" }, id); }
-  close() {}
-  key() { return false; }
+  constructor(id, session, store) {
+    Object.assign(this, { id, session, row: null, over: false });
+    this.head = h("div", { class: "run-head" });
+    this.alert = h("div", { class: "alert", hidden: true });
+    this.note = h("p", { class: "note", hidden: true, role: "status" });
+    this.side = h("aside", { class: "side", "aria-label": "About this run", tabindex: 0 });
+    this.middle = h("div", { class: "middle" });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Views of the run" });
+    this.steer = h("div", { class: "steer", hidden: true });
+    this.panel = h("div", { class: "panel", role: "tabpanel", "aria-label": "Transcript" });
+    this.element = h("section", { class: "run", "aria-label": "Run" }, this.head, this.note, this.alert, this.tabs, h("div", { class: "columns" }, this.middle, this.side));
+    put(this.middle, this.panel, this.steer);
+    this.tab = "transcript";
+    this.charts = new Charts();
+    this.clock = setInterval(() => this.row && this.drawHead(), 1000);
+    const known = store.rows.get(id);
+    if (known) { this.row = known; this.drawHead(); }
+    void this.start();
+  }
+
+  close() {
+    this.closed = true;
+    clearInterval(this.clock);
+    this.stream?.close();
+    this.list?.close();
+  }
+
+  async start() {
+    for (let wait = 500; !this.closed; wait = Math.min(2 * wait, 10_000)) {
+      try { this.row = await json(path(this.id)); break; } catch (error) {
+        if (error.status === 404) return void put(this.element, h("div", { class: "empty" }, h("h2", null, "There is no run at this address"), h("p", null, "It was removed, or the hub was started with another store."), nav("/", null, "All runs")));
+        this.tell(error.status ? `${error.message}.` : "The hub does not answer. Trying again …");
+        if (error.status === 401) return;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+    if (this.closed) return;
+    this.tell("");
+    const from = this.row.seq;
+    this.transcript = new Transcript(this.id, from, () => this.list?.ask());
+    const ctx = { id: this.id, transcript: this.transcript, patch: () => this.choose("changes"), whole: (item) => this.whole(item) };
+    this.list = ctx.list = new List(this.transcript, (item, depth) => card(item, depth, ctx), (state) => this.followed(state));
+    this.fresh = button("", () => this.list.follow(), { class: "fresh primary", hidden: true });
+    this.drawTabs();
+    this.drawPanel();
+    this.drawRow();
+    if (location.hash) void this.goto(location.hash);
+    this.follow(from);
+  }
+
+  /** What is stored up to `from` is read in blocks; what comes behind it comes here, so no line comes twice. */
+  follow(from) {
+    this.stream = new Stream((last) => path(this.id, `/live?after=${last}`), from, {
+      message: (data, seq) => this.transcript.take(data, seq),
+      row: (data) => this.take(JSON.parse(data)),
+      end: (data) => { this.over = true; this.stream.close(); this.take(JSON.parse(data)); this.tell(""); },
+    }, (connected) => { if (!this.over) this.tell(connected ? "" : "reconnecting … what comes meanwhile is not lost"); });
+  }
+
+  tell(text) { put(this.note, text); this.note.hidden = !text; }
+
+  take(row) {
+    this.row = row;
+    this.charts.take(row);
+    this.drawRow();
+  }
+
+  async goto(hash) {
+    const seq = Number(hash.slice(1));
+    if (!Number.isSafeInteger(seq) || seq < 1 || !this.transcript) return;
+    this.choose("transcript");
+    try {
+      const item = await this.transcript.find(seq);
+      if (item) this.list.reveal(item);
+    } catch (error) { say(error.message); }
+  }
+
+  async whole(item) {
+    try {
+      const entry = await whole(this.id, item);
+      const block = item.block, at = block.items.indexOf(item);
+      const made = this.transcript.logged({ ...item, show: "log", version: item.version + 1, height: null, entry, data: entry.message.data, meta: entry.message.data.metadata ?? {} }, block);
+      if (!made || at < 0) { item.text += " (shown with its call)"; item.version += 1; }
+      else { made.block = block; block.items.splice(at, 1, made); block.height = null; }
+    } catch (error) { item.failed = error.message; item.version += 1; }
+    this.list.ask();
+  }
+
+  followed({ following, fresh }) {
+    this.fresh.hidden = following;
+    put(this.fresh, fresh ? `↓ ${plural(fresh, "new line")}` : "↓ to the end");
+    if (this.todoSeq !== this.transcript.todo.seq) { this.todoSeq = this.transcript.todo.seq; this.drawSide(); }
+  }
+
+  choose(tab) { if (tab !== this.tab) { this.tab = tab; this.drawTabs(); this.drawPanel(); } }
+
+  drawTabs() {
+    const tabs = [["transcript", "Transcript"], ["changes", "Changes"], ["about", "About"]];
+    const focused = this.tabs.contains(document.activeElement);
+    put(this.tabs, tabs.map(([name, words]) => button(words, () => this.choose(name), { role: "tab", class: `tab tab-${name}`, "aria-selected": String(name === this.tab), tabindex: name === this.tab ? 0 : -1,
+      onkeydown: (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (step) { const names = tabs.map(([other]) => other); this.choose(names[(names.indexOf(this.tab) + step + names.length) % names.length]); event.preventDefault(); }
+      } })));
+    if (focused) this.tabs.querySelector("[aria-selected=true]").focus();
+  }
+
+  drawPanel() {
+    this.element.dataset.tab = this.tab;
+    this.panel.setAttribute("aria-label", this.tab);
+    if (this.tab === "changes") return void this.drawChanges();
+    if (this.panel.firstChild !== this.list.element) put(this.panel, this.list.element, this.fresh);
+    this.list.draw();
+    return undefined;
+  }
+
+  async drawChanges() {
+    const { row } = this, { changes } = row, place = h("div", { class: "scroll changes", tabindex: 0, role: "region", "aria-label": "Changes" });
+    put(this.panel, place);
+    if (!row.patch) return void put(place, h("div", { class: "empty" }, h("h2", null, "No patch"), h("p", null, hasEnded(row) ? "The run sent none. With STREAM_PATCH=1 an agent sends its work." : "An agent with STREAM_PATCH=1 sends its work at its end."), changes?.compareURL ? link(changes.compareURL, "Compare on the server") : ""));
+    try {
+      const text = await (await request(path(this.id, "/patch"))).text();
+      const download = nav(path(this.id, "/patch"), { class: "button", download: "changes.patch" }, "Download changes.patch");
+      put(place, h("div", { class: "changes-head" }, changes ? h("span", null, `${plural(changes.files ?? 0, "file")} `, h("ins", null, `+${count(changes.insertions ?? 0)} `), h("del", null, `−${count(changes.deletions ?? 0)}`)) : "", h("span", { class: "grow" }), changes?.compareURL ? link(changes.compareURL, "Compare") : "", download), patch(text));
+    } catch (error) { put(place, h("p", { class: "bad pad" }, error.message)); }
+    return undefined;
+  }
+
+  drawRow() {
+    this.drawHead();
+    this.drawSide();
+    this.drawAlert();
+    this.drawSteer();
+    if (this.tab === "changes" && this.row.patch && !this.hadPatch) void this.drawChanges();
+    this.hadPatch = this.row.patch;
+  }
+
+  drawHead() {
+    const { row } = this;
+    document.title = `${row.state === "waiting" ? "? " : ""}${title(row)}`;
+    put(this.head, h("h1", null, title(row)), h("div", { class: "facts" }, badge(row), row.phase && !hasEnded(row) ? h("span", null, row.phase.toLowerCase()) : "", h("span", { title: `${moment(row.started)} – ${moment(row.ended)}` }, duration(elapsed(row))),
+      isNumber(row.turns) ? h("span", null, plural(row.turns, "turn")) : "", isNumber(row.cost) ? h("span", null, money(row.cost)) : "", hasEnded(row) ? "" : memory(row), todo(row), isNumber(row.idle) && row.idle >= 30 && !hasEnded(row) ? h("span", { class: row.attention === "idle" ? "warn" : "" }, `idle ${duration(row.idle)}`) : "",
+      hasEnded(row) ? "" : h("span", { class: "now" }, activity(row))));
+  }
+
+  drawAlert() {
+    const { row } = this, key = JSON.stringify([row.question, row.state, row.progress]);
+    if (key === this.alertShown) return;
+    this.alertShown = key;
+    const { progress } = row;
+    this.alert.className = `alert ${row.state === "waiting" ? "question-box" : ""}`;
+    this.alert.hidden = false;
+    if (row.state === "waiting" && row.question) {
+      this.alert.setAttribute("role", "alert");
+      return void put(this.alert, h("b", null, "claude waits for an answer"), h("p", { class: "text" }, row.question.message ?? ""), asked(row.question), this.answers(row.question));
+    }
+    this.alert.removeAttribute("role");
+    if (progress && !hasEnded(row)) {
+      const bar = h("span", { class: "progress wide", role: "progressbar", "aria-label": progress.stage ?? "progress", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": isNumber(progress.percent) ? Math.round(progress.percent) : undefined }, h("i"));
+      bar.firstChild.style.width = `${Math.max(0, Math.min(100, progress.percent ?? 0))}%`;
+      return void put(this.alert, h("div", { class: "cloning" }, h("span", null, `${(row.phase ?? "").toLowerCase()}: ${progress.stage ?? ""}`), bar, h("span", { class: "dim" }, [isNumber(progress.percent) ? `${Math.round(progress.percent)} %` : "", isNumber(progress.done) && isNumber(progress.total) ? `${count(progress.done)} of ${count(progress.total)}` : "", bytes(progress.bytes)].filter(Boolean).join(" · "))));
+    }
+    this.alert.hidden = true;
+    return undefined;
+  }
+
+  answers(question) {
+    if (this.session.right !== "command") return h("p", { class: "dim" }, "Only an operator may answer: log in with that token.");
+    const reason = h("input", { type: "text", placeholder: "Reason, for a denial (optional)", "aria-label": "Reason" });
+    const answer = (behavior) => this.command({ command: "answer", question: question.id, behavior, ...(behavior === "deny" && reason.value ? { message: reason.value } : {}) }, "Answer sent");
+    return h("div", { class: "answers" }, button("Allow", () => answer("allow"), { class: "primary" }), button("Allow for the whole run", () => answer("allow_always")), button("Deny", () => answer("deny"), { class: "danger" }), reason);
+  }
+
+  async command(body, done) {
+    try {
+      await json(path(this.id, "/commands"), { method: "POST", body: { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, ...body } });
+      say(done);
+      return true;
+    } catch (error) { say(error.message); return false; }
+  }
+
+  drawSteer() {
+    const may = this.session.right === "command" && !hasEnded(this.row);
+    this.steer.hidden = !may;
+    if (!may || this.steer.hasChildNodes()) return;
+    const text = h("textarea", { rows: 1, "aria-label": "Message to claude", placeholder: "Tell claude …", onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); void tell(); } if (event.key === "Escape") text.blur(); } });
+    const tell = async () => { if (text.value.trim() && await this.command({ command: "message", text: text.value }, "Message sent")) text.value = ""; };
+    const interrupt = async () => { const said = text.value.trim(); if (await this.command({ command: "interrupt", ...(said ? { text: said } : {}) }, "Interrupt sent")) text.value = ""; };
+    put(this.steer, text, button("Tell", tell, { class: "primary" }), button("Interrupt", interrupt, { title: "Stop what claude does now, and say the text if there is one" }), button("Stop the run", () => this.stop(), { class: "danger" }));
+  }
+
+  stop() {
+    const dialog = h("dialog", { "aria-label": "Stop the run", onclose: () => { if (dialog.returnValue === "stop") void this.command({ command: "cancel" }, "Stop sent"); dialog.remove(); } },
+      h("h2", null, "Stop this run?"), h("p", { class: "pad" }, title(this.row)), h("form", { method: "dialog", class: "answers" }, h("button", { value: "stop", class: "danger" }, "Stop the run"), h("button", { value: "" }, "Let it go on")));
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  drawSide() {
+    const { row } = this, { comparison, changes } = row;
+    const fact = (name, ...value) => value.some((one) => one !== null && one !== undefined && one !== "") ? [h("dt", null, name), h("dd", null, ...value)] : "";
+    const part = (name, ...children) => h("section", null, h("h3", null, name), ...children);
+    const items = this.transcript?.todo.items ?? [];
+    put(this.side,
+      hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (row.reason ?? row.state).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "",
+        comparison ? h("p", { class: comparison.whole ? "good" : "bad" }, comparison.summary) : h("p", { class: "dim" }, "not compared"), comparison?.problems?.map((problem) => h("p", { class: "bad text" }, problem)) ?? "") : "",
+      items.length || row.todo?.total ? part("To-do", todo(row), items.length ? todoList(items) : "") : "",
+      changes ? part("Work", h("p", null, `${plural(changes.files ?? 0, "file")} `, h("ins", null, `+${count(changes.insertions ?? 0)} `), h("del", null, `−${count(changes.deletions ?? 0)}`), changes.commits ? ` · ${plural(changes.commits, "commit")}` : ""), h("p", null, row.patch ? button("Show changes", () => this.choose("changes")) : "", " ", changes.compareURL ? link(changes.compareURL, "Compare") : "")) : "",
+      !hasEnded(row) && this.charts.samples.length ? part("Resources, since this page was opened", this.charts.element) : "",
+      part("Run", h("dl", null, fact("repository", row.repo ? link(row.repo, short(row.repo)) : ""), fact("ref", row.ref), fact("branch", row.branch), fact("commit", row.head?.slice(0, 12)), fact("started", moment(row.started)), fact("ended", moment(row.ended)),
+        fact("messages", row.events ? `${count(row.events)} · ${bytes(row.bytes)}` : ""), fact("not confirmed", row.queued ? count(row.queued) : ""), fact("missing", row.missing ? h("span", { class: "bad" }, count(row.missing)) : ""), fact("dropped", row.dropped ? h("span", { class: "warn" }, count(row.dropped)) : ""), fact("errors", row.errors ? h("span", { class: "bad" }, count(row.errors)) : ""),
+        fact("tokens", count(row.tokens)), fact("disk free", bytes(row.disk)), fact("run ID", row.runID), fact("container", row.containerID), fact("session", row.sessionID), Object.entries(row.versions ?? {}).map(([name, value]) => fact(name, value)))),
+      Object.keys(row.labels ?? {}).length ? part("Labels", h("p", { class: "label-list" }, Object.entries(row.labels).map(([name, value]) => nav(`/?label=${encodeURIComponent(`${name}=${value}`)}`, { class: "label" }, `${name}=${value}`)))) : "",
+      h("p", null, nav(path(this.id, "/messages"), { class: "dim", download: `${row.runID}.ndjson` }, "Download all messages (NDJSON)")));
+  }
+
+  key(event) {
+    const { list } = this;
+    if (!list || this.tab !== "transcript") return false;
+    if (event.key === "j") list.move(1);
+    else if (event.key === "k") list.move(-1);
+    else if (event.key === "g") list.start();
+    else if (event.key === "G") list.follow();
+    else if (event.key === "r" && list.selected) showRaw(list.selected);
+    else if (event.key === "Enter" && list.selected && !event.target.closest("a, button, summary")) list.nodes.get(list.selected)?.querySelector(".more, summary, .tool-head button")?.click();
+    else return false;
+    return true;
+  }
 }

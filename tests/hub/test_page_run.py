@@ -1,0 +1,125 @@
+"""The page of one run, in a real browser before a real hub."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent.protocol.events import log
+from tests.support.browser import ServedHub, photograph
+from tests.support.fleets import Told, showcase
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.page
+
+
+def line(page: Page, text: str) -> Locator:
+    """The line of the transcript with exactly this text."""
+    return page.locator(".item").get_by_text(text, exact=True)
+
+
+def shown(page: Page) -> list[int]:
+    """Numbers of the lines in the document, as they stand below each other."""
+    found = page.locator(".item").evaluate_all(
+        "(items) => items.map((item) => [new DOMMatrix(item.style.transform).f, Number(item.dataset.seq)])"
+    )
+    return [seq for _, seq in sorted(found)]
+
+
+def test_a_run_is_shown_as_a_person_reads_it(hub: ServedHub, page: Page):
+    run = showcase().complete()
+    hub.send(run.lines)
+    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    page.get_by_text("complete: ").first.wait_for()
+    page.locator(".item.complete").wait_for()
+    photograph(page, "run")
+    page.keyboard.press("g")
+    page.locator(".thinking").wait_for()
+    photograph(page, "run-start")
+    bash = page.locator(".tool", has_text="python -m pytest -q")
+    assert bash.locator(".output .f2").first.inner_text() == "."
+    assert "failed" in bash.inner_text()
+    assert "line 30" not in bash.inner_text()
+    bash.get_by_role("button", name="Show all").click()
+    bash.get_by_text("line 39", exact=False).wait_for()
+    edit = page.locator(".tool", has_text="src/slugify.py").first
+    assert edit.locator(".line.del").inner_text().strip("- \n") == 'return text.replace(" ", "-")'
+    assert edit.locator(".line.ins").count() == 2
+    agent = page.locator(".tool", has_text="Review the change")
+    agent.scroll_into_view_if_needed()
+    agent.get_by_role("button", name="Fold").click()
+    page.get_by_text("I look at the edge cases.").wait_for(state="detached")
+    agent.get_by_role("button", name="Show").click()
+    page.get_by_text("I look at the edge cases.").wait_for()
+    link = page.get_by_role("link", name="https://docs.python.org/3/library/unicodedata.html")
+    assert link.get_attribute("rel") == "noopener noreferrer"
+    page.get_by_role("tab", name="Changes").click()
+    page.get_by_text("unicodedata.normalize").wait_for()
+    photograph(page, "run-changes")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download changes.patch").click()
+    assert download.value.path().read_text().startswith("diff --git a/src/slugify.py")
+
+
+def test_lines_follow_live_until_one_scrolls_up_and_come_once_over_a_restart(
+    hub: ServedHub, page: Page, agents: ExitStack
+):
+    run = Told("R1").begin(title="Long work")
+    run.add(*(log("info", f"old {number}") for number in range(500)))
+    agent = agents.enter_context(hub.agent())
+    agent.send(run.lines)
+    page.goto(f"{hub.url}/runs/R1")
+    line(page, "old 499").wait_for()
+    agent.send(run.add(log("info", "new 1")).lines[-1:])
+    line(page, "new 1").wait_for()
+    page.locator(".transcript").evaluate("(list) => { list.scrollTop -= 3000; }")
+    line(page, "old 380").wait_for()
+    before = shown(page)
+    agent.send(run.add(log("info", "new 2")).lines[-1:])
+    page.get_by_text("1 new line").wait_for()
+    assert shown(page) == before
+    page.locator(".fresh").click()
+    line(page, "new 2").wait_for()
+    hub.kill()
+    page.get_by_text("reconnecting").first.wait_for()
+    hub.start()
+    again = agents.enter_context(hub.agent())
+    run.add(*(log("info", f"after the restart {number}") for number in range(30)))
+    again.send(run.lines)
+    line(page, "after the restart 29").wait_for()
+    assert shown(page)[-30:] == list(range(run.seq - 29, run.seq + 1))
+    page.reload()
+    line(page, "after the restart 29").wait_for()
+    assert shown(page)[-30:] == list(range(run.seq - 29, run.seq + 1))
+    again.send(run.complete().lines[-1:])
+    page.get_by_text(f"complete: {run.seq} events, 0 missing").wait_for()
+    assert len(shown(page)) == len(set(shown(page)))
+
+
+def test_a_line_has_an_address(hub: ServedHub, page: Page):
+    run = Told("R1").begin(title="Long work")
+    run.add(*(log("info", f"line {number}") for number in range(3000))).complete()
+    hub.send(run.lines)
+    seq = next(json.loads(line)["seq"] for line in run.lines if '"line 1234"' in line)
+    page.goto(f"{hub.url}/runs/R1#{seq}")
+    page.locator(f".item.selected[data-seq='{seq}']", has_text="line 1234").wait_for()
+    box = page.locator(".item.selected").bounding_box()
+    assert box is not None
+    assert 100 < box["y"] < 500
+    page.keyboard.press("j")
+    page.locator(f".item.selected[data-seq='{seq + 1}']").wait_for()
+    page.keyboard.press("r")
+    page.get_by_role("dialog").get_by_text('"line 1235"').wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.wait_for_url(hub.url + "/")
+
+
+def test_an_address_of_no_run_says_so(hub: ServedHub, page: Page):
+    page.goto(f"{hub.url}/runs/nothing.here")
+    page.get_by_text("There is no run at this address").wait_for()
