@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --dist worksteal
 N ?= 2000
 
-.PHONY: help demo test test-all run lint setup tools coverage soak simulate bench bench-short profile audit \
+.PHONY: help demo test test-all page-test run lint setup tools coverage soak simulate bench bench-short profile audit \
         image image-test docker-run manifests k8s-test lock clean
 
 help:
@@ -29,6 +29,9 @@ test: setup ## the fast tests, on all cores, in under two minutes; what a test l
 
 test-all: setup tools ## the fast tests, whole runs, the real claude CLI and the slower ones: a quarter of an hour
 	$(PYTEST) --lane fast --lane system --lane cli --lane slow $(PARALLEL) $(TEST_FLAGS)
+
+page-test: setup ## the hub's page in Chromium (apt-get install chromium); screenshots in build/screenshots
+	$(PYTEST) --lane page $(TEST_FLAGS)
 
 run: setup ## the job that your own variables (or .env) describe
 	@$(BIN)/python -m agent run

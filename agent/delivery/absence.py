@@ -1,4 +1,4 @@
-"""What is said about a server that is away: each reason when it is new, again at intervals, and the return."""
+"""Words about a server that is away: each reason when it is new, again at intervals, and the return."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Sender:
 
     @property
     def trouble(self) -> str:
-        """Why no connection stands, for a person; "" if one does, or none was tried."""
+        """The reason, for a person, why no connection stands; "" if one does, or none was tried."""
         return self._absence.reason
 
     @property

@@ -23,7 +23,7 @@ _REASONS = 40
 
 
 class Metrics(Collector):
-    """What came since the start, counted as it comes; what is now, read when somebody asks."""
+    """Counters of everything since the start, and gauges that are read when a scraper asks."""
 
     def __init__(self, hub: Hub, receiver: Receiver) -> None:
         self._hub = hub

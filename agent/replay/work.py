@@ -92,7 +92,7 @@ class PlayedClaude(ClaudeOutput):
         """claude ends when it did then."""
 
     async def poll(self) -> None:
-        """What claude answered then is in its output."""
+        """Do nothing: claude's recorded answers are in its output. Cancelling: safe."""
 
     async def watch(self) -> Bark:
         """Never bark: the watchdog's report comes from the recording. Cancelling: safe."""

@@ -81,7 +81,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """All results of a run together (agent/transcript/bill.py). None: no result has it."""
+    """The bill of a run: all its results together (agent/transcript/bill.py). None: no result has it."""
 
     num_turns: int | None = None
     #: US dollars: of this run, and of the session with all runs of it.
@@ -94,7 +94,7 @@ class Bill(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What the running session has used so far, as the CLI estimates it; None until it was asked."""
+    """Usage of the running session so far, as the CLI estimates it; None until it was asked."""
 
     #: US dollars.
     cost: float | None = None

@@ -40,9 +40,9 @@ WATCHES = {
         ),
     ),
     "resend_from_confirmed": Watch(
-        {97: "nothing_missing"}, ("delivery/test_sender.py::test_goes_on_over_cut_connections",)
+        {110: "nothing_missing"}, ("delivery/test_sender.py::test_goes_on_over_cut_connections",)
     ),
-    "marks_of_copies": Watch({97: "same_text_everywhere"}),
+    "marks_of_copies": Watch({110: "same_text_everywhere"}),
     "shielded_frame": Watch(tests=("delivery/test_connection.py::test_a_cancelled_send_leaves_no_half_frame",)),
     "hastened_send": Watch({2018386: "in_time"}),
     "sweep": Watch({2: "ended"}),
@@ -52,7 +52,7 @@ WATCHES = {
     ),
     "redaction_before_the_journal": Watch({1: "no_secret"}),
     "drain_before_complete": Watch({40: "lines_in_order"}),
-    "report_before_leaving": Watch({1: "work_is_kept", 2: "work_is_kept"}),
+    "report_before_leaving": Watch({2: "work_is_kept", 10: "work_is_kept"}),
     "rest_of_a_line": Watch(
         {966714968986: "lines_in_order"},
         ("claude/test_output.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),
@@ -60,7 +60,7 @@ WATCHES = {
     "drain_after_a_bug": Watch(
         {978: "lines_in_order"}, ("run/test_supervisor.py::test_a_reader_that_fails_is_replaced_by_a_drain",)
     ),
-    "flush_limit": Watch({124: "in_time"}),
+    "flush_limit": Watch({289: "in_time"}),
     "journal_limit": Watch({655: "bounded"}),
     "bounded_memory": Watch(
         {2703: "bounded"}, ("journal/test_journal.py::test_memory_is_bounded_whatever_the_backlog",)
