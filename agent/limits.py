@@ -106,6 +106,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     say_changed: float = 10.0
     #: Different reasons that are remembered as said: a server may make up a new one each time.
     reasons_said: int = 20
+    #: A connection that ends this often without progress, and with a message of this many bytes in flight, may have met
+    #: a server that takes no message so long: uWebSockets takes 16 KiB by default, npm's `websocket` 64 KiB.
+    stuck_connections: int = 3
+    long_message: int = 16 * KIB
     #: Connections of a server that never acknowledges which end early although PONGs came: after so many of them its
     #: PONGs confirm. Otherwise one that closes after every few messages would be sent the same ones for ever.
     brief_connections: int = 3

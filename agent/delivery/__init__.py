@@ -23,6 +23,7 @@ How the files fit together:
     pace              what the next connection needs to know: window, patience, whether the server acknowledges
     connection        Endpoint and Connection: handshake, flush, ping, close; the hazards of trio-websocket
     connection_lost   ConnectionLost, and the sentence for whatever the network raised
+    proxy             the proxy that the environment names for a server, and the tunnel through it
     tap               the stream on which the library's frames and ours meet
     frames            our text frames, a batch at a time
     eager_stream      a TCP stream that does not yield while the kernel takes more

@@ -16,19 +16,23 @@ Known hazards of trio-websocket 0.12, each handled here and nowhere else:
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import urlsplit
+from types import MappingProxyType
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from agent.delivery.connection_lost import ConnectionLost, explain, is_library_error
+from agent.delivery import proxy
+from agent.delivery.connection_lost import ConnectionLost, cut_off, explain, is_library_error
 from agent.delivery.eager_stream import EagerStream
 from agent.delivery.frames import text_frames
+from agent.delivery.proxy import Proxy
 from agent.delivery.tap import Tap
 from agent.limits import Limits
 
@@ -52,14 +56,24 @@ class Endpoint(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...]
     #: What to try when nothing listens there, for a person.
     hint: str = ""
+    ca_file: str | None = None
+    proxy: Proxy | None = None
 
     def __str__(self) -> str:
         """Host and port, for a person. The resource is left out, since it may hold a credential."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
-    def parse(cls, url: str, *, token: str | None, ca_file: str | None, hint: str = "") -> Endpoint:
-        """Make an endpoint of a ws:// or wss:// URL that the configuration has checked.
+    def parse(
+        cls,
+        url: str,
+        *,
+        token: str | None,
+        ca_file: str | None,
+        hint: str = "",
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> Endpoint:
+        """Make an endpoint of a ws:// or wss:// URL that the configuration has checked. `environ` names the proxies.
 
         Raises:
             OSError, ssl.SSLError: `ca_file` cannot be read or holds no certificate.
@@ -75,7 +89,27 @@ class Endpoint(msgspec.Struct, frozen=True):
         if parts.query:
             resource += "?" + parts.query
         headers = () if token is None else ((b"Authorization", b"Bearer " + token.encode()),)
-        return cls(parts.hostname or "", parts.port or (443 if secure else 80), resource, context, headers, hint)
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        way = proxy.find(environ, host, port, secure=secure)
+        return cls(host, port, resource, context, headers, hint, ca_file, way)
+
+    def redirected(self, location: str) -> Endpoint | None:
+        """Make the endpoint to which the server leads us; None where our token must not follow.
+
+        It follows on the same host only: to the same port, or from ws:// to wss://.
+        """
+        try:
+            here = f"{'wss' if self.tls else 'ws'}://{self.host_header}{self.resource}"
+            url = urljoin(here, re.sub("^http", "ws", location))
+            if not url.startswith(("ws://", "wss://")):
+                return None
+            there = Endpoint.parse(url, token=None, ca_file=self.ca_file)
+        except (ValueError, OSError):
+            return None
+        same = there.host == self.host and (there.port == self.port or (there.tls and not self.tls))
+        if not same or (self.tls and not there.tls) or (there.resource, there.port) == (self.resource, self.port):
+            return None
+        return msgspec.structs.replace(there, headers=self.headers, hint=self.hint, proxy=self.proxy)
 
     @property
     def host_header(self) -> str:
@@ -94,10 +128,14 @@ class Endpoint(msgspec.Struct, frozen=True):
         Cancelling: safe.
         """
         try:
-            tcp = await trio.open_tcp_stream(self.host, self.port)
+            if self.proxy is None:
+                tcp: trio.abc.Stream = await trio.open_tcp_stream(self.host, self.port)
+            else:
+                tcp = await self.proxy.open_tunnel(self.host, self.port)
         except RuntimeError as error:  # claude may have used up the process limit: then no thread can do the look-up
             raise ConnectionLost(f"{self.host} cannot be looked up: {error}") from None
-        stream = EagerStream(tcp, limits.unsent_bytes)
+        # A tunnel through a proxy with TLS is no plain socket.
+        stream = EagerStream(tcp, limits.unsent_bytes) if isinstance(tcp, trio.SocketStream) else tcp
         if self.tls is None:
             return stream
         secure = trio.SSLStream(stream, self.tls, server_hostname=self.host, https_compatible=True)
@@ -116,6 +154,9 @@ class Connection:
     def __init__(self, ws: WebSocketConnection, tap: Tap) -> None:
         self._ws = ws
         self._tap = tap
+        #: We began the close, because of what the server sent.
+        self._ours = False
+        tap.closing = self._closing
         self._sending: trio.CancelScope | None = None
         #: When the last send must be over.
         self._latest = float("inf")
@@ -193,6 +234,11 @@ class Connection:
         with trio.move_on_after(within, shield=True):
             await self._ws.aclose(1000)
 
+    def _closing(self) -> None:
+        reason = self._ws.closed
+        # The library settles the reason before it answers a Close of the server's, and with a message that is too long.
+        self._ours = reason is None or (reason.reason or "").startswith("Exceeded maximum message size")
+
     def _lost(self) -> ConnectionLost:
         reason = self._ws.closed
         if reason is None:
@@ -200,6 +246,10 @@ class Connection:
         if reason.code == 1006:
             return ConnectionLost("the connection broke", close_code=1006)
         text = f": {reason.reason}" if reason.reason else ""
+        if self._ours:
+            return ConnectionLost(f"the server sent what no WebSocket may or what is too long ({reason.code}{text})")
+        if reason.code == 1009:
+            text += "; it takes no message of this length: set MESSAGE_LIMIT to what it takes, for example 16KiB"
         return ConnectionLost(
             f"the server closed the connection with {reason.code}{text}",
             refused=reason.code in REFUSALS,
@@ -254,8 +304,11 @@ async def _open(
                 watching.cancel_scope.cancel("connected")
             return ws, tap
         if ended_early:
-            raise ConnectionLost("the server closed the connection during the handshake")
-        raise ConnectionLost(f"no answer within {limits.connect:g} s", unheard=tap is None)
+            may = "demand a client certificate, which the agent has not" if endpoint.tls else "speak TLS: wss://"
+            words = f"the server closed the connection during the handshake; it may {may}"
+            raise cut_off(tap.first if tap else b"", tap.tls_error if tap else None, words)
+        words = f"no answer within {limits.connect:g} s"
+        raise cut_off(tap.first if tap else b"", None, words, unheard=tap is None)
     except BaseException:
         if tap is not None:
             await tap.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 import h11
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
-from wsproto.utilities import ProtocolError
+from wsproto.utilities import ProtocolError, RemoteProtocolError
 
 from agent.errors import first_leaf
 
@@ -22,7 +23,8 @@ class ConnectionLost(Exception):
     """The connection is over or never came up, and another may be tried. The message says why, for a person.
 
     `refused`: the server refused our credentials. `retry_after`: it asked us to wait so many seconds. `unheard`:
-    nothing listens at that address.
+    nothing listens at that address. `final`: it will be the same until somebody changes something. `location`: where
+    the server sends us instead.
     """
 
     def __init__(
@@ -33,12 +35,16 @@ class ConnectionLost(Exception):
         retry_after: float | None = None,
         close_code: int | None = None,
         unheard: bool = False,
+        final: bool = False,
+        location: str | None = None,
     ) -> None:
         super().__init__(message)
         self.refused = refused
         self.retry_after = retry_after
         self.close_code = close_code
         self.unheard = unheard
+        self.final = final
+        self.location = location
 
 
 def is_library_error(error: BaseException) -> bool:
@@ -47,22 +53,28 @@ def is_library_error(error: BaseException) -> bool:
     return isinstance(error, (*kinds, HandshakeError, ConnectionClosed, h11.ProtocolError, ProtocolError))
 
 
-def explain(group: BaseExceptionGroup[BaseException] | None) -> ConnectionLost:
-    """Turn the first of these errors into a ConnectionLost: one sentence, and what it means for another attempt."""
-    error = _root(group)
+def explain(error: BaseException | None) -> ConnectionLost:
+    """Turn an error, or the first of a group, into one sentence, and what it means for another attempt."""
+    error = _root(error)
     if isinstance(error, ConnectionLost):
         return error
     if isinstance(error, ConnectionRejected):
         return _rejected(error.status_code, dict(error.headers or ()))
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectionLost(f"the server's certificate is not trusted ({error.verify_message}); see WS_CA_FILE")
+        return _certificate(error)
     if isinstance(error, ssl.SSLError):
-        return ConnectionLost(f"TLS failed ({getattr(error, 'reason', None) or error})")
+        return _tls(error)
     if isinstance(error, OSError):
         # Trio adds the address to the text as a Python tuple. A resolver's error numbers are negative.
         known = error.errno if error.errno and error.errno > 0 else None
         words = os.strerror(known) if known else error.strerror or str(error) or type(error).__name__
         return ConnectionLost(words, unheard=known in _UNHEARD)
+    if isinstance(error, h11.LocalProtocolError):
+        # The library tried to answer a bad handshake as a server would; what was wrong with it stands behind that.
+        behind = error.__context__
+        while behind is not None and not isinstance(behind, RemoteProtocolError):
+            behind = behind.__context__
+        error = behind or error
     return ConnectionLost(f"the server does not speak WebSocket ({type(error).__name__}: {error})")
 
 
@@ -81,7 +93,56 @@ def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
     if status in (401, 403):
         return ConnectionLost(f"the server refused the credentials (HTTP {status})", refused=True)
     words = f"the server answered HTTP {status} instead of a WebSocket"
+    location = headers.get(b"location", b"").decode("latin-1")
+    if status in (301, 302, 303, 307, 308) and location:
+        location = re.sub(r"^http", "ws", location)
+        shown = re.split(r"[?#]", location)[0]  # the rest may hold a credential
+        return ConnectionLost(f"{words}: it leads to {shown}; put that into WS_SERVER", final=True, location=location)
+    if status in (200, 400, 404, 405, 410):
+        words += "; check the path in WS_SERVER, and that a proxy on the way passes Upgrade"
+    elif status == 426:
+        words += "; a proxy on the way must pass Upgrade and Connection"
     return ConnectionLost(words, retry_after=_retry_after(headers))
+
+
+#: What OpenSSL says of a certificate (X509_V_ERR_...) that no CA file would make right.
+_NOT_YET, _EXPIRED, _OTHER_NAMES = 9, 10, (62, 63, 64)
+
+
+def _certificate(error: ssl.SSLCertVerificationError) -> ConnectionLost:
+    why = error.verify_message
+    if error.verify_code in (_NOT_YET, _EXPIRED):
+        when = "has expired" if error.verify_code == _EXPIRED else "is not valid yet"
+        words = f"the server's certificate {when}: renew it at the server, or set the clock of this machine"
+        return ConnectionLost(words, final=True)
+    if error.verify_code in _OTHER_NAMES:
+        words = f"the server's certificate is for another name ({why}); use the name that it holds in WS_SERVER"
+        return ConnectionLost(words, final=True)
+    return ConnectionLost(f"the server's certificate is not trusted ({why}); see WS_CA_FILE", final=True)
+
+
+def _tls(error: ssl.SSLError) -> ConnectionLost:
+    reason = getattr(error, "reason", None) or str(error)
+    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
+        words = (
+            f"the server refused the TLS handshake ({reason}): it may demand a client certificate, and the agent has"
+        )
+        return ConnectionLost(f"{words} none; a proxy with one can stand between them", final=True)
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        words = f"TLS failed ({reason}): nothing speaks TLS there; without TLS, WS_SERVER begins with ws://"
+        return ConnectionLost(words, final=True)
+    return ConnectionLost(f"TLS failed ({reason})")
+
+
+def cut_off(first: bytes, error: ssl.SSLError | None, words: str, *, unheard: bool = False) -> ConnectionLost:
+    """Explain a handshake that was cut off: by what came in the first bytes, or by what TLS said."""
+    if error is not None:
+        return _tls(error)
+    if first.startswith(b"\x15\x03"):  # a TLS alert
+        return ConnectionLost("the server speaks TLS there: WS_SERVER must begin with wss://", final=True)
+    if first.startswith(b"SSH-"):
+        return ConnectionLost("an SSH server answers there; check the port in WS_SERVER", final=True)
+    return ConnectionLost(words, unheard=unheard)
 
 
 def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:

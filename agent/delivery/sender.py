@@ -11,6 +11,7 @@ from agent.delivery.connection import ConnectionLost, Endpoint, OpenStream, conn
 from agent.delivery.pace import Pace
 from agent.delivery.session import Deliverable, Listener, Session
 from agent.errors import ServerRefused, ServerUnreachable
+from agent.exits import Exit
 from agent.limits import Limits
 
 
@@ -41,6 +42,8 @@ class Sender:
         self._pace = Pace(limits)
         self._session: Session | None = None
         self._absence = Absence(limits)
+        #: The longest message in flight when the last connection ended, and how often it ended at the same place.
+        self._largest = self._stuck = 0
         self._deadline = float("inf")
         #: Whether the server has ever sent a PONG.
         self.ever_answered = False
@@ -78,9 +81,11 @@ class Sender:
         Cancelling: safe. A standing connection gets a close handshake where that is quick.
         """
         self._deadline = float("inf") if gate is None else trio.current_time() + gate
-        refusals = attempt = 0
+        refusals = finals = attempt = 0
+        followed = False
         while True:
             confirmed = self._journal.confirmed_seq
+            self._largest = 0
             lost = ConnectionLost(str(self._last), unheard=self._last.unheard)
             with trio.CancelScope(deadline=float("inf") if self.ever_connected else self._deadline) as self._opening:
                 try:
@@ -90,11 +95,26 @@ class Sender:
                     if self._journal.completed and self._journal.confirmed_seq >= self._journal.last_seq:
                         return  # only the close handshake failed
                     lost = error
+            stuck = self._largest >= self._limits.long_message and self._journal.confirmed_seq == confirmed
+            self._stuck = self._stuck + 1 if stuck else 0
+            if self._stuck >= self._limits.stuck_connections and lost.close_code != 1009:
+                lost.args = (f"{lost}; {self._stuck} times at a message of {self._largest:,} bytes: the server may take"
+                             " less, set MESSAGE_LIMIT to what it takes, for example 16KiB",)  # fmt: skip
             self._last = lost
             refusals = refusals + 1 if lost.refused else 0
+            finals = finals + 1 if lost.final else 0
+            there = self._endpoint.redirected(lost.location) if lost.location and not followed else None
+            if there is not None:
+                followed = True
+                self._endpoint = there
+                self._listener.notice("warn", f"{lost}; going there")
+                continue
             if gate is not None and not self.ever_connected:
                 if refusals >= self._limits.refusals:
                     raise ServerRefused(f"{lost}; check WS_TOKEN, or the token in WS_SERVER")
+                if finals >= self._limits.refusals:
+                    words = f"no WebSocket server at {self._endpoint}: {lost}"
+                    raise ServerUnreachable(words, exit=Exit.CONFIG, code="config")
                 if trio.current_time() >= self._deadline:
                     raise ServerUnreachable(self._in_vain(gate, lost))
             attempt = 0 if self._journal.confirmed_seq > confirmed else attempt + 1
@@ -125,6 +145,7 @@ class Sender:
                 elif session.unacked and not connection.refused:
                     self._pace.brief()
                 self._highest_sent = session.highest_sent
+                self._largest = session.largest
                 if session.up:
                     self._listener.connected(False)
 

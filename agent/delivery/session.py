@@ -126,6 +126,11 @@ class Session:
         return self._ponged > self._journal.confirmed_seq
 
     @property
+    def largest(self) -> int:
+        """Bytes of the longest message that was sent and that no PONG has covered; 0 if there is none."""
+        return self._window.largest
+
+    @property
     def in_vain(self) -> bool:
         """Whether messages were sent and none was proved taken."""
         return self._window.in_vain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -21,6 +23,12 @@ class Tap(trio.abc.Stream):
         self._torn = False
         #: Set at the peer's end of file, or when the connection dies.
         self.ended = trio.Event()
+        #: The first bytes that came: they tell what a server speaks that is none of ours.
+        self.first = b""
+        #: What TLS said when it broke.
+        self.tls_error: ssl.SSLError | None = None
+        #: Called before a Close frame of the library's goes out.
+        self.closing: Callable[[], None] = lambda: None
 
     @property
     def behind(self) -> bool:
@@ -38,6 +46,8 @@ class Tap(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send what is left, then `data`. Cancelling: once it has begun, the stream is torn and takes nothing more."""
+        if data[:1] == b"\x88":  # the library sends each frame by itself
+            self.closing()
         # Waiting for a free lock would cost a pass of the scheduler, in which the reader takes another 256 KiB.
         try:
             self._lock.acquire_nowait()
@@ -65,9 +75,12 @@ class Tap(trio.abc.Stream):
         """Cancelling: safe."""
         try:
             data = await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                self.tls_error = error.__cause__
             self.ended.set()
             raise
+        self.first = self.first or bytes(data[:8])
         if not data:
             self.ended.set()
         return data

@@ -46,6 +46,11 @@ class Window:
             self.bytes -= messages.popleft()[1]
 
     @property
+    def largest(self) -> int:
+        """Bytes of the longest message in flight; 0 if there is none."""
+        return max((size for _, size in self._messages), default=0)
+
+    @property
     def in_vain(self) -> bool:
         """Whether messages were sent on this connection and none was proved taken."""
         return bool(self._messages) and self._messages[0][0] == self._first

@@ -36,6 +36,7 @@ from agent.repository.git_settings import (
     certificates,
     operators_files,
     protocols,
+    proxies,
     safe_source,
     ssh_command,
 )
@@ -43,7 +44,6 @@ from agent.repository.git_settings import (
 #: Needed to find programs, keys and the network. Not GIT_TRACE and its like: they print credentials.
 _PASSED = (
     "PATH", "HOME", "TMPDIR", "TZ", "SSH_AUTH_SOCK",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE",
 )  # fmt: skip
 #: Works as the user name of a token at GitHub (where app tokens demand it), GitLab, Gitea and Azure DevOps.
@@ -106,6 +106,7 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
     }
     ours = {
         **{name: environ[name] for name in _PASSED if name in environ},
+        **proxies(environ),
         **quiet,
         "LC_ALL": "C",  # progress and errors are read by a program
         "GIT_ALLOW_PROTOCOL": protocols(url),
@@ -121,6 +122,7 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
         environment={**ours, "GIT_CONFIG_GLOBAL": str(file), **as_environment(guards)},
         child_environment={
             **quiet,
+            **proxies(environ),
             **({agent: environ[agent]} if agent in environ else {}),
             "GIT_CONFIG_GLOBAL": str(file),
         },

@@ -41,6 +41,15 @@ def certificates(environ: Mapping[str, str]) -> dict[str, str]:
     return {"GIT_SSL_CAINFO": file} if file else {}
 
 
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxies of the environment in both spellings: libcurl does not read HTTP_PROXY, other programs only that."""
+    found = {}
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        if value := environ.get(name) or environ.get(name.upper()):
+            found |= {name: value, name.upper(): value}
+    return found
+
+
 def ssh_command(environ: Mapping[str, str], known_hosts: Path, limits: Limits) -> str:
     """ssh that never asks; what the operator's own GIT_SSH_COMMAND sets stands first and so wins.
 

@@ -16,7 +16,9 @@ from agent.run.inbox import Answered, CancelRequested, Connected, Report
 def endpoint_of(config: Config) -> Endpoint:
     """WS_SERVER with its token and its certificates, as an address to connect to."""
     ca_file = str(config.ws_ca_file) if config.ws_ca_file else None
-    return Endpoint.parse(config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint)
+    return Endpoint.parse(
+        config.ws_server or "", token=config.ws_token, ca_file=ca_file, hint=config.server_hint, environ=config.environ
+    )
 
 
 class Link:

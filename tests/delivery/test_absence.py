@@ -93,3 +93,24 @@ async def test_a_reason_made_up_each_time_takes_no_memory(autojump_clock) -> Non
     for number in range(1000):
         assert absence.lost(f"reason {number}")
     assert len(absence._said) <= Limits().reasons_said
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_server_that_takes_no_long_message(autojump_clock, peer, nursery, closes: bool) -> None:
+    """It says 1009, or just breaks: both name the variable."""
+    log, told = journal(), Told()
+    fill(log, 10)
+    fill(log, 1, 100_000)
+
+    async def serve(ws, number) -> None:
+        while True:
+            text = await ws.get_message()
+            if len(text) > 64 * 1024:
+                await (ws.aclose(1009, "Frame size exceeds maximum") if closes else peer.cut(number))
+                return
+            peer.connections[number].append(text)
+
+    peer.serve = serve
+    nursery.start_soon(sender(log, peer, told).run, None)
+    await trio.sleep(60)
+    assert any("set MESSAGE_LIMIT to what it takes" in message for level, message in told.notices if level == "warn")

@@ -15,7 +15,9 @@ from agent.files.private import private_directory
 from agent.limits import Limits
 from agent.process.run import Patience
 from agent.repository.git import prepare, run_git
+from agent.repository.git_settings import proxies
 from tests.support.git_servers import git
+from tests.support.proxies import tinyproxy
 
 LIMITS = Limits(drain=0.3, git_grace=0.5)
 
@@ -65,6 +67,7 @@ def test_environments_are_allow_lists(tmp_path, private):
         assert environment["GIT_SSL_CAINFO"] == "/ca"
     assert set(made.child_environment) == {
         "GIT_TERMINAL_PROMPT", "GIT_ASKPASS", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_CONFIG_GLOBAL", "SSH_AUTH_SOCK",
+        "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
     }  # fmt: skip
 
 
@@ -275,3 +278,21 @@ async def test_cancelling_ends_it_first(tmp_path, deaf):
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "bin/git.pid").read_text()), 0)
     assert (tmp_path / "bin/git.told").exists() != deaf
+
+
+def test_git_gets_the_proxies_in_both_spellings() -> None:
+    """libcurl does not read HTTP_PROXY, since a CGI program would take it from a request's header."""
+    assert proxies({"HTTP_PROXY": "http://p:1"}) == {"HTTP_PROXY": "http://p:1", "http_proxy": "http://p:1"}
+    assert proxies({"HTTP_PROXY": "http://p:1", "http_proxy": "http://q:1"})["HTTP_PROXY"] == "http://q:1"
+    assert proxies({"NO_PROXY": ""}) == {}
+
+
+def test_git_goes_through_the_proxy_in_the_readme_s_spelling(tmp_path, private) -> None:
+    """A real git, a real proxy: the name is one that only the proxy is asked for."""
+    with tinyproxy(tmp_path) as proxy:
+        way = f"http://127.0.0.1:{proxy.port}"
+        made = prepare(configured(tmp_path, url="http://git.invalid/x.git", HTTP_PROXY=way), private)
+        git = ["git", "ls-remote", made.url]
+        ran = subprocess.run(git, env=dict(made.environment), capture_output=True, text=True, timeout=60)
+        assert ran.returncode != 0
+        assert "git.invalid" in proxy.log, ran.stderr

@@ -1,0 +1,86 @@
+"""The way through an HTTP proxy: a real one (tinyproxy), and which variable counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.delivery.connection import Endpoint
+from agent.delivery.proxy import Proxy, find
+from tests.delivery.test_connection import Asked, echoed, failed, listening
+from tests.support.proxies import tinyproxy
+
+#: This machine, under a name that is not exempt.
+HERE = "127.0.0.2"
+
+
+def endpoint(port: int, scheme: str = "ws", ca_file: str | None = None, **environ: str) -> Endpoint:
+    return Endpoint.parse(f"{scheme}://{HERE}:{port}/runs", token=None, ca_file=ca_file, environ=environ)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_a_websocket_goes_through_the_proxy(tmp_path, variable: str) -> None:
+    asked = Asked()
+    with tinyproxy(tmp_path) as proxy:
+        async with listening(asked.serve, HERE) as port:
+            await echoed(endpoint(port, **{variable: f"http://127.0.0.1:{proxy.port}"}))
+    assert f"CONNECT {HERE}:{port}" in proxy.log
+    assert asked.host == f"{HERE}:{port}", "the server is asked as without a proxy"
+
+
+async def test_its_user_and_password(tmp_path) -> None:
+    asked = Asked()
+    with tinyproxy(tmp_path, "BasicAuth somebody p4ss") as proxy:
+        async with listening(asked.serve, HERE) as port:
+            await echoed(endpoint(port, HTTP_PROXY=f"http://somebody:p%34ss@127.0.0.1:{proxy.port}"))
+            lost = await failed(endpoint(port, HTTP_PROXY=f"http://somebody:wr0ng@127.0.0.1:{proxy.port}"))
+            none = await failed(endpoint(port, HTTP_PROXY=f"http://127.0.0.1:{proxy.port}"))
+    assert "(HTTP_PROXY) refuses its user and password" in str(lost), lost
+    assert "wr0ng" not in str(lost)
+    assert "(HTTP_PROXY) demands a user and a password (HTTP 407)" in str(none), none
+
+
+async def test_what_keeps_us_from_the_server_is_named(tmp_path) -> None:
+    with tinyproxy(tmp_path, "ConnectPort 443") as proxy:
+        address = f"http://127.0.0.1:{proxy.port}"
+        barred = await failed(endpoint(9, HTTP_PROXY=address))
+        beyond = await failed(endpoint(443, HTTP_PROXY=address))
+    gone = await failed(endpoint(9, HTTP_PROXY=address))
+    assert f"does not let us through to {HERE}:9 (HTTP 403)" in str(barred), barred
+    assert f"does not reach {HERE}:443 (HTTP 500)" in str(beyond), beyond
+    assert f"the proxy 127.0.0.1:{proxy.port} (HTTP_PROXY) cannot be reached: Connection refused" in str(gone)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("http://:x", "HTTP_PROXY is no address of a proxy; for example http://proxy.example.com:3128"),
+        ("socks5://u:secret@127.0.0.1:1", "(HTTP_PROXY) is of a kind that the agent does not speak (socks5)"),
+    ],
+)
+async def test_a_proxy_that_is_none(value: str, says: str) -> None:
+    lost = await failed(endpoint(9, HTTP_PROXY=value))
+    assert says in str(lost)
+    assert lost.final
+    assert "secret" not in str(lost)
+
+
+@pytest.mark.parametrize(
+    ("listed", "host", "exempt"),
+    [
+        ("", "a.example.com", False), ("*", "a.example.com", True), ("example.com", "a.example.com", True),
+        (".example.com,x", "a.example.com", True), ("*.example.com", "a.example.com", True),
+        ("le.com", "a.example.com", False), ("example.com:443", "example.com", True),
+        ("example.com:80", "example.com", False), ("10.0.0.0/8", "10.1.2.3", True), ("10.0.0.0/8", "11.1.2.3", False),
+        ("EXAMPLE.com", "Example.COM", True), ("[::2]", "::2", True), ("", "localhost", True), ("", "127.0.0.1", True),
+    ],
+)  # fmt: skip
+def test_no_proxy(listed: str, host: str, exempt: bool) -> None:
+    environ = {"HTTPS_PROXY": "http://p:1", "no_proxy": listed}
+    assert (find(environ, host, 443, secure=True) is None) == exempt
+
+
+def test_the_variable_of_the_scheme_counts_before_all_proxy() -> None:
+    environ = {"HTTP_PROXY": "p:3128", "ALL_PROXY": "https://q"}
+    assert find(environ, "h", 80, secure=False) == Proxy("HTTP_PROXY", "http", "p", 3128)
+    assert find(environ, "h", 443, secure=True) == Proxy("ALL_PROXY", "https", "q", 443)
+    assert find({}, "h", 443, secure=True) is None
