@@ -43,7 +43,7 @@ def certificates(environ: Mapping[str, str]) -> dict[str, str]:
 
 def proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """The proxies of the environment in both spellings: libcurl does not read HTTP_PROXY, other programs only that."""
-    found = {}
+    found: dict[str, str] = {}
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         if value := environ.get(name) or environ.get(name.upper()):
             found |= {name: value, name.upper(): value}
