@@ -67,6 +67,8 @@ def make_origin(directory: Path, *, commits: int = 3, payload: int = 0) -> Path:
     git(work, "checkout", "-q", "main")
     bare = directory / "origin.git"
     git(directory, "clone", "-q", "--bare", str(work), str(bare))
+    # The server's own housekeeping after a push: with a path as its URL, it would be a child of whoever pushes.
+    git(bare, "config", "receive.autogc", "false")
     return bare
 
 
