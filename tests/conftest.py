@@ -50,7 +50,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    _name_what_is_missing(call)
     report = yield
     return report if item.get_closest_marker("may_skip") else _fail_when_skipped_in_ci(report)
 
@@ -58,6 +61,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return _fail_when_skipped_in_ci((yield))
+
+
+def _name_what_is_missing(call: pytest.CallInfo[None]) -> None:
+    """pytest-trio takes a skip out of the exception group of a nursery, but without its reason."""
+    skipped = call.excinfo.value if call.excinfo else None
+    if isinstance(skipped, pytest.skip.Exception) and not skipped.msg:
+        first = skipped.__context__
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        skipped.msg = getattr(first, "msg", None)
 
 
 def _fail_when_skipped_in_ci(report: Report) -> Report:

@@ -27,6 +27,7 @@ def test_smoke(): pass
 @pytest.mark.slow
 def test_slow(): pass
 def test_lacks_a_tool(): pytest.skip("no such tool")
+async def test_lacks_a_server(nursery): pytest.skip("no such server")
 @pytest.mark.skipif(True, reason="no such tool")
 def test_lacks_a_condition(): pass
 @pytest.mark.may_skip("a namespace")
@@ -73,10 +74,12 @@ def test_a_skip_fails_in_ci(tmp_path: Path, fast: dict[str, str]) -> None:
     outcomes = {name: (fast[name], found[name]) for name in found if name}
     assert outcomes == {
         "lacks_a_tool": ("SKIPPED", "FAILED"),
+        "lacks_a_server": ("SKIPPED", "FAILED"),
         "lacks_a_condition": ("SKIPPED", "ERROR"),
         "lacks_a_namespace": ("SKIPPED", "SKIPPED"),
         "wrong": ("XFAIL", "XFAIL"),
     }
+    assert ": no such server" in fast[""]
     assert "CI has to run this test, but it was skipped: Skipped: no such tool" in found[""]
 
 
