@@ -59,6 +59,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     instructions_depth: int = 4
     #: Lines that wait for a claude that does not read its input; what is more is refused.
     input_lines: int = 64
+    #: A message of an operator: text, and no file. The connection takes no longer message than 1 MiB.
+    command_bytes: int = 256 * KIB
+    #: Accepted and not yet taken by claude: somebody who types never has so many.
+    commands_under_way: int = 16
+    #: In one run; all of them are remembered, so that none takes effect twice.
+    commands: int = 1000
     #: claude is asked this often for cost and context: every third HEARTBEAT has new figures, and a reply has 15 KB.
     usage_interval: float = 30.0
 

@@ -31,8 +31,9 @@ looks for the program.
 from __future__ import annotations
 
 from agent.claude import command, instructions
+from agent.claude.conversation import control_request, user_line
 from agent.claude.output import ClaudeOutput
 from agent.claude.run import LocalClaude
 from agent.claude.watchdog import Activity, Bark
 
-__all__ = ["Activity", "Bark", "ClaudeOutput", "LocalClaude", "command", "instructions"]
+__all__ = ["Activity", "Bark", "ClaudeOutput", "LocalClaude", "command", "control_request", "instructions", "user_line"]

@@ -45,8 +45,7 @@ class Conversation:
 
     def request(self, subtype: str, **arguments: Any) -> bytes:
         """Make a control request. The transcript knows the answer by its ID, and makes no LOG of it."""
-        request = {"subtype": subtype, **arguments}
-        return _line({"type": "control_request", "request_id": f"{OURS}{next(self._numbers)}", "request": request})
+        return control_request(f"{OURS}{next(self._numbers)}", subtype, **arguments)
 
     def stop(self) -> bool:
         """Ask claude to end now: an interrupt, and the end of its input. False if its input is closed already."""
@@ -77,6 +76,11 @@ def user_line(text: str, uuid: str | None = None) -> bytes:
     """Make a message to claude. With `uuid` the CLI says when it takes it up."""
     message = {"role": "user", "content": [{"type": "text", "text": text}]}
     return _line({"type": "user", "message": message, **({"uuid": uuid} if uuid else {})})
+
+
+def control_request(id: str, subtype: str, **arguments: Any) -> bytes:
+    """Make a control request to claude, which answers with a control_response of the same ID."""
+    return _line({"type": "control_request", "request_id": id, "request": {"subtype": subtype, **arguments}})
 
 
 def _line(message: dict[str, Any]) -> bytes:

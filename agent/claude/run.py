@@ -93,6 +93,10 @@ class LocalClaude(ClaudeOutput):
         """
         await self._conversation.feed()
 
+    def tell(self, *lines: bytes) -> bool:
+        """Hand lines to claude, all or none; False if its input is closed, or too much of it is waiting."""
+        return self._conversation.tell(*lines)
+
     def hang_up(self) -> None:
         """Close claude's input: it ends once it has nothing left to do."""
         self._conversation.hang_up()

@@ -31,6 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     server_wait: float
     server_required: bool
     allow_remote_cancel: bool
+    allow_steering: bool
     message_limit: int
     strict_delivery: bool
     # --- claude

@@ -100,6 +100,8 @@ VARIABLES: tuple[Variable, ...] = (
         _own("SERVER_REQUIRED", values.boolean, "0", "0: start without the server, deliver when it comes",
              default="1"),
         _own("ALLOW_REMOTE_CANCEL", values.boolean, "1", "1: the server may cancel the run", default="0"),
+        _own("ALLOW_STEERING", values.boolean, "1", "1: the server may tell claude something, and interrupt it",
+             default="0"),
         _own("MESSAGE_LIMIT", values.size(4 * KIB, 64 * MIB), "64KiB", "A longer LOG is sent in parts",
              default="256KiB"),
         _own("STRICT_DELIVERY", values.boolean, "1", "1: exit 74 when the server has not confirmed everything",

@@ -172,7 +172,7 @@ class Sender:
 
         outer = self._listener
         again = " again" if self.ever_connected else ""
-        return Listener(connected, outer.notice, outer.cancel, outer.heartbeat, caught_up, answered)
+        return Listener(connected, outer.notice, outer.cancel, outer.heartbeat, caught_up, answered, outer.command)
 
     def _in_vain(self, gate: float, lost: ConnectionLost) -> str:
         """Word why the gate gives up."""

@@ -17,7 +17,7 @@ from agent.delivery.pace import Pace
 from agent.delivery.window import Window
 from agent.journal import Record
 from agent.limits import Limits
-from agent.protocol import Ack, BadAck, Cancel, Level, parse_inbound, redelivered
+from agent.protocol import Ack, BadAck, Cancel, Command, Level, parse_inbound, redelivered
 from agent.pulse import Pulse
 
 
@@ -56,6 +56,7 @@ class Listener(msgspec.Struct, frozen=True):
     caught_up: Callable[[int], None] = lambda copies: None
     #: The first PONG of a connection has come.
     answered: Callable[[], None] = lambda: None
+    command: Callable[[Command], None] = lambda command: None
 
 
 class Session:
@@ -290,6 +291,8 @@ class Session:
                 self._complain(f"the server sent an ack that is no integer: {inbound.text}")
             elif isinstance(inbound, Cancel):
                 self._tell.cancel(inbound)
+            elif isinstance(inbound, Command):
+                self._tell.command(inbound)
 
     def _ack(self, ack: Ack) -> None:
         """Take an ack. It is cumulative: the server has stored everything up to `ack.seq`."""

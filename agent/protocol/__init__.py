@@ -41,7 +41,7 @@ from agent.protocol.events import (
     timestamp,
     ulid,
 )
-from agent.protocol.inbound import Ack, BadAck, Cancel, parse_inbound
+from agent.protocol.inbound import Ack, BadAck, Cancel, Command, parse_inbound
 from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, KINDS, LOG, STATUS, Kind, UnknownKind
 from agent.protocol.phase import Phase
 
@@ -55,6 +55,7 @@ __all__ = [
     "Ack",
     "BadAck",
     "Cancel",
+    "Command",
     "Envelope",
     "Event",
     "Gap",

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from agent.errors import ErrorCode
 
 Level = Literal["debug", "info", "warn", "error"]
-Source = Literal["agent", "git", "claude", "stderr"]
+Source = Literal["agent", "git", "claude", "stderr", "operator"]
 
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1)]
@@ -44,6 +44,16 @@ class Gap(Struct, frozen=True, kw_only=True, rename="camel"):
     reason: Annotated[str, _is("journal_limit, journal_unreadable, or the error of the disk, such as ENOSPC")]
 
 
+class CommandState(Struct, frozen=True, kw_only=True):
+    """The state of an operator's command, of which this LOG is the acknowledgement."""
+
+    id: Annotated[str, _is("the sender's ID of the command")]
+    command: str
+    by: Annotated[str, _is("the sender's name, as the server claims it")]
+    state: Literal["accepted", "delivered", "refused"]
+    reason: Annotated[str, _is("the reason of a refusal")] | UnsetType = UNSET
+
+
 class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fields of a LOG for programs. Which of them are there depends on source and kind."""
 
@@ -53,12 +63,15 @@ class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     part: Part | UnsetType = UNSET
     gap: Gap | UnsetType = UNSET
     recordedGap: Annotated[Gap, _is("a gap of the recorded run, in a replay")] | UnsetType = UNSET
-    text: Annotated[str, _is("the patch, if kind is patch")] | UnsetType = UNSET
+    text: Annotated[str, _is("the patch, if kind is patch; the words of an operator, if it is command")] | UnsetType = (
+        UNSET
+    )
     encoding: Annotated[Literal["base64"], _is("of text, if the patch is not UTF-8")] | UnsetType = UNSET
     details: Annotated[str, _is("the evidence for a warning")] | UnsetType = UNSET
     length: Annotated[int, _is("bytes of a line that was too long", ge=0)] | UnsetType = UNSET
     ignored: Annotated[list[str], _is("paths of the clone that claude does not obey")] | UnsetType = UNSET
     refused: Annotated[list[str], _is("instructions kept from claude, with the reasons")] | UnsetType = UNSET
+    command: CommandState | UnsetType = UNSET
 
 
 class _Marked(Struct):

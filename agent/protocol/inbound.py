@@ -1,8 +1,8 @@
-"""Messages from a server: acknowledgements and the request to end the run. Anything else is ignored."""
+"""Messages from a server: acknowledgements, the request to end the run, and commands. Anything else is ignored."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,7 +27,34 @@ class Cancel(msgspec.Struct, frozen=True):
     run_id: str
 
 
+class Command(msgspec.Struct, frozen=True):
+    """A command of an operator to a run. `fault` says why it cannot be understood, in words for the sender."""
+
+    container_id: str
+    run_id: str
+    #: Of the sender: a command takes effect once, however often it arrives.
+    id: str
+    #: A name that the server claims.
+    by: str
+    command: str
+    text: str = ""
+    question: str = ""
+    behavior: str = ""
+    message: str = ""
+    fault: str = ""
+
+
+class _CommandData(msgspec.Struct):
+    command: str
+    text: str = ""
+    question: str = ""
+    behavior: str = ""
+    message: str = ""
+
+
 class _Message(msgspec.Struct):
+    id: Any = None
+    by: Any = None
     type: Any = None
     containerID: Any = None
     runID: Any = None
@@ -41,9 +68,14 @@ class _Status(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Message).decode
 _decode_status = msgspec.json.Decoder(_Status).decode
+_decode_command = msgspec.json.Decoder(_CommandData).decode
+
+#: Characters of the ID of a command or a question, and of the name of a sender.
+_NAME_CHARS: Final = 200
+_BEHAVIORS: Final = ("allow", "allow_always", "deny")
 
 
-def parse_inbound(message: str | bytes) -> Ack | BadAck | Cancel | None:
+def parse_inbound(message: str | bytes) -> Ack | BadAck | Cancel | Command | None:
     """Parse a message of a server. Return None for garbage, foreign messages and echoes of our own. Never raises."""
     try:
         parsed = _decode(message)
@@ -53,6 +85,33 @@ def parse_inbound(message: str | bytes) -> Ack | BadAck | Cancel | None:
             return BadAck(repr(parsed.ack)[:60])
         if parsed.type == "STATUS" and _decode_status(parsed.data).status == "cancel":
             return Cancel(str(parsed.containerID), str(parsed.runID))
+        if parsed.type == "COMMAND" and _is_id(parsed.id):
+            return _command(parsed)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     return None
+
+
+def _is_id(value: Any) -> bool:
+    """Whether a command can be answered at all."""
+    return isinstance(value, str) and 0 < len(value) <= _NAME_CHARS
+
+
+def _command(parsed: _Message) -> Command:
+    by = parsed.by[:_NAME_CHARS] if isinstance(parsed.by, str) and parsed.by else "unknown"
+    head = str(parsed.containerID), str(parsed.runID), str(parsed.id), by
+    try:
+        data = _decode_command(parsed.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Command(*head, "unknown", fault=f"its data cannot be read: {str(error)[:120]}")
+    fault = ""
+    if data.command == "message":
+        fault = "" if data.text else "a message needs a text"
+    elif data.command == "answer":
+        if not _is_id(data.question):
+            fault = "an answer needs the ID of its question"
+        elif data.behavior not in _BEHAVIORS:
+            fault = f"the behavior of an answer is one of {', '.join(_BEHAVIORS)}"
+    elif data.command != "interrupt":
+        return Command(*head, data.command[:40], fault="it is none of message, interrupt, answer")
+    return Command(*head, data.command, data.text, data.question, data.behavior, data.message, fault)

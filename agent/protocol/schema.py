@@ -64,6 +64,26 @@ class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="HEARTBEAT"):
     ack: Count
 
 
+class CommandData(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Data of a command: message (text), interrupt (maybe with text), answer (question, behavior, maybe message)."""
+
+    command: Literal["message", "interrupt", "answer"]
+    text: str = ""
+    question: str = ""
+    behavior: Literal["allow", "allow_always", "deny"] | UnsetType = UNSET
+    message: str = ""
+
+
+class Command(Struct, frozen=True, kw_only=True, tag_field="type", tag="COMMAND"):
+    """An operator's command to a run, obeyed where ALLOW_STEERING=1."""
+
+    containerID: str
+    runID: str
+    id: str
+    by: str = ""
+    data: CommandData
+
+
 def from_agent() -> Any:
     """Make the tagged union of all messages that the agent sends, one type for each row of `KINDS`."""
     return Union[tuple(_message(kind) for kind in KINDS.values())]  # noqa: UP007  (the members are not static)
@@ -71,7 +91,7 @@ def from_agent() -> Any:
 
 FromAgent = from_agent()
 #: What a server may send.
-FromServer = Ack | Cancel
+FromServer = Ack | Cancel | Command
 
 
 def schema() -> dict[str, Any]:

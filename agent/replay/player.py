@@ -21,7 +21,7 @@ from agent.replay.format import Inbox, Skipped
 from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.work import PlayedWork
-from agent.run import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled, Swept
+from agent.run import CancelRequested, Commanded, Ended, Failed, MemoryExceeded, Report, Signalled, Swept
 
 
 class Player:
@@ -133,6 +133,8 @@ class Player:
                 self._post(Signalled(inbox.number or 15))
             case "CancelRequested":
                 self._post(CancelRequested())
+            case "Commanded":
+                self._post(Commanded(recorded_reports.value(inbox)))
             case "MemoryExceeded":
                 self._post(MemoryExceeded(inbox.used, inbox.limit))
             case "Ended" | "Failed" if task in results and results[task].settled:

@@ -9,10 +9,12 @@ import msgspec
 from agent.claude import Bark
 from agent.errors import AgentError, ErrorCode
 from agent.exits import Exit, ExitStatus
+from agent.protocol import Command
 from agent.replay.format import Fault, Inbox
 from agent.repository import Cloned
 from agent.run import Failed, Report, Swept
 
+_VALUES: dict[str, Any] = {"Commanded": Command}
 _TYPES: dict[str, Any] = {"check": str, "clone": Cloned, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark}
 
 
@@ -37,6 +39,8 @@ def value(inbox: Inbox) -> Any:
     Raises:
         ValueError: the value does not fit the task.
     """
+    if inbox.report in _VALUES:
+        return msgspec.convert(inbox.value, _VALUES[inbox.report])
     if inbox.cancelled or inbox.report != "Ended" or inbox.task not in _TYPES:
         return inbox.value
     return msgspec.convert(inbox.value, _TYPES[inbox.task])

@@ -88,11 +88,15 @@ class PlayedClaude(ClaudeOutput):
     async def feed(self) -> None:
         """Do nothing, since nobody reads a prompt. Cancelling: safe."""
 
+    def tell(self, *lines: bytes) -> bool:
+        """Whether claude takes it shows in its output."""
+        return True
+
     def hang_up(self) -> None:
         """claude ends when it did then."""
 
     async def poll(self) -> None:
-        """Do nothing: claude's recorded answers are in its output. Cancelling: safe."""
+        """Ask nothing: the recorded output has the answers. Cancelling: safe."""
 
     async def watch(self) -> Bark:
         """Never bark: the watchdog's report comes from the recording. Cancelling: safe."""

@@ -78,6 +78,11 @@ class Reporter:
         self._began = trio.current_time()
 
     @property
+    def run_id(self) -> str:
+        """The ID of the run."""
+        return self._journal.envelope.run_id
+
+    @property
     def uptime(self) -> float:
         """Seconds since the start of the run."""
         return trio.current_time() - self._began

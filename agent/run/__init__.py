@@ -21,6 +21,7 @@ Files:
     lifetime       tasks that live and die together
     inbox          the memory channel to the supervisor, and the reports that it takes
     link           the sender of the run, and what it hears from the server
+    steering       Steering: the commands of operators, from their arrival to their last acknowledgement
     stop_budget    the time of a stop, shared out by what is left of it
     work           what a run does to the world, as an interface
     local_work     the real work: git, claude, /proc, files
@@ -33,7 +34,7 @@ with simulated work.
 
 from __future__ import annotations
 
-from agent.run.inbox import CancelRequested, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
+from agent.run.inbox import CancelRequested, Commanded, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
 from agent.run.link import Link, endpoint_of
 from agent.run.local_work import LocalWork
 from agent.run.salvage import deliver, open_orphan, salvage_all, troubles
@@ -42,6 +43,7 @@ from agent.run.work import Swept, Work
 
 __all__ = [
     "CancelRequested",
+    "Commanded",
     "Ended",
     "Failed",
     "Inbox",

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import trio
 
+from agent.protocol import Command
 from agent.transcript import Said
 
 
@@ -56,13 +57,19 @@ class MemoryExceeded(msgspec.Struct, frozen=True):
     limit: int
 
 
+class Commanded(msgspec.Struct, frozen=True):
+    """A command of an operator to this run; whether it is obeyed is not decided yet."""
+
+    value: Command
+
+
 class Heard(msgspec.Struct, frozen=True):
     """Something that claude said and the run has to act on."""
 
     value: Said
 
 
-Report = Ended | Failed | Signalled | Answered | Connected | CancelRequested | MemoryExceeded | Heard
+Report = Ended | Failed | Signalled | Answered | Connected | CancelRequested | MemoryExceeded | Heard | Commanded
 
 
 class Inbox:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from agent.config import Config
 from agent.delivery import Endpoint, Listener, OpenStream, Sender
 from agent.journal import Journal
-from agent.protocol import Cancel, events
+from agent.protocol import Cancel, Command, events
 from agent.report import Reporter
-from agent.run.inbox import Answered, CancelRequested, Connected, Report
+from agent.run.inbox import Answered, CancelRequested, Commanded, Connected, Report
 
 
 def endpoint_of(config: Config) -> Endpoint:
@@ -47,8 +47,9 @@ class Link:
         if config.ws_server is not None:
             self.endpoint = endpoint_of(config)
             listener = Listener(
-                self._connected, self._notice, self._cancel, reporter.heartbeat, answered=lambda: post(Answered())
-            )
+                self._connected, self._notice, self._cancel, reporter.heartbeat,
+                answered=lambda: post(Answered()), command=self._command,
+            )  # fmt: skip
             chance = rng or random.SystemRandom()
             self.sender = sender = Sender(
                 journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance
@@ -71,3 +72,7 @@ class Link:
             self._post(CancelRequested())
         else:
             self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
+
+    def _command(self, command: Command) -> None:
+        if (command.container_id, command.run_id) == (self._envelope.container_id, self._envelope.run_id):
+            self._post(Commanded(command))

@@ -28,6 +28,7 @@ from agent.repository import Cloned
 from agent.run.inbox import (
     Answered,
     CancelRequested,
+    Commanded,
     Connected,
     Ended,
     Failed,
@@ -39,10 +40,10 @@ from agent.run.inbox import (
 )
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
+from agent.run.steering import Steering
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
-from agent.transcript import ResultGiven, Said
 from agent.vitals import beat_forever
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
@@ -91,6 +92,7 @@ class Supervisor:
         self._patience = Patience()
         self._budget = StopBudget(config)
         self._inbox = inbox
+        self._steering = Steering(config.allow_steering, reporter.run_id, reporter.publish, config.limits)
         self._watch, self._link, self._working, self._output = map(Lifetime, ("watch", "link", "work", "output"))
         self._vitals, self._sweep, self._harvest = (
             Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
@@ -168,7 +170,9 @@ class Supervisor:
             case CancelRequested():
                 self._interrupt(causes.by_server())
             case Heard(said):
-                self._heard(said)
+                self._steering.heard(said)
+            case Commanded(command):
+                self._steering.take(command)
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
 
@@ -176,12 +180,6 @@ class Supervisor:
         if self._machine.phase is Phase.REPORTING and not self._budget.begun:
             # Until now delivery waited only as long as for a server that may not be there.
             self._link.extend(self._flush_limit())
-
-    def _heard(self, said: Said) -> None:
-        run = self._run
-        if run is not None and isinstance(said, ResultGiven):
-            # Nothing is left to be said to it. As long as its input is open, claude waits for more.
-            run.hang_up()
 
     def _bark(self, bark: Bark) -> None:
         if bark is Bark.LINGERS:
@@ -276,6 +274,7 @@ class Supervisor:
                 self._tasks.start(self._working, TaskName.BEGIN, self._begin)
             case Phase.STOPPING:
                 self._working.cancel(machine.cause.reason if machine.cause else "exited")
+                self._steering.end("too late: claude has ended, or is being ended")
                 self._tasks.start(self._sweep, TaskName.SWEEP, self._sweep_behind_work)
             case Phase.DRAINING:
                 self._output.expire_in(self._limits.drain)
@@ -330,6 +329,7 @@ class Supervisor:
     def _start_claude(self, run: ClaudeRun) -> None:
         publish = self._reporter.publish
         self._run = self._reporter.run = run
+        self._steering.begin(run)
         run.listen(lambda said: self._inbox.post(Heard(said)))
         self._tasks.start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
         self._tasks.start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))
@@ -358,7 +358,8 @@ class Supervisor:
             changes=self._changes,
             survivors=swept.fields(),
         )
-        self._work.conclude(fields, self._reporter.publish)
+        commands = {"commands": self._steering.records} if self._steering.records else {}
+        self._work.conclude({**fields, **commands}, self._reporter.publish)
         self._link.expire_in(self._flush_limit())
         if self._link_began is None:
             self._start_link(gate=None)

@@ -55,6 +55,10 @@ class ClaudeRun(Protocol):
         """Tell `listener` from now on what claude says to the run."""
         ...
 
+    def tell(self, *lines: bytes) -> bool:
+        """Hand lines to claude, all or none; False if its input is closed, or too much of it is waiting."""
+        ...
+
     def hang_up(self) -> None:
         """Close claude's input: it ends once it has nothing left to do."""
         ...

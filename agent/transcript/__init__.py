@@ -30,9 +30,20 @@ Callers: claude/ feeds it; outcome/, report/, run/ and the watchdog read the sum
 
 from __future__ import annotations
 
-from agent.transcript.control import OURS, REPLY, ResultGiven, Said
+from agent.transcript.control import OURS, REPLY, MessageState, Replied, ResultGiven, Said
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
 from agent.transcript.transcript import Transcript
 
-__all__ = ["OURS", "REPLY", "Result", "ResultGiven", "Said", "Summary", "Transcript", "is_utf8"]
+__all__ = [
+    "OURS",
+    "REPLY",
+    "MessageState",
+    "Replied",
+    "Result",
+    "ResultGiven",
+    "Said",
+    "Summary",
+    "Transcript",
+    "is_utf8",
+]

@@ -13,6 +13,8 @@ from agent.transcript.summary import Usage
 
 #: The IDs of our control requests begin so. An answer to one is no news to anybody else.
 OURS: Final = "agent-"
+#: Those among them that an operator asked for.
+COMMANDED: Final = "agent-command-"
 #: `{"type":"control_response","response":{"subtype":"success","request_id":"agent-1", ...`, as the CLI writes it.
 REPLY: Final = b'{"type":"control_response"'
 
@@ -29,18 +31,34 @@ class ResultGiven(msgspec.Struct, frozen=True, tag=True):
     """claude gave a result, or something that may be one: it waits for its input to be closed."""
 
 
-Said = ResultGiven
+class MessageState(msgspec.Struct, frozen=True, tag=True):
+    """A change of a message that was sent with `uuid`: queued, started (it is in the next request), completed,
+    cancelled ...
+    """
+
+    uuid: str
+    state: str
 
 
-def own_reply(line: Line) -> dict[str, Any] | None:
-    """The answer to a control request of ours, empty where it is an error; None if the line is none."""
+class Replied(msgspec.Struct, frozen=True, tag=True):
+    """claude answered a control request of an operator's."""
+
+    request: str
+
+
+Said = ResultGiven | MessageState | Replied
+
+
+def own_reply(line: Line) -> tuple[str, dict[str, Any]] | None:
+    """The ID and the answer to a control request of ours, empty where it is an error; None if the line is none."""
     if line.type != "control_response":
         return None
     answer = mapping(line.response)
-    if not str(answer.get("request_id", "")).startswith(OURS):
+    id = str(answer.get("request_id", ""))[:80]
+    if not id.startswith(OURS):
         return None
     response = answer.get("response")
-    return response if isinstance(response, dict) else {}
+    return id, response if isinstance(response, dict) else {}
 
 
 def learn_usage(known: Usage, reply: dict[str, Any]) -> Usage:

@@ -111,6 +111,9 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     request_id: Raw = NONE
     request: Raw = NONE
     response: Raw = NONE
+    # command_lifecycle
+    command_uuid: Raw = NONE
+    state: Raw = NONE
 
 
 class _Bare(msgspec.Struct):

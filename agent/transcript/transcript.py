@@ -17,7 +17,7 @@ from agent.protocol import Event, Level, claude_log, encode_json, status
 from agent.text import count, one_line
 from agent.transcript import bill, stream_json
 from agent.transcript.background_tasks import open_after
-from agent.transcript.control import ResultGiven, Said, learn_usage, own_reply
+from agent.transcript.control import COMMANDED, MessageState, Replied, ResultGiven, Said, learn_usage, own_reply
 from agent.transcript.describe import WRITERS, Note, describe, tool_call
 from agent.transcript.result import describe_result, read_result
 from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
@@ -94,8 +94,12 @@ class Transcript:
             return [claude_log("info", one_line(said), "raw", encode_json(said))]
         reply = own_reply(message)
         if reply is not None:
-            self.replies += 1
-            self._learn(usage=learn_usage(self._summary.usage, reply))
+            id, answer = reply
+            if id.startswith(COMMANDED):
+                self.listener(Replied(id))
+            else:
+                self.replies += 1
+                self._learn(usage=learn_usage(self._summary.usage, answer))
             return []
         note = self._note(message)
         events = [claude_log(note.level, note.message, note.kind, raw)]
@@ -120,6 +124,8 @@ class Transcript:
                 return self._assistant(line)
             case "user", _:
                 return self._user(line)
+            case "command_lifecycle", _:
+                self.listener(MessageState(text(line.command_uuid, 80), text(line.state, 40)))
             case "result", _:
                 self.listener(ResultGiven())
                 return self._result(line)

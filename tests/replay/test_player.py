@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -11,12 +12,14 @@ from trio.testing import MockClock
 
 from agent.claude.watchdog import Bark
 from agent.errors import AgentError
+from agent.protocol.inbound import Command
 from agent.protocol.phase import Phase
+from agent.replay import report_codec as recorded_reports
 from agent.replay.format import Fault, Inbox, Skipped
 from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.player import Player
-from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
+from agent.run.inbox import CancelRequested, Commanded, Ended, Failed, MemoryExceeded, Report, Signalled
 from tests.replay.test_work import played
 
 
@@ -110,3 +113,10 @@ async def test_an_interrupt_while_a_reader_is_behind(autojump_clock: MockClock) 
         await trio.testing.wait_all_tasks_blocked()
         player.interrupt()
     assert player.interrupted
+
+
+def test_a_command_is_recorded_and_read_again() -> None:
+    command = Command("c", "R", "k1", "alice", "message", "use tabs")
+    entry = recorded_reports.record(Commanded(command), "RUNNING")
+    assert msgspec.json.decode(msgspec.json.encode(entry), type=type(entry)) == entry
+    assert recorded_reports.value(entry) == command

@@ -60,6 +60,9 @@ class ScriptedClaude:
     def listen(self, listener: Callable[[Said], None]) -> None:
         pass
 
+    def tell(self, *lines: bytes) -> bool:
+        return True
+
     def hang_up(self) -> None:
         pass
 

@@ -1,0 +1,171 @@
+"""Steering: what operators tell a running claude, from the command that arrives to its last acknowledgement.
+
+Every command of this run is acknowledged in the journal: accepted, then delivered once claude has taken it, or refused
+with a reason. It takes effect once, however often it arrives; what is still under way at the end is refused.
+
+Synchronous and without a clock. The supervisor calls it, and it closes claude's input when nothing is under way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+from uuid import NAMESPACE_OID, uuid5
+
+import msgspec
+
+from agent.claude import control_request, user_line
+from agent.limits import Limits
+from agent.protocol import Command, Level, Publish, log
+from agent.text import one_line
+from agent.transcript import OURS, MessageState, Replied, ResultGiven, Said
+
+State = Literal["accepted", "delivered", "refused"]
+
+
+class Told(Protocol):
+    """The running claude, as far as it can be told something."""
+
+    def tell(self, *lines: bytes) -> bool:
+        """Hand over lines, all or none; False if the input is closed, or too much of it is waiting."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close the input."""
+        ...
+
+
+class _UnderWay(msgspec.Struct):
+    command: Command
+    #: What claude says of it: the uuid of a message, the ID of a request.
+    sign: str
+    #: Results since claude got it. It takes up a message before its second one at the latest.
+    results: int = 0
+
+
+class Steering:
+    """The commands of one run."""
+
+    def __init__(self, allowed: bool, run_id: str, publish: Publish, limits: Limits) -> None:
+        """`allowed` is ALLOW_STEERING; without it every command is refused."""
+        self._allowed = allowed
+        self._run_id = run_id
+        self._publish = publish
+        self._limits = limits
+        self._claude: Told | None = None
+        self._over = "claude does not run yet"
+        #: By ID, in order of arrival: what result.json tells of each.
+        self._records: dict[str, dict[str, Any]] = {}
+        self._under_way: list[_UnderWay] = []
+        #: Somebody interrupted claude and may tell it something next.
+        self._expectant = False
+        self._interrupts = 0
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Every command with its last state."""
+        return list(self._records.values())
+
+    def begin(self, claude: Told) -> None:
+        """Take commands for this claude from now on."""
+        self._claude = claude
+
+    def take(self, command: Command) -> None:
+        """Carry out a command, or refuse it; one that was seen before changes nothing, since its state is known."""
+        if command.id in self._records:
+            return
+        if len(self._records) >= self._limits.commands:
+            self._acknowledge(command, "refused", f"a run takes {self._limits.commands} commands at most")
+            return
+        reason = self._objection(command) or self._carry_out(command)
+        if reason:
+            self._acknowledge(command, "refused", reason)
+
+    def heard(self, said: Said) -> None:
+        """Follow what claude says of a command, and close its input after a result that leaves nothing under way."""
+        match said:
+            case MessageState(uuid, "started" | "completed"):
+                self._delivered(uuid)
+            case MessageState(uuid, "cancelled" | "discarded"):
+                self._settle(uuid, "refused", "claude dropped it: an interrupt came first")
+            case Replied(request):
+                self._delivered(request)
+            case ResultGiven():
+                self._result_given()
+
+    def end(self, reason: str) -> None:
+        """Refuse what is under way and whatever comes from now on."""
+        self._claude = None
+        self._over = reason
+        for item in list(self._under_way):
+            self._settle(item.sign, "refused", reason)
+
+    def _objection(self, command: Command) -> str:
+        if not self._allowed:
+            return "this run takes no commands; ALLOW_STEERING=1 would let it"
+        if command.fault:
+            return command.fault
+        size = len(command.text.encode(errors="surrogatepass"))
+        if size > self._limits.command_bytes:
+            return f"its text of {size} bytes is longer than {self._limits.command_bytes}"
+        if self._claude is None:
+            return self._over
+        if len(self._under_way) >= self._limits.commands_under_way:
+            return f"{len(self._under_way)} commands are under way; send it again later"
+        return ""
+
+    def _carry_out(self, command: Command) -> str:
+        """Hand it to claude and acknowledge it; returns the reason if that is not possible."""
+        items: list[_UnderWay] = []
+        lines: list[bytes] = []
+        if command.command == "interrupt":
+            self._interrupts += 1
+            items.append(_UnderWay(command, f"{OURS}command-{self._interrupts}"))
+            lines.append(control_request(items[0].sign, "interrupt"))
+        if command.text:
+            # The interrupt with a message is delivered with its message.
+            items = [_UnderWay(command, str(uuid5(NAMESPACE_OID, f"{self._run_id} {command.id}")))]
+            lines.append(user_line(command.text, items[0].sign))
+        if self._claude is None or not self._claude.tell(*lines):
+            return "claude does not take it any more: it has its result, or does not read its input"
+        self._expectant = not command.text
+        self._under_way += items
+        self._acknowledge(command, "accepted")
+        return ""
+
+    def _result_given(self) -> None:
+        for item in list(self._under_way):
+            item.results += 1
+            if item.results > 1:
+                self._delivered(item.sign)
+        if self._under_way or self._claude is None:
+            return
+        if self._expectant:
+            # Of this turn's result: RESULT_GRACE is the time for a message.
+            self._expectant = False
+        else:
+            # As long as its input is open, claude waits for more.
+            self._over = "too late: claude has its result"
+            self._claude.hang_up()
+            self._claude = None
+
+    def _delivered(self, sign: str) -> None:
+        self._settle(sign, "delivered", "")
+
+    def _settle(self, sign: str, state: State, reason: str) -> None:
+        for item in list(self._under_way):
+            if item.sign == sign:
+                self._under_way.remove(item)
+                self._acknowledge(item.command, state, reason)
+
+    def _acknowledge(self, command: Command, state: State, reason: str = "") -> None:
+        by, words = one_line(command.by, 80), one_line(command.text)
+        record = {"id": command.id, "command": command.command, "by": by, "state": state}
+        if reason:
+            record["reason"] = reason
+        if len(self._records) < self._limits.commands or command.id in self._records:
+            self._records[command.id] = record
+        said = f"{by}: {command.command}" + (f": {words}" if words and state != "delivered" else "")
+        message = one_line(f"{said} ({state}: {reason})" if reason else f"{said} ({state})")
+        more = {"text": command.text} if state == "accepted" and command.text else {}
+        level: Level = "warn" if state == "refused" else "info"
+        self._publish([log(level, message, source="operator", kind="command", command=record, **more)])
