@@ -36,9 +36,10 @@ page-test: setup ## the hub's page in Chromium (apt-get install chromium); scree
 run: setup ## the job that your own variables (or .env) describe
 	@$(BIN)/python -m agent run
 
-tools: setup ## the real claude CLI and the ws package, for the tests that want them
+tools: setup ## the real claude CLI, the ws package and axe-core, for the tests that want them
 	$(BIN)/python tools/install_claude.py
 	$(BIN)/python tools/install_ws.py
+	$(BIN)/python tools/install_axe.py
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check agent tests tools benchmarks

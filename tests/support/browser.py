@@ -99,6 +99,12 @@ class SentRun:
     def __init__(self, socket: Any) -> None:
         self._socket = socket
 
+    def command(self) -> Any:
+        """The next message from the hub that is no acknowledgement."""
+        while "ack" in (message := json.loads(self._socket.recv(_PATIENCE))):
+            pass
+        return message
+
     def send(self, lines: Iterable[str]) -> None:
         """Send, and return once the last numbered message is confirmed."""
         last, message = 0, None
@@ -162,3 +168,18 @@ def photograph(page: Page, name: str) -> None:
             page.screenshot(path=shots() / f"{name}-{width}-{theme}.png")
     page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     page.emulate_media(color_scheme="light")
+
+
+def faults(page: Page) -> list[str]:
+    """Serious findings of axe-core about what the page shows now, each with the elements that it is about."""
+    from tools.install_axe import SCRIPT
+
+    if not SCRIPT.exists():
+        pytest.skip("needs axe-core: python tools/install_axe.py")
+    page.evaluate(SCRIPT.read_text())
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {[node['html'][:200] for node in fault['nodes'][:3]]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]

@@ -1,10 +1,6 @@
 // Terminal output: colours become classes, every other sequence becomes nothing.
 
-import { h } from "./dom.js";
-
-// CSI, OSC (up to BEL or ST), and the other escape sequences.
-// eslint-disable-next-line no-control-regex
-const SEQUENCE = /\u001b\[([0-?]*)[ -/]*([@-~])|\u001b[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b[ -/]*[0-~]?|\u009b[0-?]*[ -/]*[@-~]/g;
+import { h, SEQUENCE } from "./dom.js";
 
 /** A text as nodes. `limit` bounds how many pieces of colour one text may have. */
 export function ansi(text, limit = 5000) {

@@ -13,7 +13,7 @@ const SHOWN = 14, LONGEST = 200_000;
 /** An article for an item. `ctx`: {id, transcript, list, patch()}. */
 export function card(item, depth, ctx) {
   const body = (SHOWS[item.show] ?? SHOWS.log)(item, ctx);
-  const at = nav(`/runs/${encodeURIComponent(ctx.id)}#${item.seq}`, { class: "at", "aria-label": `Address of line ${item.seq}`, title: `${time(item.time)} · line ${item.seq}` }, time(item.time));
+  const at = nav(`/runs/${encodeURIComponent(ctx.id)}#${item.seq}`, { class: "at", "aria-label": `${time(item.time)}, address of line ${item.seq}`, title: `line ${item.seq}` }, time(item.time));
   const raw = button("{ }", () => showRaw(item), { class: "quiet raw", "aria-label": `Raw JSON of line ${item.seq}`, title: "Raw JSON (r)" });
   const article = h("article", { class: `item ${item.show} ${item.level} ${depth ? "sub-agent" : ""}`, tabindex: -1, "data-seq": item.seq, "aria-label": `line ${item.seq}` }, at, h("div", { class: "body" }, depth ? of(item, ctx) : "", body), raw);
   article.style.setProperty("--depth", Math.min(depth, 4));

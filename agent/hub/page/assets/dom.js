@@ -2,11 +2,14 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** Sequences for terminals: CSI, OSC up to BEL or ST, and the other escapes. `ansi` takes their colours; else they go. */
+export const SEQUENCE = /\u001b\[([0-?]*)[ -/]*([@-~])|\u001b[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b[ -/]*[0-~]?|\u009b[0-?]*[ -/]*[@-~]/g;
+
 /** Characters that do not show, or that turn the text around them: shown as what they are. */
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
 export function visible(text) {
-  return text.replace(HIDDEN, (c) => {
+  return text.replace(SEQUENCE, "").replace(HIDDEN, (c) => {
     const code = c.codePointAt(0);
     if (code === 13) return "";
     return code < 32 ? String.fromCodePoint(0x2400 + code) : `⟨${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;

@@ -24,12 +24,12 @@ export const count = (n) => isNumber(n) ? n.toLocaleString("en-US") : "";
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
 export function time(text) {
-  const t = new Date(text);
+  const t = new Date(text ?? "");
   return Number.isNaN(t.getTime()) ? "" : t.toLocaleTimeString("en-GB");
 }
 
 export function moment(text) {
-  const t = new Date(text);
+  const t = new Date(text ?? "");
   return Number.isNaN(t.getTime()) ? "" : `${t.toLocaleDateString("en-CA")} ${t.toLocaleTimeString("en-GB")}`;
 }
 

@@ -42,8 +42,9 @@ export class RunView {
   async start() {
     for (let wait = 500; !this.closed; wait = Math.min(2 * wait, 10_000)) {
       try { this.row = await json(path(this.id)); break; } catch (error) {
-        if (error.status === 404) return void put(this.element, h("div", { class: "empty" }, h("h2", null, "There is no run at this address"), h("p", null, "It was removed, or the hub was started with another store."), nav("/", null, "All runs")));
-        this.tell(error.status ? `${error.message}.` : "The hub does not answer. Trying again …");
+        const early = error.status === 404 && await this.indexing();
+        if (error.status === 404 && !early) return void put(this.element, h("div", { class: "empty" }, h("h2", null, "There is no run at this address"), h("p", null, "It was removed, or the hub was started with another store."), nav("/", null, "All runs")));
+        this.tell(early ? "The hub still reads stored runs …" : error.status ? `${error.message}.` : "The hub does not answer. Trying again …");
         if (error.status === 401) return;
         await new Promise((resolve) => setTimeout(resolve, wait));
       }
@@ -60,6 +61,11 @@ export class RunView {
     this.drawRow();
     if (location.hash) void this.goto(location.hash);
     this.follow(from);
+  }
+
+  /** After a start the hub does not know all of its runs yet. */
+  async indexing() {
+    try { return (await json("/api/runs?limit=1")).indexing; } catch { return true; }
   }
 
   /** What is stored up to `from` is read in blocks; what comes behind it comes here, so no line comes twice. */

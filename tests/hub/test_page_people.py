@@ -1,0 +1,122 @@
+"""Who may what on the page, and whether everybody can use it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import ServedHub, faults, open_page, photograph
+from tests.support.fleets import Told, fleet, showcase
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.page
+
+TOKENS = {"SERVE_TOKEN": "for-agents", "SERVE_WATCH_TOKEN": "for-watchers", "SERVE_COMMAND_TOKEN": "for-operators"}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path):
+    hub = ServedHub(tmp_path / "guarded", **TOKENS)
+    hub.start()
+    yield hub
+    hub.kill()
+
+
+def log_in(page: Page, token: str) -> None:
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+
+
+def asking() -> tuple[Told, str]:
+    return fleet()[0]
+
+
+def test_a_token_opens_the_page_and_logging_out_closes_it(guarded: ServedHub, page: Page):
+    run = Told("R1").begin(title="Behind a token")
+    guarded.send(run.lines, token="for-agents")
+    page.goto(f"{guarded.url}/runs/R1")
+    log_in(page, "wrong")
+    page.get_by_role("alert").get_by_text("the token is wrong").wait_for()
+    photograph(page, "login")
+    log_in(page, "for-watchers")
+    page.get_by_role("heading", name="Behind a token").wait_for()
+    assert page.evaluate("() => document.cookie") == ""
+    assert "for-watchers" not in page.url
+    assert page.locator(".steer").is_hidden()
+    page.reload()
+    page.get_by_role("heading", name="Behind a token").wait_for()
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Token").wait_for()
+    assert "Behind a token" not in page.content()
+
+
+def test_an_operator_answers_tells_interrupts_and_stops(guarded: ServedHub, page: Page, agents: ExitStack):
+    run, beat = asking()
+    agent = agents.enter_context(guarded.agent("for-agents"))
+    agent.send([*run.lines, beat])
+    page.goto(f"{guarded.url}/runs/{run.envelope.run_id}")
+    log_in(page, "for-operators")
+    question = page.locator(".alert")
+    question.get_by_text("claude waits for an answer").wait_for()
+    assert "npm publish --access public" in question.inner_text()
+    assert page.title().startswith("?")
+    photograph(page, "run-question")
+    page.get_by_label("Reason").fill("not today")
+    page.get_by_role("button", name="Deny").click()
+    said = agent.command()
+    assert said["type"] == "COMMAND"
+    assert said["data"] == {"command": "answer", "question": "q1", "behavior": "deny", "message": "not today"}
+    page.get_by_role("button", name="Allow for the whole run").click()
+    assert agent.command()["data"] == {"command": "answer", "question": "q1", "behavior": "allow_always"}
+    page.get_by_label("Message to claude").fill("use tabs")
+    page.keyboard.press("Enter")
+    assert agent.command()["data"] == {"command": "message", "text": "use tabs"}
+    page.get_by_role("button", name="Interrupt").click()
+    assert agent.command()["data"] == {"command": "interrupt"}
+    page.get_by_role("button", name="Stop the run").click()
+    page.get_by_role("button", name="Let it go on").click()
+    page.get_by_role("button", name="Stop the run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
+    assert agent.command()["data"] == {"status": "cancel"}
+
+
+def test_a_refusal_is_told(guarded: ServedHub, page: Page):
+    run = Told("R1").begin(title="Gone")
+    guarded.send(run.lines, token="for-agents")
+    page.goto(f"{guarded.url}/runs/R1")
+    log_in(page, "for-operators")
+    page.get_by_role("button", name="Interrupt").click()
+    page.get_by_text("no agent is connected").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(hub: ServedHub, browser: Browser, agents: ExitStack, theme: str, width: int):
+    for run, beat in fleet():
+        agents.enter_context(hub.agent()).send([*run.lines, beat] if beat else run.lines)
+    run = showcase().complete()
+    hub.send(run.lines)
+    # axe-core makes markup of strings of its own, which the page's policy would refuse.
+    options = {"color_scheme": theme, "bypass_csp": True}
+    with open_page(browser, **options) as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(hub.url)
+        page.get_by_text("Release 2.4.0").first.wait_for()
+        assert faults(page) == []
+        page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+        page.locator(".item.complete").wait_for()
+        assert faults(page) == []
+        page.keyboard.press("g")
+        page.locator(".thinking").wait_for()
+        assert faults(page) == []
+        page.get_by_role("tab", name="Changes").click()
+        page.get_by_text("unicodedata.normalize").wait_for()
+        assert faults(page) == []
+        page.goto(f"{hub.url}/runs/{fleet()[0][0].envelope.run_id}")
+        page.get_by_text("claude waits for an answer").wait_for()
+        assert faults(page) == []
