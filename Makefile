@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist worksteal
 N ?= 2000
 
 .PHONY: help demo test test-all page-test run lint setup tools coverage soak simulate bench bench-short profile audit \
-        image image-test docker-run manifests k8s-test lock clean
+        image image-test docker-run manifests api-tools k8s-test lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -77,6 +77,10 @@ docker-run: image ## the job that .env describes, in a hardened container
 manifests: setup ## what checks deploy/kubernetes against the schemas of Kubernetes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/manifests.lock
 
+api-tools: ## schemathesis, for the test of the hub's API
+	@test -x .tools/api/bin/python || $(PYTHON) -m venv .tools/api
+	.tools/api/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/api.lock
+
 k8s-test: manifests image ## the Job on a node: KUBECTL='kubectl ...', LOAD='command that takes an image archive'
 	@test -n "$(KUBECTL)" -a -n "$(LOAD)" || { echo "k8s-test: set KUBECTL and LOAD; see tests/system/test_kubernetes.py" >&2; exit 64; }
 	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) --lane soak tests/system/test_kubernetes.py
@@ -91,6 +95,7 @@ lock: setup ## pin the dependencies anew, with hashes
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra fast --extra hub -o requirements/agent.lock pyproject.toml
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra fast --extra hub -o requirements/dev.lock pyproject.toml requirements/dev.in
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header -o requirements/manifests.lock requirements/manifests.in
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header -o requirements/api.lock requirements/api.in
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist

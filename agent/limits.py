@@ -298,8 +298,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hub_keepalive: float = 15.0
     #: Connections that have not shown a token yet; beyond it the oldest is closed, so that silence locks nobody out.
     hub_strangers: int = 512
-    #: The body of a request: the longest is a message to claude.
-    hub_body_bytes: int = 256 * KIB
+    #: The body of a request: the longest is a message to claude, of 50,000 characters with 12 bytes each at most.
+    hub_body_bytes: int = MIB
     #: Of a run's file, what one read for a watcher takes.
     hub_read_bytes: int = 256 * KIB
     #: A watcher that takes nothing for so long is gone.

@@ -22,6 +22,7 @@ Files
     lines.py      stored messages from any number on
     events.py     server-sent events: a run, the fleet
     api.py        the HTTP API; docs/hub.md describes it
+    openapi.py    the same for programs: openapi.json
     access.py     tokens, rights, cookies, without I/O
     guard.py      decides on an HTTP request
     commands.py   commands of operators on their way to an agent

@@ -29,6 +29,7 @@ from agent.hub.hub import Hub
 from agent.hub.index import Entry, Query
 from agent.hub.lines import Position, read
 from agent.hub.metrics import CONTENT_TYPE, Metrics
+from agent.hub.openapi import PATH
 from agent.hub.row import State
 
 _encode = msgspec.json.Encoder().encode
@@ -65,6 +66,7 @@ class Api:
     def routes(self) -> list[Route]:
         """The addresses."""
         return [
+            Route("/api/openapi.json", self._document, methods=["GET"]),
             Route("/api/session", self._session, methods=["GET"]),
             Route("/api/login", self._login, methods=["POST"]),
             Route("/api/logout", self._logout, methods=["POST"]),
@@ -80,6 +82,10 @@ class Api:
             Route("/healthz", self._healthy, methods=["GET"]),
             Route("/readyz", self._ready, methods=["GET"]),
         ]
+
+    async def _document(self, request: Request) -> Response:
+        """Send the API's description."""
+        return _json_bytes(await trio.Path(PATH).read_bytes())
 
     async def _session(self, request: Request) -> Response:
         """Tell the visitor's right."""
@@ -109,7 +115,7 @@ class Api:
     async def _logout(self, request: Request) -> Response:
         """Take the cookie back."""
         self._guard.check_origin(request)
-        response = _json({"right": self._hub.tokens.everybody.name.lower()})
+        response = _json({"right": self._hub.tokens.everybody.name.lower(), "login": True})
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=self._guard.tls)
         return response
 
@@ -338,10 +344,13 @@ def _query(request: Request) -> Query:
     limit = _number(request, "limit", _LIMIT)
     if not 1 <= limit <= _MOST:
         raise HTTPException(400, f"limit must be from 1 to {_MOST}")
+    attention = request.query_params.get("attention", "0")
+    if attention not in ("0", "1"):
+        raise HTTPException(400, "attention must be 1 or 0")
     cursor = request.query_params.get("cursor")
     return Query(
         states=states,
-        attention=request.query_params.get("attention") == "1",
+        attention=attention == "1",
         labels=labels,
         text=request.query_params.get("q", "")[:1000],
         limit=limit,

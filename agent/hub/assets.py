@@ -10,7 +10,8 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 _PAGE = Path(__file__).with_name("page")
 _HEADERS = {
@@ -26,6 +27,15 @@ _HEADERS = {
 }
 
 
+class _Page(Route):
+    """Route that leaves /api alone, so that a wrong method there is 405 and not the page."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["path"] == "/api" or scope["path"].startswith("/api/"):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
 class Assets:
     """The files, by their path below the hub's address."""
 
@@ -38,8 +48,8 @@ class Assets:
                 self._files[path.relative_to(directory).as_posix()] = content, _type(path), tag
 
     def route(self) -> Route:
-        """The address of everything; it must come last."""
-        return Route("/{path:path}", self._serve, methods=["GET"])
+        """The address of everything that is not below /api."""
+        return _Page("/{path:path}", self._serve, methods=["GET"])
 
     async def _serve(self, request: Request) -> Response:
         path = request.path_params["path"]

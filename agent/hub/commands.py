@@ -17,7 +17,7 @@ from agent.hub.row import Row
 from agent.protocol import STATUS, encode_json, ulid
 from agent.receiver import Link, LinkClosed, RunKey
 
-_Text = Annotated[str, Meta(min_length=1, max_length=200_000)]
+_Text = Annotated[str, Meta(min_length=1, max_length=50_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 

@@ -125,10 +125,13 @@ async def test_the_patch_is_a_download(tmp_path: Path):
         ("/api/runs/none/live", 404, "no run"),
         ("/api/runs?state=x", 400, "state must be one of"),
         ("/api/runs?limit=0", 400, "limit must be from 1"),
+        ("/api/login", 405, "Method Not Allowed"),
+        ("/none.js", 404, "nothing at this address"),
+        ("/api/runs?attention=yes", 400, "attention must be 1 or 0"),
         ("/api/runs?limit=x", 400, "limit must be a number"),
         ("/api/runs?label=x", 400, "label must be NAME=VALUE"),
         ("/api/runs?cursor=x", 400, "cursor must be"),
-        ("/api/nothing", 404, "nothing at this address"),
+        ("/api/nothing", 404, "Not Found"),
     ],
 )
 async def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, path: str, status: int, error: str):
@@ -213,7 +216,7 @@ async def test_guessing_has_to_wait(tmp_path: Path):
     [
         ({"token": 1}, {}, 400),
         ([], {}, 400),
-        ({"token": "x" * 300_000}, {}, 413),
+        ({"token": "x" * 1_200_000}, {}, 413),
         ({"token": "x"}, {"content_type": "text/plain"}, 415),
     ],
 )

@@ -157,7 +157,7 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     shown = StringIO()
     limits = limits or Limits(hub_beat=0.01, hub_index=0.02)
-    with trio.fail_after(60):
+    with trio.fail_after(options.pop("patience", 60)):
         async with open_serving(
             host="127.0.0.1", port=options.pop("port", 0), tls=None, limits=limits, tokens=tokens, directory=directory,
             view=TextView(shown, limits), **options,
