@@ -10,12 +10,11 @@ N ?= 2000
         image image-test docker-run manifests api-tools k8s-test lock clean
 
 help:
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  %-12s  %s\n", $$1, $$2}'
 
 $(VENV)/.ready: requirements/dev.lock requirements/agent.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(PYTHON) tools/make_environment.py $(VENV) requirements/dev.lock
 	@echo "$(CURDIR)" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/claude-code-wrapper.pth
 	@touch $@
 

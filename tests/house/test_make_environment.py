@@ -1,0 +1,44 @@
+"""The environment that `make setup` makes: whole, or not there."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import make_environment
+
+
+def test_half_an_environment_is_made_whole(tmp_path: Path) -> None:
+    """`python3 -m venv` leaves one without pip where Python has no ensurepip."""
+    directory = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
+    assert not make_environment.usable(directory)
+    make_environment.make(directory)
+    assert make_environment.usable(directory)
+
+
+def test_where_no_way_is_left_the_message_names_the_package_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(make_environment.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="apt-get install python3-venv"):
+        make_environment.make(tmp_path / "environment")
+    assert not (tmp_path / "environment").exists()
+
+
+def test_of_a_way_that_fails_nothing_is_left_and_its_output_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "environment"
+    half = [sys.executable, "-m", "venv", "--without-pip", str(directory)]
+    monkeypatch.setattr(
+        make_environment,
+        "ways",
+        lambda python, at: [[half, [sys.executable, "-c", "print('no net'); raise SystemExit(1)"]]],
+    )
+    with pytest.raises(SystemExit, match="failed:\nno net"):
+        make_environment.make(directory)
+    assert not directory.exists()
