@@ -325,7 +325,6 @@ async def test_a_signal_after_complete_changes_nothing(tmp_path: Path, collector
 # --- limits
 
 
-@pytest.mark.smoke
 async def test_timeout_keeps_the_bill(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, "polite", TIMEOUT="1500")
     ran.agrees(collector, code=124, reason="timeout")
