@@ -38,6 +38,8 @@ def test_a_run_is_shown_as_a_person_reads_it(hub: ServedHub, page: Page):
     page.get_by_text("complete: ").first.wait_for()
     page.locator(".item.complete").wait_for()
     photograph(page, "run")
+    operator = page.locator(".operator-box")
+    assert operator.inner_text().split("\n\n") == ["nora message, accepted", "Please keep the public name."]
     page.keyboard.press("g")
     page.locator(".thinking").wait_for()
     photograph(page, "run-start")

@@ -196,8 +196,10 @@ def showcase(run_id: str = "01JZSHOW00000000000000000A") -> Told:
         _answer("t5", "File created"),
     )  # fmt: skip
     said = "Please keep the public name."
-    command = {"id": "c1", "command": "message", "by": "nora", "state": "delivered", "text": said}
-    run.add(log("info", f"nora: {said}", source="operator", kind="command", command=command))  # type: ignore[arg-type]
+    command = {"id": "c1", "command": "message", "by": "nora"}
+    for state, more in (("accepted", {"text": said}), ("delivered", {})):
+        told = f"nora: message: {said} ({state})"
+        run.add(log("info", told, source="operator", kind="command", command={**command, "state": state}, **more))
     run.claude(
         _said({"type": "text",
                "text": "All tests pass now. The name stays:\n\n```python\ndef slugify(text): ...\n```"}),

@@ -35,8 +35,9 @@ const SHOWS = {
   init: (item) => h("span", { class: "log-line" }, h("span", { class: "source" }, "claude"), h("span", { class: "text" }, [string(item.claude.model), item.claude.claude_code_version ? `Claude Code ${item.claude.claude_code_version}` : "", string(item.claude.cwd), item.claude.permissionMode ? `mode ${item.claude.permissionMode}` : ""].filter(Boolean).join(" · "))),
   error: (item) => h("div", { class: "box error-box" }, h("b", null, string(item.data.code).replaceAll("_", " ") || "error"), h("p", { class: "text" }, linked(string(item.data.error))), details(item.data.details)),
   operator: (item) => {
-    const command = object(item.meta.command);
-    return h("div", { class: "box operator-box" }, h("b", null, string(command.by) || "operator"), " ", command.state ? h("span", { class: command.state === "refused" ? "bad" : "dim" }, string(command.state), command.reason ? `: ${string(command.reason)}` : "") : "", h("p", { class: "text" }, linked(string(command.text) || item.text)));
+    const command = object(item.meta.command), said = string(item.meta.text), state = string(command.state), refused = state === "refused";
+    if (!said && !refused) return h("span", { class: "log-line" }, h("span", { class: "source" }, "operator"), h("span", { class: "text" }, item.text));
+    return h("div", { class: "box operator-box" }, h("b", null, string(command.by) || "operator"), " ", h("span", { class: refused ? "bad" : "dim" }, string(command.command), state ? `, ${state}` : "", command.reason ? `: ${string(command.reason)}` : ""), h("p", { class: "text" }, linked(said || item.text)));
   },
   question: (item) => h("div", { class: "box question-box" }, h("b", null, "question"), h("p", { class: "text" }, linked(string(item.data.message))), asked(object(item.data.question))),
   patch: (item, ctx) => h("span", { class: "log-line" }, h("span", { class: "source" }, "work"), h("span", { class: "text" }, item.text, " ", button("Show changes", () => ctx.patch(), { class: "quiet" }))),

@@ -5,7 +5,7 @@ import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from
 import { compare, hasEnded, needsYou } from "./store.js";
 
 const STATES = ["waiting", "running", "disconnected", "failed", "cancelled", "succeeded"];
-const NARROW = matchMedia("(max-width: 760px)");
+const NARROW = matchMedia("(max-width: 960px)");
 const height = () => NARROW.matches ? 108 : 58;
 const SPARE = 6;
 
