@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.artifacts.changes import ChangesError
 from agent.files import untrusted
 from agent.limits import DETAILS_CHARS, Limits
-from agent.process import Launch, Patience
+from agent.process import Command, Launch, Patience
 from agent.repository import Git, run_git
 
 #: The tree without a file, which every git knows, by the length of a name.
@@ -146,16 +146,14 @@ class Store:
             environment["GIT_INDEX_FILE"] = str(index)
         if work_tree is not None:
             environment["GIT_WORK_TREE"] = str(work_tree)
+        options = [item for setting in (*_SETTINGS, *settings) for item in ("-c", setting)]
         status, out = await run_git(
-            [*(item for setting in (*_SETTINGS, *settings) for item in ("-c", setting)), *arguments],
-            environment=environment,
-            cwd=work_tree or self.workspace,
+            Command(["git", *options, *arguments], environment, work_tree or self.workspace, self._launch),
             patience=self._patience,
             limits=self.limits,
             on_stderr=keep,
             on_stdout=on_stdout,
             stdin=subprocess.DEVNULL if stdin is None else self._as_input(stdin),
-            launch=self._launch,
         )
         return status.code, out, said.decode(errors="replace").strip()
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 
 class CredentialFormat(NamedTuple):
-    """One kind of credential: how it looks, and what to look for first."""
+    """A kind of credential: its form, and a piece of it to look for first."""
 
     name: str
     regex: re.Pattern[bytes]

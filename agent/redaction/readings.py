@@ -1,7 +1,7 @@
-"""Readings of a text: what it says once JSON escapes, URL escapes or line breaks are taken off, at any depth.
+"""Readings of a text: its content without JSON escapes, URL escapes or line breaks, at any depth.
 
-Each reading knows where its bytes came from, so what is found in it can be masked in the text itself. Nothing here is
-ever sent: a reading that makes no sense does no harm, it merely contains nothing.
+Each reading knows where its bytes came from, so that a secret found in it can be masked in the text itself. A
+reading is never sent. One that makes no sense does no harm, since it contains no secret.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _BREAK = re.compile(rb"\r?\n\s*")
 
 
 class Step(NamedTuple):
-    """One kind of decoding: all of a text at once, or unit by unit (`regex`, `unit`), which tells what went where.
+    """A kind of decoding: of a whole text at once, or unit by unit (`regex`, `unit`), which tells where each went.
 
-    `mark` is in every text that it changes. Behind a match of `cut` no unit goes on that began before.
+    Every text that it changes contains `mark`. No unit that began before a match of `cut` goes on behind it.
     """
 
     mark: bytes
@@ -79,7 +79,7 @@ FOLD = Step(b"\n", fold, _BREAK, lambda _: b"", re.compile(rb"\S"))
 
 
 class Reading:
-    """One decoding of a text, and the way back to it."""
+    """A decoding of a text, and the way back to it."""
 
     def __init__(
         self, data: bytes, parent: Reading | None = None, step: Step = FOLD, blocks: Sequence[Span] = ()
@@ -116,7 +116,7 @@ class Reading:
         return start, end
 
     def _source(self, parent: Reading, position: int) -> Span:
-        """What of the parent became the byte at `position`: one byte, or the unit that was decoded."""
+        """The span of the parent that became the byte at `position`: a byte, or the unit that was decoded."""
         index = bisect_right(self._blocks, (position, len(parent.data))) - 1
         units = self._units.get(index)
         if units is None:

@@ -86,7 +86,7 @@ class Redactor:
         return b"".join([*pieces, data[done:]])
 
     def _find(self, reading: Reading) -> Iterator[Span]:
-        """All matches in one reading; overlapping ones too, since a secret may be part of another or of itself."""
+        """Find every match in a reading; overlapping ones too, since a secret may be part of another or of itself."""
         text, formats = reading.data, set()
         for index, start, end in self._patterns.find_matches_as_indexes(text, overlapping=True):
             if index >= len(self._forms):
@@ -130,7 +130,7 @@ def _union(spans: Iterable[Span]) -> list[Span]:
 
 
 def _within(spans: list[Span], strings: Iterator[Span]) -> list[Span]:
-    """What of `spans` lies inside the quotes of `strings`; both are in order."""
+    """Cut `spans` to the parts that lie inside the quotes of `strings`. Both are in order."""
     inside: list[Span] = []
     pending = iter(spans)
     span = next(pending, None)

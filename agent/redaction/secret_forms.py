@@ -78,7 +78,7 @@ _LEAD, _TAIL = re.compile(rf"\A(?:\s|{_ENDS})+"), re.compile(rf"\A(?:\s|{_STARTS
 
 
 class Form(NamedTuple):
-    """One pattern. In base64 the neighbours of the pattern can hold some bits of the secret too (`lead`, `tail`)."""
+    """A pattern. In base64 its neighbours can hold some bits of the secret too (`lead`, `tail`)."""
 
     pattern: bytes
     foldable: bool
@@ -96,7 +96,7 @@ def is_ordinary(value: str) -> bool:
 
 
 def parts(value: str) -> list[str]:
-    """What to look for: the value, and its JSON leaves or its lines; empty when it is too short or ordinary."""
+    """Texts to look for: the value, and its JSON leaves or its lines; none when it is too short or ordinary."""
     whole = _trim(value)
     if len(whole) < MIN_VALUE or is_ordinary(whole):
         return []

@@ -22,7 +22,7 @@ from agent.config import Config
 from agent.errors import CloneError, ConfigError
 from agent.exits import Exit, ExitStatus
 from agent.limits import KIB
-from agent.process import Patience
+from agent.process import Command, Patience
 from agent.protocol import Publish, events
 from agent.repository import push_check
 from agent.repository.cloned import Cloned
@@ -272,9 +272,7 @@ class _Attempt:
         self, arguments: tuple[str, ...], cwd: Path, follower: StderrFollower, *, fails: bool = False
     ) -> bytes:
         status, stdout = await run_git(
-            arguments,
-            environment=self._git.environment,
-            cwd=cwd,
+            Command(["git", *arguments], self._git.environment, cwd),
             patience=self._patience,
             limits=self._limits,
             on_stderr=follower.feed,

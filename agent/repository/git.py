@@ -16,9 +16,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import trio
@@ -28,7 +27,7 @@ from agent.errors import AgentError, ConfigError
 from agent.exits import ExitStatus
 from agent.files import PrivateDirectory
 from agent.limits import Limits
-from agent.process import Command, Launch, Patience, Stdio, run_process
+from agent.process import Command, Patience, Stdio, run_process
 from agent.repository.git_settings import (
     Settings,
     as_environment,
@@ -137,18 +136,15 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
 
 
 async def run_git(
-    arguments: Sequence[str],
+    command: Command,
     *,
-    environment: Mapping[str, str],
-    cwd: Path,
     patience: Patience,
     limits: Limits,
     on_stderr: Callable[[bytes], None],
     on_stdout: Callable[[bytes], object] | None = None,
     stdin: int = subprocess.DEVNULL,
-    launch: Launch | None = None,
 ) -> tuple[ExitStatus, bytes]:
-    """Run one git command to its end; its exit status and its stdout, which should be small or go to `on_stdout`.
+    """Run a git command to its end. Returns its exit status and its stdout, which is small or goes to `on_stdout`.
 
     `stdin` is closed here, as run_process() does.
 
@@ -177,7 +173,7 @@ async def run_git(
             readers.start_soon(_read, err, on_stderr, limits.read_bytes)
             try:
                 status = await run_process(
-                    Command(["git", *arguments], environment, cwd, launch),
+                    command,
                     Stdio(stdin, out_write, err_write),
                     stop=[(signal.SIGTERM, limits.git_grace)],
                     patience=patience,

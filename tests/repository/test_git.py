@@ -13,7 +13,7 @@ from agent.errors import ConfigError
 from agent.exits import ExitStatus
 from agent.files.private import private_directory
 from agent.limits import Limits
-from agent.process.run import Patience
+from agent.process.run import Command, Patience
 from agent.repository.git import prepare, run_git
 from agent.repository.git_settings import proxies
 from tests.support.git_servers import git
@@ -212,9 +212,7 @@ def test_a_git_that_trusts_no_file_runs_nothing_of_the_workspace(tmp_path, priva
 
 async def run(*arguments, cwd, path=None, on_stderr=lambda chunk: None, patience=None):
     return await run_git(
-        arguments,
-        environment={"PATH": path or os.environ["PATH"]},
-        cwd=cwd,
+        Command(["git", *arguments], {"PATH": path or os.environ["PATH"]}, cwd),
         patience=patience or Patience(),
         limits=LIMITS,
         on_stderr=on_stderr,
