@@ -65,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     commands_under_way: int = 16
     #: In one run; all of them are remembered, so that none takes effect twice.
     commands: int = 1000
+    #: Questions that are open at the same time: one for each tool call of a reply and its subagents.
+    questions: int = 32
     #: claude is asked this often for cost and context: every third HEARTBEAT has new figures, and a reply has 15 KB.
     usage_interval: float = 30.0
 

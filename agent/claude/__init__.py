@@ -31,9 +31,19 @@ looks for the program.
 from __future__ import annotations
 
 from agent.claude import command, instructions
-from agent.claude.conversation import control_request, user_line
+from agent.claude.conversation import control_answer, control_request, user_line
 from agent.claude.output import ClaudeOutput
 from agent.claude.run import LocalClaude
 from agent.claude.watchdog import Activity, Bark
 
-__all__ = ["Activity", "Bark", "ClaudeOutput", "LocalClaude", "command", "control_request", "instructions", "user_line"]
+__all__ = [
+    "Activity",
+    "Bark",
+    "ClaudeOutput",
+    "LocalClaude",
+    "command",
+    "control_answer",
+    "control_request",
+    "instructions",
+    "user_line",
+]

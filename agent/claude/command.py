@@ -28,6 +28,8 @@ from agent.text import one_line
 
 #: Tools that continue after the result and keep the process alive. No variable of the CLI turns them off.
 BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")
+#: Tools that ask a person for more than allow or deny. The CLI offers them only to a run that asks.
+DIALOG_TOOLS: Final = ("AskUserQuestion", "EnterPlanMode", "ExitPlanMode")
 #: Set to anything that does not mean true, in the environment or in CLAUDE_ENV, it allows all background work again.
 NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
 
@@ -128,12 +130,13 @@ def arguments(config: Config, files: Files, session: str, version: str) -> list[
     given = [item for name, value in options if value for item in (name, str(value))]
     trust = [] if config.trust_repo else ["--setting-sources", "", "--strict-mcp-config"]
     # In the settings, since the value of --disallowedTools is the user's.
-    deny = {"permissions": {"deny": BACKGROUND_TOOLS}}
+    deny = {"permissions": {"deny": BACKGROUND_TOOLS + (DIALOG_TOOLS if config.ask else ())}}
     settings = [] if _background(config) else ["--settings", json.dumps(deny, separators=(",", ":"))]
     is_kept = config.resume_session is not None and _numbers(version) >= _KEEPS_PROMPT
     prompts = ["--system-prompt-snapshot", "off"] if is_kept else []
+    ask = ["--permission-prompt-tool", "stdio"] if config.ask else []
     streams = ["--output-format", "stream-json", "--input-format", "stream-json"]
-    return ["-p", "--verbose", *streams, *given, *prompts, *trust, *settings]
+    return ["-p", "--verbose", *streams, *ask, *given, *prompts, *trust, *settings]
 
 
 def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:

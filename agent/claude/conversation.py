@@ -83,5 +83,11 @@ def control_request(id: str, subtype: str, **arguments: Any) -> bytes:
     return _line({"type": "control_request", "request_id": id, "request": {"subtype": subtype, **arguments}})
 
 
+def control_answer(id: str, response: dict[str, Any]) -> bytes:
+    """Make the answer to a control request of claude's."""
+    answer = {"subtype": "success", "request_id": id, "response": response}
+    return _line({"type": "control_response", "response": answer})
+
+
 def _line(message: dict[str, Any]) -> bytes:
     return encode_json(message) + b"\n"

@@ -28,6 +28,16 @@ class Activity:
 
     def __init__(self) -> None:
         self._last = trio.current_time()
+        self._held = 0
+
+    def hold(self) -> None:
+        """Count no silence until `release`: claude waits for a person."""
+        self._held += 1
+
+    def release(self) -> None:
+        """End one `hold`; silence counts from now on."""
+        self._held -= 1
+        self.heard()
 
     def heard(self) -> None:
         """A byte came just now."""
@@ -36,7 +46,7 @@ class Activity:
     @property
     def idle(self) -> float:
         """Seconds since claude's last byte, or since the start."""
-        return trio.current_time() - self._last
+        return 0.0 if self._held else trio.current_time() - self._last
 
 
 async def watch(

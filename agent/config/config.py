@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     server_required: bool
     allow_remote_cancel: bool
     allow_steering: bool
+    ask: bool
+    ask_timeout: float
     message_limit: int
     strict_delivery: bool
     # --- claude

@@ -141,7 +141,7 @@ def _fill_in(fields: dict[str, Any], environment: Mapping[str, str], in_containe
     fields["termination_log"] = fields["termination_log"] or (log if log.exists() else None)
     if fields["permission_mode"] is None:
         unasked = "bypassPermissions" if in_container else "acceptEdits"
-        fields["permission_mode"] = "dontAsk" if fields["allowed_tools"] else unasked
+        fields["permission_mode"] = "default" if fields["ask"] else "dontAsk" if fields["allowed_tools"] else unasked
 
 
 def _mask(text: str, secrets: Mapping[str, str]) -> str:

@@ -124,14 +124,25 @@ class Retry(Struct, frozen=True, kw_only=True):
     status: Annotated[int, _is("HTTP status of the answer, null if none came")] | None = None
 
 
+class Question(Struct, frozen=True, kw_only=True):
+    """A question of claude: may it use a tool? Open with `tool`, closed with `answer`."""
+
+    id: Annotated[str, _is("the ID that an answer has to name")]
+    tool: str | UnsetType = UNSET
+    input: Annotated[Any, _is("the input of the tool")] = UNSET
+    suggestions: Annotated[list[Any], _is("the rules that allow_always would add")] | UnsetType = UNSET
+    answer: Annotated[str, _is("the answer, in words")] | UnsetType = UNSET
+
+
 class StatusData(Struct, frozen=True, kw_only=True):
     """Data of a STATUS. A STATUS without progress and retry names a phase, and is never dropped."""
 
-    status: Annotated[Literal["starting", "running", "completed", "failed"], _is("the phase in plain words")]
+    status: Annotated[Literal["starting", "running", "waiting", "completed", "failed"], _is("the phase in plain words")]
     message: Annotated[str, _is("one line for a person")] | UnsetType = UNSET
     phase: str | UnsetType = UNSET
     progress: Progress | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
+    question: Question | UnsetType = UNSET
     repo: Annotated[str, _is("REPO_URL without credentials, in the first STATUS")] | UnsetType = UNSET
     ref: Annotated[str, _is("REPO_REF, in the first STATUS")] | None = None
     head: Annotated[str, _is("the cloned commit, null for an empty repository")] | None = None

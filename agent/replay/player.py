@@ -148,6 +148,8 @@ class Player:
                 return
             case "Ended" if task in results and (not inbox.cancelled or task == "harvest"):
                 results[task].settle(recorded_reports.value(inbox))
+            case "Ended" if task.startswith("question:") and not inbox.cancelled:
+                self._post(Ended(task))
             case "Ended" if task == "deadline" and not inbox.cancelled:
                 self._post(Ended("deadline"))
             case "Ended" if task == "watchdog" and not inbox.cancelled:

@@ -21,6 +21,7 @@ Files:
     lifetime       tasks that live and die together
     inbox          the memory channel to the supervisor, and the reports that it takes
     link           the sender of the run, and what it hears from the server
+    asking         Asking: the questions of claude, open until somebody answers or their time is over
     steering       Steering: the commands of operators, from their arrival to their last acknowledgement
     stop_budget    the time of a stop, shared out by what is left of it
     work           what a run does to the world, as an interface

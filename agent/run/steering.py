@@ -8,6 +8,7 @@ Synchronous and without a clock. The supervisor calls it, and it closes claude's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 from uuid import NAMESPACE_OID, uuid5
 
@@ -52,6 +53,8 @@ class Steering:
         self._publish = publish
         self._limits = limits
         self._claude: Told | None = None
+        #: Hands an answer to claude, and returns the reason if that is not possible; None where nothing is asked.
+        self.answer: Callable[[Command], str] | None = None
         self._over = "claude does not run yet"
         #: By ID, in order of arrival: what result.json tells of each.
         self._records: dict[str, dict[str, Any]] = {}
@@ -100,7 +103,7 @@ class Steering:
             self._settle(item.sign, "refused", reason)
 
     def _objection(self, command: Command) -> str:
-        if not self._allowed:
+        if not self._allowed and (command.command != "answer" or self.answer is None):
             return "this run takes no commands; ALLOW_STEERING=1 would let it"
         if command.fault:
             return command.fault
@@ -115,6 +118,12 @@ class Steering:
 
     def _carry_out(self, command: Command) -> str:
         """Hand it to claude and acknowledge it; returns the reason if that is not possible."""
+        if command.command == "answer":
+            reason = self.answer(command) if self.answer else "this run asks nothing; ASK=1 would let it"
+            if not reason:
+                self._acknowledge(command, "accepted")
+                self._acknowledge(command, "delivered")
+            return reason
         items: list[_UnderWay] = []
         lines: list[bytes] = []
         if command.command == "interrupt":

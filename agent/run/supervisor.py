@@ -25,6 +25,7 @@ from agent.process import Patience
 from agent.protocol import Phase
 from agent.report import Reporter
 from agent.repository import Cloned
+from agent.run.asking import Asking
 from agent.run.inbox import (
     Answered,
     CancelRequested,
@@ -44,7 +45,11 @@ from agent.run.steering import Steering
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
+from agent.transcript import Question, QuestionWithdrawn, Said
 from agent.vitals import beat_forever
+
+#: The timer of a question is called so, with its ID.
+_QUESTION = "question:"
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
 _GATED = (Phase.PENDING, Phase.CONNECTING)
@@ -93,6 +98,10 @@ class Supervisor:
         self._budget = StopBudget(config)
         self._inbox = inbox
         self._steering = Steering(config.allow_steering, reporter.run_id, reporter.publish, config.limits)
+        self._asking = Asking(config, reporter.publish, lambda: reporter.connected is True)
+        if config.ask:
+            self._steering.answer = self._asking.answer
+        self._asks = False
         self._watch, self._link, self._working, self._output = map(Lifetime, ("watch", "link", "work", "output"))
         self._vitals, self._sweep, self._harvest = (
             Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
@@ -136,6 +145,9 @@ class Supervisor:
         match report:
             case Ended(cancelled=True):
                 pass
+            case Ended(task) if task.startswith(_QUESTION):
+                self._asking.expire(task.removeprefix(_QUESTION))
+                self._follow_questions()
             case Ended(TaskName.CHECK, version):
                 self._reporter.ready(version)
                 self._fire(machine.start)
@@ -170,9 +182,10 @@ class Supervisor:
             case CancelRequested():
                 self._interrupt(causes.by_server())
             case Heard(said):
-                self._steering.heard(said)
+                self._heard(said)
             case Commanded(command):
                 self._steering.take(command)
+                self._follow_questions()
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
 
@@ -180,6 +193,24 @@ class Supervisor:
         if self._machine.phase is Phase.REPORTING and not self._budget.begun:
             # Until now delivery waited only as long as for a server that may not be there.
             self._link.extend(self._flush_limit())
+
+    def _heard(self, said: Said) -> None:
+        if isinstance(said, Question):
+            if self._asking.ask(said):
+                timer = partial(trio.sleep, self._config.ask_timeout)
+                self._tasks.start(self._working, f"{_QUESTION}{said.id}", timer)
+        elif isinstance(said, QuestionWithdrawn):
+            self._asking.withdraw(said.id)
+        else:
+            self._steering.heard(said)
+        self._follow_questions()
+
+    def _follow_questions(self) -> None:
+        """Let silence count for IDLE_TIMEOUT only while no question is open."""
+        asks = bool(self._asking.open)
+        if self._run is not None and asks != self._asks:
+            self._asks = asks
+            (self._run.activity.hold if asks else self._run.activity.release)()
 
     def _bark(self, bark: Bark) -> None:
         if bark is Bark.LINGERS:
@@ -330,6 +361,7 @@ class Supervisor:
         publish = self._reporter.publish
         self._run = self._reporter.run = run
         self._steering.begin(run)
+        self._asking.begin(run)
         run.listen(lambda said: self._inbox.post(Heard(said)))
         self._tasks.start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
         self._tasks.start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))

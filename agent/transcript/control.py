@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from agent.limits import VALUE_BYTES
-from agent.transcript.stream_json import Line, mapping
+from agent.transcript.stream_json import Line, mapping, text
 from agent.transcript.summary import Usage
 
 #: The IDs of our control requests begin so. An answer to one is no news to anybody else.
@@ -46,7 +46,38 @@ class Replied(msgspec.Struct, frozen=True, tag=True):
     request: str
 
 
-Said = ResultGiven | MessageState | Replied
+class Question(msgspec.Struct, frozen=True, tag=True):
+    """claude asks whether it may use a tool, and waits for the answer. Without `tool` its call is too long."""
+
+    id: str
+    tool: str
+    input: Any = None
+    suggestions: list[Any] = []
+    description: str = ""
+
+
+class QuestionWithdrawn(msgspec.Struct, frozen=True, tag=True):
+    """claude does not ask any more."""
+
+    id: str
+
+
+Said = ResultGiven | MessageState | Replied | Question | QuestionWithdrawn
+
+
+def read_question(line: Line) -> Question | None:
+    """The question of a control request, None if it asks for something else."""
+    request = mapping(line.request)
+    if request.get("subtype", "can_use_tool") != "can_use_tool":
+        return None
+    suggestions = request.get("permission_suggestions")
+    return Question(
+        text(line.request_id, 200),
+        str(request.get("tool_name", ""))[:200],
+        request.get("input"),
+        suggestions if isinstance(suggestions, list) else [],
+        str(request.get("description") or "")[:1000],
+    )
 
 
 def own_reply(line: Line) -> tuple[str, dict[str, Any]] | None:

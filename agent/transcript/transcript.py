@@ -17,7 +17,17 @@ from agent.protocol import Event, Level, claude_log, encode_json, status
 from agent.text import count, one_line
 from agent.transcript import bill, stream_json
 from agent.transcript.background_tasks import open_after
-from agent.transcript.control import COMMANDED, MessageState, Replied, ResultGiven, Said, learn_usage, own_reply
+from agent.transcript.control import (
+    COMMANDED,
+    MessageState,
+    QuestionWithdrawn,
+    Replied,
+    ResultGiven,
+    Said,
+    learn_usage,
+    own_reply,
+    read_question,
+)
 from agent.transcript.describe import WRITERS, Note, describe, tool_call
 from agent.transcript.result import describe_result, read_result
 from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
@@ -126,6 +136,11 @@ class Transcript:
                 return self._user(line)
             case "command_lifecycle", _:
                 self.listener(MessageState(text(line.command_uuid, 80), text(line.state, 40)))
+            case "control_request", _:
+                if (question := read_question(line)) is not None:
+                    self.listener(question)
+            case "control_cancel_request", _:
+                self.listener(QuestionWithdrawn(text(line.request_id, 200)))
             case "result", _:
                 self.listener(ResultGiven())
                 return self._result(line)

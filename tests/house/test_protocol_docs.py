@@ -67,7 +67,7 @@ def test_the_exit_codes_are_the_code_s():
 
 def test_the_examples_in_the_text_are_messages():
     examples = [json.loads(text) for text in re.findall(r"^(\{\"type\":.*\})$", DOCUMENT, re.MULTILINE)]
-    assert len(examples) == 5
+    assert len(examples) == 6
     jsonschema.validate(examples[0], schema())
     for example in examples[1:]:
         jsonschema.validate(example, {**schema(), "$ref": "#/$defs/FromServer"})

@@ -110,3 +110,34 @@ async def test_claude_cannot_speak_as_an_operator(tmp_path: Path, collector: Col
         ran = await agent.ended()
     ran.agrees(collector, code=0, reason="success")
     assert {data["metadata"]["source"] for data in ran.of_type("LOG")} <= {"agent", "git", "claude", "stderr"}
+
+
+@pytest.mark.parametrize("behavior", ["allow", "deny", "nobody"])
+async def test_two_questions_are_told_apart(tmp_path: Path, collector: Collector, api: MockApi, behavior: str) -> None:
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": f"touch {name}"}] for name in ("one", "two")]},
+        {"text": "Done."},
+    ]
+    time = "2s" if behavior == "nobody" else "60s"
+    asking = {"ASK": "1", "ASK_TIMEOUT": time, "ALLOW_STEERING": "0", "IDLE_TIMEOUT": "30s"}
+    async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script, **asking)) as agent:
+        if behavior != "nobody":
+            for number, name in enumerate(("one", "two")):
+                asked = await collector.until(
+                    lambda message, name=name: (
+                        message["data"].get("status") == "waiting"
+                        and message["data"]["question"]["input"]["command"] == f"touch {name}"
+                    ),
+                    60,
+                )
+                data = {"command": "answer", "question": asked["data"]["question"]["id"]}
+                await command(collector, f"k{number}", {**data, "behavior": behavior if name == "one" else "allow"})
+        ran = await agent.ended()
+    ran.agrees(collector, code=0, reason="success")
+    workspace = tmp_path / "agent" / "workspace"
+    assert (workspace / "one").exists() == (behavior == "allow")
+    assert (workspace / "two").exists() == (behavior != "nobody")
+    if behavior == "nobody":
+        assert any("nobody answered within 2 s" in data["message"] for data in ran.of_type("LOG"))
+    else:
+        assert states(ran) == [(f"k{n}", state) for n in (0, 1) for state in ("accepted", "delivered")]

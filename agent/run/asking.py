@@ -1,0 +1,96 @@
+"""Questions of claude: may it use a tool that no rule allows? Open until a person answers, or until ASK_TIMEOUT.
+
+Synchronous and without a clock. The supervisor calls it, starts a timer for each question that it opens, and keeps
+IDLE_TIMEOUT from running meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent.claude import control_answer
+from agent.config import Config
+from agent.protocol import Command, Publish, log, status
+from agent.run.steering import Told
+from agent.text import one_line
+from agent.transcript import Question
+
+#: The rules of an answer "for the whole run" end with it.
+_DESTINATION: Final = "session"
+
+
+class Asking:
+    """The questions of one run."""
+
+    def __init__(self, config: Config, publish: Publish, somebody_there: Callable[[], bool]) -> None:
+        """`somebody_there` tells whether a server is connected that could show a question."""
+        self.open: dict[str, Question] = {}
+        self._config = config
+        self._publish = publish
+        self._somebody_there = somebody_there
+        self._claude: Told | None = None
+
+    def begin(self, claude: Told) -> None:
+        """Take the questions of this claude from now on."""
+        self._claude = claude
+
+    def ask(self, question: Question) -> bool:
+        """Open a question, and tell so; returns False if it is denied at once."""
+        reason = ""
+        if not question.tool:
+            reason = "the call is too long to be shown to anybody"
+        elif not self._somebody_there():
+            reason = "nobody is there to be asked: no server is connected"
+        elif len(self.open) >= self._config.limits.questions:
+            reason = f"{len(self.open)} questions are open already"
+        if reason:
+            self._deny(question, reason)
+            return False
+        self.open[question.id] = question
+        shown = {"id": question.id, "tool": question.tool, "input": question.input, "suggestions": question.suggestions}
+        words = one_line(f"claude asks to use {question.tool}: {question.description or question.input}")
+        self._publish([status("waiting", words, level="warn", phase="RUNNING", question=shown)])
+        return True
+
+    def answer(self, command: Command) -> str:
+        """Hand an answer to claude; returns the reason if that is not possible."""
+        question = self.open.get(command.question)
+        if question is None:
+            return "no such question is open: it is answered, its time is over, or claude took it back"
+        if command.behavior == "deny":
+            answer: dict[str, Any] = {"behavior": "deny", "message": command.message or "A person denied this."}
+        else:
+            answer = {"behavior": "allow"}
+            if command.behavior == "allow_always":
+                answer["updatedPermissions"] = [
+                    {**rule, "destination": _DESTINATION} for rule in question.suggestions if isinstance(rule, dict)
+                ]
+        if not self._tell(question, answer):
+            return "claude does not take it any more"
+        self._close(question, {"allow": "allowed", "allow_always": "allowed for the whole run"}.get(
+            command.behavior, "denied"))  # fmt: skip
+        return ""
+
+    def expire(self, id: str) -> None:
+        """Deny a question whose time is over, if it is still open."""
+        if question := self.open.get(id):
+            self._deny(question, f"nobody answered within {self._config.ask_timeout:g} s")
+            self._close(question, "denied")
+
+    def withdraw(self, id: str) -> None:
+        """Close a question that claude does not ask any more."""
+        if question := self.open.get(id):
+            self._close(question, "taken back")
+
+    def _deny(self, question: Question, reason: str) -> None:
+        self._tell(question, {"behavior": "deny", "message": f"Denied: {reason}."})
+        self._publish([log("warn", one_line(f"{question.tool or 'a tool'} is denied: {reason}"), kind="question")])
+
+    def _tell(self, question: Question, answer: dict[str, Any]) -> bool:
+        return self._claude is not None and self._claude.tell(control_answer(question.id, answer))
+
+    def _close(self, question: Question, what: str) -> None:
+        del self.open[question.id]
+        words = one_line(f"{question.tool}: {what}")
+        self._publish([status("running", words, phase="RUNNING", question={"id": question.id, "answer": what})])

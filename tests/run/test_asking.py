@@ -1,0 +1,84 @@
+"""Questions of claude: each is answered once, by a person or by the end of its time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agent.protocol.events import Event
+from agent.protocol.inbound import Command
+from agent.run.asking import Asking
+from agent.transcript import Question
+from tests.run.test_steering import Claude
+from tests.support.memory_run import configuration
+
+RULE = {"type": "addRules", "rules": [{"toolName": "Bash"}], "behavior": "allow", "destination": "localSettings"}
+
+
+class Stage:
+    def __init__(self, *, there: bool = True) -> None:
+        self.said: list[dict[str, Any]] = []
+        self.claude = Claude()
+        self.asking = Asking(configuration(ASK="1"), self.publish, lambda: there)
+        self.asking.begin(self.claude)
+
+    def publish(self, batch: Sequence[Event]) -> None:
+        self.said += [json.loads(event.data) for event in batch]
+
+    @property
+    def answers(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(line["response"]["request_id"], line["response"]["response"]) for line in self.claude.lines]
+
+
+def question(id: str = "q1") -> Question:
+    return Question(id, "Bash", {"command": "make"}, [RULE, "no rule"], "Build it")
+
+
+def answer(behavior: str, id: str = "q1", message: str = "") -> Command:
+    return Command("c", "R", "k", "alice", "answer", question=id, behavior=behavior, message=message)
+
+
+def test_a_person_answers() -> None:
+    stage = Stage()
+    assert all(stage.asking.ask(question(id)) for id in ("q1", "q2", "q3"))
+    assert stage.said[0]["status"] == "waiting"
+    assert stage.said[0]["question"] == {
+        "id": "q1", "tool": "Bash", "input": {"command": "make"}, "suggestions": [RULE, "no rule"],
+    }  # fmt: skip
+    assert stage.asking.answer(answer("allow", "q2")) == ""
+    assert stage.asking.answer(answer("allow_always", "q1")) == ""
+    assert stage.asking.answer(answer("deny", "q3", "not now")) == ""
+    assert stage.answers == [
+        ("q2", {"behavior": "allow"}),
+        ("q1", {"behavior": "allow", "updatedPermissions": [{**RULE, "destination": "session"}]}),
+        ("q3", {"behavior": "deny", "message": "not now"}),
+    ]
+    assert stage.asking.open == {}
+    assert stage.asking.answer(answer("allow")).startswith("no such question is open")
+    assert len(stage.answers) == 3
+
+
+def test_nobody_answers_in_time() -> None:
+    stage = Stage()
+    stage.asking.ask(question())
+    stage.asking.expire("q1")
+    stage.asking.expire("q1")
+    assert [behavior["behavior"] for _, behavior in stage.answers] == ["deny"]
+    assert any("nobody answered within 300 s" in said["message"] for said in stage.said)
+    assert stage.asking.open == {}
+
+
+def test_nobody_is_there_or_the_call_cannot_be_shown() -> None:
+    stage = Stage(there=False)
+    assert not stage.asking.ask(question())
+    assert "no server is connected" in stage.said[0]["message"]
+    assert not Stage().asking.ask(Question("q", ""))
+    assert stage.answers[0][1]["behavior"] == "deny"
+
+
+def test_a_question_that_is_taken_back() -> None:
+    stage = Stage()
+    stage.asking.ask(question())
+    stage.asking.withdraw("q1")
+    assert (stage.asking.open, stage.claude.lines) == ({}, [])
