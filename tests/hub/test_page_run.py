@@ -10,7 +10,7 @@ import pytest
 
 from agent.protocol.events import log
 from tests.support.browser import ServedHub, photograph
-from tests.support.fleets import Told, showcase
+from tests.support.fleets import Told, claude_events, showcase
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -125,3 +125,21 @@ def test_a_line_has_an_address(hub: ServedHub, page: Page):
 def test_an_address_of_no_run_says_so(hub: ServedHub, page: Page):
     page.goto(f"{hub.url}/runs/nothing.here")
     page.get_by_text("There is no run at this address").wait_for()
+
+
+def test_a_split_message_is_shown_whole_when_it_is_asked_for(hub: ServedHub, page: Page):
+    run = Told("R1").begin(title="Split")
+    said = {
+        "type": "assistant",
+        "message": {"content": [{"type": "text", "text": "The long answer: " + "word " * 500}]},
+    }
+    (event,) = claude_events([json.dumps(said)])
+    text = event.data.decode()
+    for i, piece in enumerate((text[:900], text[900:1800], text[1800:]), 1):
+        part = {"id": "7", "i": i, "n": 3, "text": piece}
+        run.add(log("info", "The long answer", source="claude", kind="text", part=part))
+    hub.send(run.complete().lines)
+    page.goto(f"{hub.url}/runs/R1")
+    page.get_by_role("button", name="Show all 3 parts").click()
+    page.locator(".prose").get_by_text("The long answer: word").wait_for()
+    assert page.locator(".prose").inner_text().count("word") == 500
