@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.protocol.events import status
 from tests.support.browser import ServedHub, faults, open_page, photograph
 from tests.support.fleets import Told, fleet, showcase
 
@@ -83,6 +84,19 @@ def test_an_operator_answers_tells_interrupts_and_stops(guarded: ServedHub, page
     page.get_by_role("button", name="Stop the run").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
     assert agent.command()["data"] == {"status": "cancel"}
+
+
+def test_an_answered_question_is_a_line_and_no_longer_asks(hub: ServedHub, page: Page, agents: ExitStack):
+    run, beat = asking()
+    agent = agents.enter_context(hub.agent())
+    agent.send([*run.lines, beat])
+    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    page.locator(".alert").get_by_text("claude waits for an answer").wait_for()
+    answered = status("running", "nora allows Bash", question={"id": "q1", "answer": "allow"})
+    agent.send(run.add(answered).lines[-1:])
+    page.locator(".item.log").get_by_text("nora allows Bash").wait_for()
+    page.locator(".alert").wait_for(state="hidden")
+    assert page.locator(".item.question").count() == 1
 
 
 def test_a_refusal_is_told(guarded: ServedHub, page: Page):

@@ -140,7 +140,8 @@ export class Transcript {
 
   status(item) {
     const { data } = item;
-    if (data.question || data.status === "waiting") return { ...item, show: "question" };
+    if (data.status === "waiting") return { ...item, show: "question" };
+    if (data.question) return { ...item, show: "log", source: "question", text: item.text || `${string(object(data.question).id)}: ${string(object(data.question).answer)}` };
     if (data.retry) return { ...item, show: "log", level: "warn", source: "API" };
     if (data.progress) return null;
     return { ...item, show: "phase" };
