@@ -241,6 +241,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: A lower limit of processes gives a WARN: the CLI has some 30 threads, a compiler or a test run needs the rest.
     pids_warn: int = 128
 
+    #: How often the files of secrets are looked at: a stat each. GitHub gives an hour, and Kubernetes takes a minute to
+    #: bring a new value here.
+    renewal_interval: float = 2.0
+
     #: Lines that wait for a slow reader of stderr: some MiB at most.
     console_lines: int = 10_000
     #: Pause between two writes to stderr: too short to be noticed, long enough for a burst to cost nothing.

@@ -12,7 +12,8 @@ import msgspec
 from agent.artifacts.changes import Changes, ChangesError, Other
 from agent.artifacts.snapshot import Snapshot
 from agent.errors import ErrorCode
-from agent.repository import StderrParser
+from agent.exits import Exit
+from agent.repository import StderrParser, clone_error
 
 _GITHUB = re.compile(r"(?:https://|ssh://git@|git@)github\.com[/:](.+?)(?:\.git)?/?")
 #: What fits into a line of `git log`.
@@ -31,6 +32,13 @@ class Pushed(msgspec.Struct, frozen=True):
     commit: str
     #: Where a person compares and opens a pull request; None where the address is not GitHub's.
     compare_url: str | None
+
+
+#: A token of a GitHub App, for example, lives an hour.
+_REFUSED = (
+    "the server refuses the token or key, which was good for the clone: it has expired or was revoked; give it as"
+    " GITHUB_TOKEN_FILE and renew the file"
+)
 
 
 class PushError(ChangesError):
@@ -77,6 +85,9 @@ async def push(snapshot: Snapshot, changes: Changes, branch: Branch, message: st
     store = snapshot.store
     code, answer, said = await store.run(("ls-remote", "--symref", "--", store.url, "HEAD", ref))
     if code != 0:
+        why = clone_error(said.splitlines(), store.url)
+        if why.exit is Exit.AUTH:
+            raise PushError(f"nothing was pushed, since {_REFUSED}: {why}", details=said)
         raise PushError("the server cannot be asked for its branches, so nothing was pushed", details=said)
     lines = answer.decode(errors="replace").splitlines()
     default = branch.name == branch.default or f"ref: {ref}\tHEAD" in lines

@@ -71,6 +71,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
             stack.callback(health.remove)
             inbox = Inbox()
             link = Link(config, journal, reporter, inbox.post)
+            work.renew_ws_token = link.renew
             supervisor = Supervisor(
                 config,
                 work,

@@ -20,6 +20,7 @@ Files:
     load                from the variables to a Config, with all problems
     config              Config: one field a variable
     advice              values that contradict each other, settings that are probably not meant
+    renewal             the files of secrets, read again while a run lasts
     surroundings        whether this is a container
 
 A new variable takes a row in `variables`, a field in Config, its row in the README (printed by
@@ -33,8 +34,9 @@ from __future__ import annotations
 from agent.config.advice import LOGINS
 from agent.config.config import Config
 from agent.config.load import examine
+from agent.config.renewal import Renewal
 from agent.config.surroundings import in_container
 from agent.config.urls import is_loopback
 from agent.config.variables import VARIABLES
 
-__all__ = ["LOGINS", "VARIABLES", "Config", "examine", "in_container", "is_loopback"]
+__all__ = ["LOGINS", "VARIABLES", "Config", "Renewal", "examine", "in_container", "is_loopback"]

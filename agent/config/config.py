@@ -85,6 +85,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
     #: Files with secrets in them that nobody but the agent needs to read.
     secret_files: tuple[Path, ...] = ()
+    #: Files of secrets that are read again while the run lasts, by their variable.
+    renewable: dict[str, Path] = {}
     #: Sentences about settings that are allowed but probably not meant.
     warnings: tuple[str, ...] = ()
     limits: Limits = Limits()

@@ -16,6 +16,7 @@ from agent.config import advice, sources, urls
 from agent.config import parsers as values
 from agent.config import secret_values as credentials
 from agent.config.config import Config
+from agent.config.renewal import RENEWABLE
 from agent.config.variables import BY_NAME, VARIABLES, Variable
 from agent.errors import ConfigError
 from agent.limits import Limits
@@ -67,6 +68,7 @@ def examine(
         environ=gathered.values,
         secrets=secrets,
         secret_files=tuple(dict.fromkeys(gathered.secret_files)),
+        renewable={name: path for name, path in gathered.files.items() if name in RENEWABLE},
         limits=limits,
     )
     problems += advice.conflicts(config)

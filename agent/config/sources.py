@@ -30,6 +30,8 @@ class Sources(msgspec.Struct):
     warnings: list[str] = []
     #: Files with secrets in them that nobody but the agent needs to read.
     secret_files: list[Path] = []
+    #: The file of each variable that has one.
+    files: dict[str, Path] = {}
 
 
 def gather(environ: Mapping[str, str], dotenv_path: Path | None, limits: Limits) -> Sources:
@@ -131,6 +133,7 @@ def _resolve(sources: Sources, name: str, limits: Limits) -> None:
         sources.problems.append(f"{name}_FILE: the file {error}; for example {name}_FILE=/run/secrets/{name.lower()}")
         sources.origins[name] = f"{name}_FILE"
         return
+    sources.files[name] = Path(path).absolute()
     sources.values[name] = content.removesuffix("\n")
     sources.origins[name] = f"{name}_FILE"
 

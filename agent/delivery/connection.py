@@ -88,10 +88,14 @@ class Endpoint(msgspec.Struct, frozen=True):
         resource = parts.path or "/"
         if parts.query:
             resource += "?" + parts.query
-        headers = () if token is None else ((b"Authorization", b"Bearer " + token.encode()),)
+        headers = () if token is None else _authorization(token)
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         way = proxy.find(environ, host, port, secure=secure)
         return cls(host, port, resource, context, headers, hint, ca_file, way)
+
+    def with_token(self, token: str) -> Endpoint:
+        """The same address with another token."""
+        return msgspec.structs.replace(self, headers=_authorization(token))
 
     def redirected(self, location: str) -> Endpoint | None:
         """Make the endpoint to which the server leads us; None where our token must not follow.
@@ -146,6 +150,10 @@ class Endpoint(msgspec.Struct, frozen=True):
             await trio.aclose_forcefully(secure)
             raise
         return secure
+
+
+def _authorization(token: str) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"Authorization", b"Bearer " + token.encode()),)
 
 
 class Connection:

@@ -63,6 +63,10 @@ class Sender:
         """Whether a connection stands on which the server has answered (see Session.up)."""
         return self._session is not None and self._session.up
 
+    def renew(self, token: str) -> None:
+        """Show another token from the next connection on."""
+        self._endpoint = self._endpoint.with_token(token)
+
     def beat(self) -> None:
         """Send a HEARTBEAT now if a connection stands. It is built when it is sent, so that it is never stale."""
         if self._session is not None:

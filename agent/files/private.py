@@ -52,6 +52,18 @@ class PrivateDirectory:
             raise _unusable(self.path.parent, error) from error
         return self.path / name
 
+    def replace(self, name: str, content: str | bytes) -> None:
+        """Put other content into a file: whoever reads it finds the old or the new one, each whole.
+
+        Raises:
+            ConfigError: it cannot be written; the old content stays.
+        """
+        new = f"{name}.new"
+        with suppress(OSError):  # an attempt that the disk refused
+            os.unlink(new, dir_fd=self._fd)
+        self.write(new, content)
+        os.replace(new, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
 
 @contextmanager
 def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:

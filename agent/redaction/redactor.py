@@ -34,6 +34,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._secrets = dict(secrets)
         found = {name: parts(value) for name, value in secrets.items()}
         self.skipped = tuple(name for name, values in found.items() if not values)
         patterns: dict[bytes, Form] = {}
@@ -48,6 +49,12 @@ class Redactor:
         self._forms = tuple(patterns.values())
         self._formats = tuple(format for _, format in stems)
         self._patterns = BytesAhoCorasick([*patterns, *(stem for stem, _ in stems)])
+
+    def learn(self, secrets: Mapping[str, str]) -> None:
+        """Mask these as well from now on: the next value of a secret that is renewed."""
+        known = set(self._secrets.values())
+        new = {f"{name} #{len(known)}": value for name, value in secrets.items() if value not in known}
+        self.__dict__.update(vars(Redactor({**self._secrets, **new})))
 
     def json(self, data: bytes) -> bytes:
         """Mask one line. If it is JSON, as usual, it stays JSON: only strings and keys change."""

@@ -21,7 +21,8 @@ from __future__ import annotations
 from agent.repository import clone, git
 from agent.repository.cloned import Cloned
 from agent.repository.git import Git, run_git
+from agent.repository.git_errors import clone_error
 from agent.repository.git_progress import StderrParser
 from agent.repository.workspace import Workspace
 
-__all__ = ["Cloned", "Git", "StderrParser", "Workspace", "clone", "git", "run_git"]
+__all__ = ["Cloned", "Git", "StderrParser", "Workspace", "clone", "clone_error", "git", "run_git"]

@@ -135,6 +135,16 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
     )
 
 
+def renew(config: Config, private: PrivateDirectory, token: str) -> None:
+    """Make every git of this run, claude's included, use another token from now on.
+
+    Raises:
+        ConfigError: the file cannot be written; the old token stays in use.
+    """
+    if config.github_token is not None and config.repo_url.startswith(("https://", "http://")):
+        private.replace("credential", _credential_text(config.repo_url, token))
+
+
 async def run_git(
     command: Command,
     *,
@@ -202,12 +212,17 @@ def _credential(url: str, token: str | None, private: PrivateDirectory) -> Setti
     parts = urlsplit(url) if url.startswith(("https://", "http://")) else None
     if token is None or parts is None:
         return ()
-    user = unquote(parts.username or _TOKEN_USER)
-    if "\n" in user + token or "\0" in user + token:
-        raise ConfigError(["GITHUB_TOKEN: holds a line break or a NUL; is it one token, without quotes?"])
-    file = private.write("credential", f"username={user}\npassword={token}\n")
+    file = private.write("credential", _credential_text(url, token))
     section = f"credential.{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     # A shell function, since a file cannot be executed on a /tmp that is mounted noexec. It answers `get` only: on
     # `erase` (the server refused) the file stays. The empty helper forgets those of the operator's configuration.
     helper = f'!f() {{ test "$1" != get || cat {shlex.quote(str(file))}; }}; f'
     return ((f"{section}.helper", ""), (f"{section}.helper", helper))
+
+
+def _credential_text(url: str, token: str) -> str:
+    """The credential as git reads it. Raises ConfigError: it holds what git's protocol cannot carry."""
+    user = unquote(urlsplit(url).username or _TOKEN_USER)
+    if "\n" in user + token or "\0" in user + token:
+        raise ConfigError(["GITHUB_TOKEN: holds a line break or a NUL; is it one token, without quotes?"])
+    return f"username={user}\npassword={token}\n"

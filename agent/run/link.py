@@ -56,6 +56,11 @@ class Link:
             )
             reporter.server_trouble = lambda: sender.trouble
 
+    def renew(self, token: str) -> None:
+        """Show this token from the next connection on."""
+        if self.sender is not None:
+            self.sender.renew(token)
+
     def _connected(self, up: bool) -> None:
         first = self._reporter.connected is None
         self._reporter.connected = up

@@ -20,7 +20,7 @@ from agent.artifacts import session_log as cli_session
 from agent.claude import LocalClaude
 from agent.claude import command as claude
 from agent.claude import instructions as trust
-from agent.config import Config
+from agent.config import Config, Renewal
 from agent.errors import ConfigError
 from agent.files import PrivateDirectory, private_directory, remove_stale
 from agent.process import Command, Launch, Patience, descendants
@@ -64,6 +64,8 @@ class LocalWork:
         self._sample: Sample | None = None
         self._oom_kills = 0
         self._patience = Patience()
+        #: Takes the next WS_TOKEN.
+        self.renew_ws_token: Callable[[str], None] = lambda token: None
         #: From the clone on: what is not claude's work.
         self._cloned_commits: frozenset[str] = frozenset()
         self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
@@ -191,10 +193,36 @@ class LocalWork:
                 publish([log("warn", f"the workspace's disk is nearly full: {free} MiB are free", kind="disk")])
             disk_low = low
 
+        async def renew() -> None:
+            config = self._config
+            renewal = Renewal(
+                config.renewable, {"WS_TOKEN": config.ws_token, "GITHUB_TOKEN": config.github_token}, self._limits
+            )
+            while True:
+                with suppress(RuntimeError):  # claude may have used up the processes: no thread now
+                    found = await trio.to_thread.run_sync(renewal.look, abandon_on_cancel=True)
+                    self._redactor.learn(found)
+                    for name, value in found.items():
+                        self._renew(name, value, publish)
+                await trio.sleep(self._limits.renewal_interval)
+
         return (
+            *([("renewal", renew)] if self._config.renewable else []),
             ("sampler", partial(sample_forever, self._sampler, self._limits, deliver)),
             ("reaper", partial(descendants.reap, self._limits.reap_interval)),
         )
+
+    def _renew(self, name: str, value: str, publish: Publish) -> None:
+        """Use the new value of a secret. It is masked already."""
+        try:
+            if name == "WS_TOKEN":
+                self.renew_ws_token(value)
+            else:
+                git.renew(self._config, self._private, value)
+        except ConfigError as error:
+            publish([log("warn", f"{name}_FILE: the new value cannot be used: {error}", kind="renewal")])
+        else:
+            publish([log("info", f"{name}_FILE has a new value, which is in use from now on", kind="renewal")])
 
     def vital_signs(self) -> dict[str, Any]:
         return {} if self._sample is None else self._sample.fields()

@@ -47,7 +47,7 @@ def test_defaults():
         "git_user_name": "Claude", "git_user_email": "noreply@anthropic.com", "push_default_branch": False,
         "timeout": 1800, "kill_grace": 5, "result_grace": 15, "journal_dir": Path("/tmp/agent-journal"),
         "journal_limit": 512 << 20, "stream_patch": False, "health_file": Path("/tmp/agent-health"),
-        "in_container": True, "warnings": (), "secret_files": (),
+        "in_container": True, "warnings": (), "secret_files": (), "renewable": {},
     }  # fmt: skip
 
 
@@ -88,9 +88,9 @@ def test_all_problems_at_once():
         "CLAUDE_BIN: must be a program's name or an absolute path; for example CLAUDE_BIN=/opt/claude/bin/claude",
         'WORKSPACE_DIR: must be an absolute path, one that begins with "/"; for example WORKSPACE_DIR=/workspace',
         "PUSH_BRANCH: may hold {run} and {date} only; for example PUSH_BRANCH=claude/{run}",
-        "TIMEOUT: must be milliseconds (90000) or a whole number with s, m or h (90s, 30m, 1h); "
+        "TIMEOUT: must be milliseconds (90000) or numbers with h, m, s or ms (90s, 30m, 1h30m, 1.5h, 500ms); "
         "for example TIMEOUT=30m",
-        "IDLE_TIMEOUT: must be milliseconds (90000) or a whole number with s, m or h (90s, 30m, 1h); "
+        "IDLE_TIMEOUT: must be milliseconds (90000) or numbers with h, m, s or ms (90s, 30m, 1h30m, 1.5h, 500ms); "
         "for example IDLE_TIMEOUT=10m",
         "MCP_CONFIG: is not valid JSON; for example MCP_CONFIG=/etc/mcp/servers.json",
         "WS_CA_FILE: the file does not exist; for example WS_CA_FILE=/etc/ssl/private-ca.pem",

@@ -114,3 +114,10 @@ async def test_a_server_that_takes_no_long_message(autojump_clock, peer, nursery
     nursery.start_soon(sender(log, peer, told).run, None)
     await trio.sleep(60)
     assert any("set MESSAGE_LIMIT to what it takes" in message for level, message in told.notices if level == "warn")
+
+
+async def test_a_renewed_token_is_shown_at_the_next_attempt(autojump_clock, peer) -> None:
+    log = journal()
+    delivering = sender(log, peer)
+    delivering.renew("next-token")
+    assert delivering._endpoint.headers == ((b"Authorization", b"Bearer next-token"),)

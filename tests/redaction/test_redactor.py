@@ -424,3 +424,13 @@ def test_time_is_linear(text: str) -> None:
     started = time.process_time()
     assert TOKEN not in redactor.text(text + TOKEN)
     assert time.process_time() - started < 10, "a tenth of this is usual; quadratic is an hour"
+
+
+def test_a_renewed_secret_is_masked_beside_the_old_one() -> None:
+    redactor = Redactor({"T": "old-value-aaaaaaaa"})
+    json, text = redactor.json, redactor.text
+    redactor.learn({"T": "new-value-bbbbbbbb"})
+    redactor.learn({"T": "third-value-cccccc"})
+    line = b'{"a":"old-value-aaaaaaaa new-value-bbbbbbbb third-value-cccccc"}'
+    assert json(line) == b'{"a":"[redacted] [redacted] [redacted]"}'
+    assert "value" not in text(line.decode())

@@ -14,7 +14,7 @@ from agent.exits import ExitStatus
 from agent.files.private import private_directory
 from agent.limits import Limits
 from agent.process.run import Command, Patience
-from agent.repository.git import prepare, run_git
+from agent.repository.git import prepare, renew, run_git
 from agent.repository.git_settings import proxies
 from tests.support.git_servers import git
 from tests.support.proxies import tinyproxy
@@ -294,3 +294,16 @@ def test_git_goes_through_the_proxy_in_the_readme_s_spelling(tmp_path, private) 
         ran = subprocess.run(git, env=dict(made.environment), capture_output=True, text=True, timeout=60)
         assert ran.returncode != 0
         assert "git.invalid" in proxy.log, ran.stderr
+
+
+def test_a_renewed_token_is_what_every_git_gets(tmp_path, private) -> None:
+    config = configured(tmp_path, GITHUB_TOKEN="token-0000000000000")
+    made = prepare(config, private)
+    renew(config, private, "token-1111111111111")
+    renew(config, private, "token-2222222222222")
+    claudes = {**made.child_environment, "PATH": os.environ["PATH"]}
+    for environment in (made.environment, made.untrusted_environment, claudes):
+        assert fill(environment, "https://example.com/x.git", tmp_path)["password"] == "token-2222222222222"
+    with pytest.raises(ConfigError, match="line break"):
+        renew(config, private, "a\nb")
+    assert fill(made.environment, "https://example.com/x.git", tmp_path)["password"] == "token-2222222222222"
