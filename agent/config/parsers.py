@@ -5,6 +5,7 @@ No message repeats the value: a secret pasted into the wrong variable must not c
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,13 @@ from pathlib import Path
 #: Characters that no line may hold: they would break a log, an argument list or a header.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_DURATION = re.compile(r"([0-9]{1,15})(s|m|h)?")
-_MILLISECONDS = {None: 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-_SIZE = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB)?")
-_BYTES = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,6})?)"
+#: As Go, systemd and people write them: 90s, 1h30m, 1.5h, 500ms. Alone, a whole number is milliseconds.
+_DURATION = re.compile(rf"[0-9]{{1,15}}|(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
+_SECONDS = (3600, 60, 1, 0.001)
+#: KiB and so on; Ki, Mi, Gi are Kubernetes', and k, m, g are docker's. M alone is a million there and is not taken.
+_SIZE = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|Ki|Mi|Gi|k|m|g)?")
+_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -97,11 +101,15 @@ def amount(value: str) -> float:
 
 
 def duration(value: str) -> float:
-    """Seconds, from plain milliseconds or a number with s, m or h; may be zero."""
+    """Seconds, from plain milliseconds or numbers with h, m, s and ms, in this order; may be zero."""
     found = _DURATION.fullmatch(value)
-    if not found:
-        raise ValueError("must be milliseconds (90000) or a whole number with s, m or h (90s, 30m, 1h)")
-    return int(found[1]) * _MILLISECONDS[found[2]] / 1000
+    if not found or not value:
+        raise ValueError("must be milliseconds (90000) or numbers with h, m, s or ms (90s, 30m, 1h30m, 1.5h, 500ms)")
+    if value.isdecimal():
+        return int(value) / 1000
+    return math.fsum(
+        float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS, strict=True) if number
+    )
 
 
 def positive_duration(value: str) -> float:
@@ -117,13 +125,15 @@ def optional_duration(value: str) -> float | None:
 
 
 def size(low: int, high: int) -> Callable[[str], int]:
-    """Make a parser for bytes: a plain number, or a number with KiB, MiB or GiB."""
+    """Make a parser for bytes: a plain number, or a number with KiB, MiB or GiB, as docker and Kubernetes too."""
 
     def parse(value: str) -> int:
         found = _SIZE.fullmatch(value)
         if not found:
-            raise ValueError("must be bytes (65536) or a whole number with KiB, MiB or GiB (64MiB)")
-        if not low <= (size := int(found[1]) * _BYTES[found[2]]) <= high:
+            raise ValueError(
+                "must be bytes (65536) or a whole number with KiB, MiB or GiB (64MiB; 64Mi and 64m will do)"
+            )
+        if not low <= (size := int(found[1]) * _BYTES[(found[2] or "")[:1].lower()]) <= high:
             raise ValueError(f"must be {low:,} to {high:,} bytes")
         return size
 

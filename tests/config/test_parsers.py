@@ -25,7 +25,7 @@ def test_duration(value, seconds):
 
 
 @pytest.mark.parametrize(
-    "value", ["abc", "-1", "NaN", "inf", "1.5h", "30 m", "30M", "30min", "1e3", "٣٠", "9" * 5000, "", "s", "$(date)"]
+    "value", ["abc", "-1", "NaN", "inf", "1.5", "30 m", "30M", "30min", "1e3", "٣٠", "9" * 5000, "", "s", "$(date)"]
 )
 def test_duration_refuses(value):
     with pytest.raises(ValueError, match="must be milliseconds"):
@@ -162,3 +162,33 @@ def test_parsers_raise_only_ValueError_and_never_repeat_the_value(parse, value):
     except ValueError as error:
         message = str(error)
     assert message is None or (value not in message and re.match(r"(must|is|has|holds|names|may) ", message))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("1h30m", 5400),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        ("1m30s", 90),
+        ("0.1s", 0.1),
+        ("1h1m1s1ms", 3661.001),
+        ("0ms", 0),
+    ],
+)
+def test_durations_as_people_write_them(value: str, seconds: float) -> None:
+    assert values.duration(value) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "30m1h", "1h 30m", "1.5", ".5h", "1h30", "1d", "h", "1.h", "-1s", "1e3s", "1hh"])
+def test_durations_that_nobody_could_read(value: str) -> None:
+    with pytest.raises(ValueError, match=r"1h30m, 1\.5h, 500ms"):
+        values.duration(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("512m", 512 << 20), ("1g", 1 << 30), ("4k", 4096), ("1Gi", 1 << 30), ("512Mi", 512 << 20), ("64Ki", 1 << 16)],
+)
+def test_sizes_of_docker_and_kubernetes(value: str, number: int) -> None:
+    assert values.size(1024, 1 << 30)(value) == number
