@@ -216,7 +216,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: After a stop that took longer than it should: a server that is there confirms COMPLETE in a tenth of it.
     flush_at_least: float = 1.0
     flush_after_fault: float = 30.0
-    flush: float = 600.0
+    #: Until the wait for a server at the end is told, and again: one that is there confirms in a moment.
+    waiting_first: float = 3.0
+    waiting_interval: float = 60.0
     #: `agent flush` gives up a server that confirms nothing for so long: twice what a change of level takes.
     flush_stall: float = 60.0
 

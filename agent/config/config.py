@@ -35,6 +35,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ask: bool
     ask_timeout: float
     message_limit: int
+    #: Seconds for delivery after an end by itself.
+    delivery_wait: float
     strict_delivery: bool
     # --- claude
     model: str | None

@@ -107,6 +107,8 @@ VARIABLES: tuple[Variable, ...] = (
              default="5m"),
         _own("MESSAGE_LIMIT", values.size(4 * KIB, 64 * MIB), "64KiB", "A longer LOG is sent in parts",
              default="256KiB"),
+        _own("DELIVERY_WAIT", values.positive_duration, "2m",
+             "How long the container waits at the end for a server that is away", default="10m"),
         _own("STRICT_DELIVERY", values.boolean, "1", "1: exit 74 when the server has not confirmed everything",
              default="0"),
     ),

@@ -60,9 +60,12 @@ class Console:
             time = timestamp(self._now())
             self._put([self._format(time, event.level, event.source, redact(event.message)) for event in shown])
 
-    def say(self, level: Level, message: str) -> None:
-        """A line of the agent that is not an event: for the time before the journal and after COMPLETE."""
-        if _RANK[level] >= _RANK[self.level]:
+    def say(self, level: Level, message: str, *, always: bool = False) -> None:
+        """A line of the agent that is not an event: for the time before the journal and after COMPLETE.
+
+        `always`: whatever LOG_LEVEL is, as for the last line.
+        """
+        if always or _RANK[level] >= _RANK[self.level]:
             self._put([self._format(timestamp(self._now()), level, "agent", self.redact(message))])
 
     def close(self, *, within: float = 1.0) -> None:

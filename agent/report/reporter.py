@@ -17,6 +17,7 @@ from agent.protocol import Event, Phase, events
 from agent.report.complete import complete_fields
 from agent.report.console import Console
 from agent.report.termination_log import termination_message, write_termination_message
+from agent.text import count
 from agent.transcript import Summary
 
 #: STATUS.status, the plain protocol's word, for each phase that is entered.
@@ -30,6 +31,10 @@ _WORDS = {
     Phase.STOPPING: "claude has ended; cleaning up",
     Phase.DRAINING: "collecting what is left of the output",
 }
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 class _Heard(Protocol):
@@ -181,9 +186,20 @@ class Reporter:
         self._journal.append([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
         self._console.say("info", f"{word}: {outcome.reason}")
+        if self._config.ws_server is None and summary is not None and summary.last_result is not None:
+            # Nobody else gets it.
+            self._console.say("info", f"claude's answer:\n{summary.last_result.text}", always=True)
         if outcome.code == "internal" and outcome.details:
             self._show_traceback(outcome.details)
         return fields
+
+    def waiting(self, seconds: float) -> None:
+        """Say that the container stays up for its server, at most so many seconds more."""
+        trouble = self.server_trouble()
+        left = self._journal.queued
+        if left:
+            words = f"waiting up to {_minutes(seconds)} for the server, {count(left, 'message')} left"
+            self.notice("warn", f"{words}{f' ({trouble})' if trouble else ''}; DELIVERY_WAIT sets how long")
 
     def heartbeat(self) -> bytes:
         """Make a HEARTBEAT of this moment, ready to send."""
@@ -277,5 +293,5 @@ class Reporter:
             trouble = self.server_trouble()
             away = f"server: {trouble}; " if trouble else ""
             words += f" [undelivered={undelivered} confirmedSeq={journal.confirmed_seq}; {away}{self._whereabouts()}]"
-        self._console.say("error" if outcome.exit else "info", words)
+        self._console.say("error" if outcome.exit else "info", words, always=True)
         return outcome.exit

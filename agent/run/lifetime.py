@@ -63,6 +63,11 @@ class Lifetime:
         """Cancel after so many seconds, in place of an earlier deadline. A task that was cancelled stays so."""
         self._expire_at(trio.current_time() + seconds)
 
+    @property
+    def remaining(self) -> float:
+        """Seconds until its deadline."""
+        return max(0.0, self._deadline - trio.current_time())
+
     def _expire_at(self, deadline: float) -> None:
         self._deadline = deadline
         for scope in self._scopes:

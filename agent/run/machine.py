@@ -48,7 +48,7 @@ LIVES = {
     Phase.REPORTING: Lives(
         ("watch", "vitals", "link"),
         "reported: COMPLETE confirmed",
-        "{limits.flush:g} s; {limits.flush_after_fault:g} s after a fault; after a signal what is left of the "
+        "DELIVERY_WAIT; {limits.flush_after_fault:g} s after a fault at most; after a signal what is left of the "
         "stop, {limits.flush_at_least:g} to {limits.flush_after_signal:g} s; without an answer so far "
         "{limits.first_answer:g} s at most",
     ),

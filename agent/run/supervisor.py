@@ -393,6 +393,8 @@ class Supervisor:
         commands = {"commands": self._steering.records} if self._steering.records else {}
         self._work.conclude({**fields, **commands}, self._reporter.publish)
         self._link.expire_in(self._flush_limit())
+        if self._sender is not None:
+            self._tasks.start(self._vitals, "vitals:waiting", self._tell_of_waiting)
         if self._link_began is None:
             self._start_link(gate=None)
 
@@ -410,7 +412,14 @@ class Supervisor:
             # A run that fails at once must last as long as the first handshake.
             tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
             return max(0.0, limits.first_answer - tried)
-        return limits.flush_after_fault if self._machine.cause else limits.flush
+        wait = self._config.delivery_wait
+        return min(wait, limits.flush_after_fault) if self._machine.cause else wait
+
+    async def _tell_of_waiting(self) -> None:
+        await trio.sleep(self._limits.waiting_first)
+        while True:
+            self._reporter.waiting(self._link.remaining)
+            await trio.sleep(self._limits.waiting_interval)
 
     @property
     def _is_met(self) -> bool:

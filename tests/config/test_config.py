@@ -41,7 +41,7 @@ def test_defaults():
         "repo_url": REQUIRED["REPO_URL"], "task": "Fix the test", "labels": {}, "log_level": "info",
         "log_format": "text",
         "ws_server": "ws://server:8080", "server_wait": 60, "server_required": True, "allow_remote_cancel": False,
-        "allow_steering": False, "ask": False, "ask_timeout": 300,
+        "allow_steering": False, "ask": False, "ask_timeout": 300, "delivery_wait": 600,
         "message_limit": 256 * 1024, "strict_delivery": False, "permission_mode": "bypassPermissions", "claude_env": {},
         "trust_repo": False, "claude_bin": "claude", "workspace_dir": Path("/workspace"), "replace_workspace": False,
         "git_user_name": "Claude", "git_user_email": "noreply@anthropic.com", "push_default_branch": False,

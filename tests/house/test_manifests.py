@@ -114,7 +114,7 @@ def test_the_agents_time_fits_into_the_pods(overlay: str) -> None:
     assert (problems, checked.warnings) == ((), ())
     assert checked.stop_budget < grace
     attempt = pod["activeDeadlineSeconds"]
-    assert attempt >= checked.timeout + positive_duration(given["SERVER_WAIT"]) + checked.limits.flush + grace
+    assert attempt >= checked.timeout + positive_duration(given["SERVER_WAIT"]) + checked.delivery_wait + grace
     attempts = 1 + spec.get("backoffLimit", spec.get("backoffLimitPerIndex", 0))
     assert spec["activeDeadlineSeconds"] >= attempts * (attempt + BACKOFF)
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import trio
@@ -20,6 +21,7 @@ from agent.protocol.events import Envelope
 from agent.protocol.phase import Phase
 from agent.report.console import Console
 from agent.report.reporter import Reporter
+from agent.transcript.summary import Result, Summary
 from tests.support.scripted_work import GOOD, ScriptedClaude, ScriptedWork
 
 SUCCESS = Outcome(0, "success", None, "done")
@@ -37,7 +39,7 @@ class Voice:
             redact=lambda data: data, now=lambda: 0.0,
         )  # fmt: skip
         self.lines: list[str] = []
-        console = Console(
+        self.console = console = Console(
             limits=Limits(),
             write=lambda line: self.lines.append(line.decode()),
             redact=lambda t: t.replace("s3cr3t", "***"),
@@ -212,3 +214,26 @@ async def test_a_bug_that_the_run_survives_is_an_error(tmp_path, autojump_clock)
     voice.reporter.fault(causes.by_fault("sender", ValueError("oops")))
     assert "".join(voice.lines).count("ValueError: oops\n" + " " * 25) == 1, "the traceback once"
     assert causes.by_fault("x", CloneError("y")).code == "clone"
+
+
+async def test_without_a_server_claude_s_answer_stands_whole_on_stderr(tmp_path, autojump_clock) -> None:
+    """Nobody else has it."""
+    answer = "line\n" * 300 + "token s3cr3t, the end"
+    for server, whole in (("none", True), ("ws://server", False)):
+        voice = Voice(tmp_path, WS_SERVER=server, LOG_LEVEL="error")
+        summary = Summary(last_result=Result("success", False, 3, 0.41, text=answer))
+        voice.reporter.run = SimpleNamespace(summary=summary)
+        voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+        shown = "".join(voice.lines)
+        assert ("token ***, the end" in shown) == whole
+        assert "s3cr3t" not in shown
+
+
+async def test_the_last_line_is_there_at_every_level_and_names_the_trouble(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    voice.console.level = "error"
+    voice.reporter.server_trouble = lambda: "Connection refused"
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    voice.reporter.finish(SUCCESS)
+    assert "exit 0 (success)" in voice.lines[-1]
+    assert "confirmedSeq=0; server: Connection refused; " in voice.lines[-1]

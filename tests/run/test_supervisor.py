@@ -428,3 +428,28 @@ async def test_flush_waits_for_a_server_that_comes_back(autojump_clock, nursery)
     nursery.start_soon(go_away_and_come_back)
     assert (await stage.run(within=700)).exit == 0
     assert stage.complete["exitCode"] == 0
+
+
+async def test_the_wait_at_the_end_is_told_and_has_its_variable(autojump_clock, nursery) -> None:
+    stage = Stage(nursery, DELIVERY_WAIT="3m")
+
+    async def leave() -> None:
+        await trio.sleep(3)
+        stage.peer.refuse = ConnectionRefusedError(111, "Connection refused")
+        await stage.peer.cut()
+
+    nursery.start_soon(leave)
+    began = trio.current_time()
+    with trio.fail_after(1000):
+        assert (await stage.supervisor.run()).exit == 0
+    assert 180 <= trio.current_time() - began < 200
+    waiting = [line for line in stage.said if "waiting up to" in line]
+    assert len(waiting) == 3, waiting
+    assert "waiting up to 3 min for the server, " in waiting[0]
+    assert "messages left (Connection refused); DELIVERY_WAIT sets how long" in waiting[0]
+
+
+async def test_nobody_is_told_of_waiting_where_the_server_is_there(autojump_clock, nursery) -> None:
+    stage = Stage(nursery)
+    assert (await stage.run()).exit == 0
+    assert not [line for line in stage.said if "waiting up to" in line]

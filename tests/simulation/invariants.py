@@ -172,7 +172,7 @@ def in_time(facts: Facts) -> Iterator[str]:
     run = facts.run
     config, limits = run.config, run.config.limits
     stop = config.kill_grace + limits.kill_wait + limits.sweep + max(limits.drain, limits.harvest)
-    flush = max(limits.flush, limits.flush_after_fault) + limits.close
+    flush = max(config.delivery_wait, limits.flush_after_fault) + limits.close
     longest = limits.cli_check + config.server_wait + config.timeout + limits.git_grace + stop + flush + _SLACK
     if run.took > longest:
         yield f"took {run.took:.1f} s, at most {longest:.1f} s"

@@ -50,15 +50,16 @@ def configuration(chance: Chance) -> Config:
         line_bytes=rng.choice((16 * KIB, 64 * MIB)),
         backoff_max=rng.choice((1.0, 30.0)),
         ack_silence=15.0,  # more than the interval of heartbeats, each of which is acknowledged
-        flush=rng.choice((5.0, 60.0)),
         watch_interval=0.5,
     )
+    delivery_wait = rng.choice((5.0, 60.0))
     hasty = chance.of("deadline").uniform(0.05, 8)
     return msgspec.structs.replace(
         template(),
         ws_server=None if server == "none" else template().ws_server,
         server_required=server == "required",
         server_wait=rng.choice((2.0, 10.0, 60.0)),
+        delivery_wait=delivery_wait,
         timeout=hasty if "deadline" in faults else 60.0,
         idle_timeout=chance.of("idle").choice((1.0, 3.0)) if "idle" in faults else rng.choice((None, 15.0)),
         kill_grace=rng.choice((0.5, 2.0, 5.0)),
