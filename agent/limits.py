@@ -41,8 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     config_file_bytes: int = 16 * MIB
 
     # --- start
-    #: `claude --version` takes 10 ms; a cold disk or a loaded node takes seconds.
-    cli_check: float = 10.0
+    #: `claude --version` takes 10 ms; a cold image, a throttled processor or emulation takes many seconds.
+    cli_check: float = 60.0
     #: Removing the private directories of killed runs, which are usually small. A large one is removed beside the run.
     stale_removal: float = 1.0
     #: How long a run that fails immediately waits for the server's first answer.

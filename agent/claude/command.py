@@ -157,10 +157,16 @@ def environment(config: Config, private: Path, git: Mapping[str, str]) -> dict[s
     return found
 
 
+#: claude has some 30 threads, and dies where the kernel gives it fewer.
+_PROCESSES = "no more processes or threads are allowed here: give the container a higher --pids-limit (or ulimit -u)"
+_NO_PROCESS = r"eagain|resource temporarily unavailable|pthread_create|can.t fork|uv_thread_create"
+
+
 async def check_cli(config: Config) -> str:
     """Ask the claude program for its version.
 
-    Raises CliError: it was not found (127), cannot be executed, or answers without a version number (126).
+    Raises CliError: it was not found (127), cannot be executed, or answers without a version number (126), or
+    takes too long (75).
 
     Cancelling: safe.
     """
@@ -184,10 +190,14 @@ async def check_cli(config: Config) -> str:
     await trio.lowlevel.checkpoint_if_cancelled()
     if scope.cancel_called:
         seconds = config.limits.cli_check
-        raise CliError(f"{program} --version did not answer within {seconds:g} s", exit=Exit.CLI_NOT_EXECUTABLE)
+        words = (
+            f"{program} --version did not answer within {seconds:g} s: this machine is very slow, or the program hangs"
+        )
+        raise CliError(f"{words}; give the container more CPU, and try again", exit=Exit.RETRYABLE)
     text = said.decode(errors="replace").strip()
     if status.code != 0:
-        raise CliError(f"{program} --version failed: {status}", details=text, exit=Exit.CLI_NOT_EXECUTABLE)
+        hint = f"; {_PROCESSES}" if re.search(_NO_PROCESS, text.lower()) else ""
+        raise CliError(f"{program} --version failed: {status}{hint}", details=text, exit=Exit.CLI_NOT_EXECUTABLE)
     if version := _VERSION.search(text):
         return version[0]
     words = f"says {one_line(text, 80)!r}, not its version" if text else "says nothing"
@@ -219,6 +229,8 @@ def cannot_run(program: str, error: OSError) -> CliError:
         why = "its interpreter or the C library it was built for is missing"
     elif error.errno == errno.ENOEXEC:
         why = "it is not a program for this machine"
+    elif error.errno == errno.EAGAIN:
+        why = _PROCESSES
     else:
         why = os.strerror(error.errno or 0)
     return CliError(f"{program} cannot be executed: {why}", exit=Exit.CLI_NOT_EXECUTABLE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from agent.config import is_loopback
 from agent.errors import CloneError, ErrorCode
@@ -149,6 +150,9 @@ _GENERIC = "fatal: Could not read from remote repository."
 def clone_error(stderr: Sequence[str], url: str) -> CloneError:
     """The error that git's last lines stand for; exit RETRYABLE means that another attempt may help."""
     text = "\n".join(stderr)
+    if (target := _redirected(text, url)) is not None:
+        message = f"{url} leads to {target}: put that into REPO_URL (the token is given to REPO_URL's host only)"
+        return CloneError(message, details=text, exit=Exit.AUTH, code="auth")
     for meaning in _TABLE:
         if re.search(meaning.pattern, text, re.IGNORECASE):
             code: ErrorCode = "auth" if meaning.exit is Exit.AUTH else "clone"
@@ -163,6 +167,21 @@ def stalled(url: str, seconds: float, stderr: Sequence[str]) -> CloneError:
     """git said nothing for so long that it was ended."""
     message = f"the transfer from {url} stalled: nothing came for {seconds:g} s"
     return CloneError(message, details="\n".join(stderr), exit=Exit.RETRYABLE)
+
+
+def _redirected(text: str, url: str) -> str | None:
+    """The address to which a redirect led, where git was asked for the credential of another host than REPO_URL's."""
+    moved = re.search(r"redirecting to (\S+)", text)
+    asked = re.search(r"could not read (?:Username|Password) for '(https?://[^']+)'", text)
+    found = asked or (moved and re.search(r"authentication failed for '(https?://[^']+)'", text, re.IGNORECASE))
+    if not url.startswith(("http://", "https://")) or found is None:
+        return None
+    there, here = urlsplit(found[1]), urlsplit(url)
+    if (there.hostname, there.port) == (here.hostname, here.port):
+        return None
+    if moved is not None:
+        return moved[1].rstrip("/")
+    return f"{there.scheme}://{there.netloc.rpartition('@')[2]}"
 
 
 def _container_hint(text: str, url: str) -> str:

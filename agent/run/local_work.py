@@ -181,10 +181,17 @@ class LocalWork:
     ) -> Sequence[tuple[str, Callable[[], Awaitable[Any]]]]:
         guard = MemoryGuard(self._limits)
         disk_low = False
+        killed: int | None = None
 
         def deliver(sample: Sample) -> None:
-            nonlocal disk_low
+            nonlocal disk_low, killed
             self._sample = sample
+            kills = sample.oom_kills or 0
+            if kills > (kills if killed is None else killed):
+                words = "the kernel killed a process of this container for want of memory (docker: OOMKilled=true)"
+                words += "; the run goes on without it: give the container more memory"
+                publish([log("warn", words, kind="oom")])
+            killed = kills
             if guard.exceeded(sample):
                 exceeded(sample.memory or 0, sample.memory_limit or 0)
             low = sample.disk_free is not None and sample.disk_free < self._limits.disk_warn_bytes
@@ -194,6 +201,7 @@ class LocalWork:
             disk_low = low
 
         async def renew() -> None:
+            """Watch the files of secrets. Cancelling: safe."""
             config = self._config
             renewal = Renewal(
                 config.renewable, {"WS_TOKEN": config.ws_token, "GITHUB_TOKEN": config.github_token}, self._limits

@@ -277,6 +277,9 @@ async def test_what_cannot_be_executed_is_126(tmp_path: Path) -> None:
         program(tmp_path / "other-machine", "\x7fELF\x02\x01\x01 not for this machine"): "not a program for",
         program(tmp_path / "no-interpreter", "#!/nowhere/node\n"): "interpreter",
         program(tmp_path / "fails", "#!/bin/sh\necho 'Error: no native binary' >&2; exit 1\n"): "failed: exit status 1",
+        program(
+            tmp_path / "few", "#!/bin/sh\necho 'pthread_create: Resource temporarily unavailable' >&2; exit 1\n"
+        ): "higher --pids-limit",
         program(tmp_path / "dies", "#!/bin/sh\nkill -9 $$\n"): "failed: SIGKILL",
     }
     for path, words in cases.items():
@@ -301,12 +304,13 @@ async def test_the_systems_own_words_where_there_are_no_better_ones(
         await check_cli(config(CLAUDE_BIN=str(scripted_claude.install(tmp_path))))
 
 
-async def test_a_program_that_does_not_answer_is_126_and_gone(tmp_path: Path) -> None:
+async def test_a_program_that_does_not_answer_is_worth_a_retry_and_gone(tmp_path: Path) -> None:
     script = f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n"
     given = with_limits(config(CLAUDE_BIN=program(tmp_path / "claude", script)), cli_check=0.5)
     with pytest.raises(CliError, match=r"did not answer within 0\.5 s") as caught:
         await check_cli(given)
-    assert caught.value.exit == Exit.CLI_NOT_EXECUTABLE
+    assert caught.value.exit == Exit.RETRYABLE
+    assert "very slow" in str(caught.value)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -326,3 +330,8 @@ async def test_the_check_does_not_see_what_claude_does_not_see(tmp_path: Path) -
 def test_the_program_is_found_on_claudes_own_path(tmp_path: Path) -> None:
     scripted_claude.install(tmp_path)
     assert find_cli(config(CLAUDE_ENV=f"PATH: {tmp_path}", PATH="/nowhere")) == str(tmp_path / "claude")
+
+
+def test_a_limit_of_processes_is_named() -> None:
+    error = claude.cannot_run("/bin/claude", BlockingIOError(11, "Resource temporarily unavailable"))
+    assert "give the container a higher --pids-limit" in str(error)

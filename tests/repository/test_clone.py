@@ -418,6 +418,8 @@ async def test_a_redirect_does_not_carry_the_token_away(run, http, token_http):
     r = run(f"{http.url}/origin.git", GITHUB_TOKEN=CANARY)
     error = await r.fails()
     assert error.exit is Exit.AUTH
+    assert f"leads to {token_http.url}" in str(error)
+    assert "put that into REPO_URL" in str(error)
     assert token_http.requests
     assert token_http.authorizations == []
 

@@ -105,3 +105,25 @@ def test_a_stall_is_worth_a_retry():
     error = stalled(URL, 60.0, ["remote: Counting"])
     assert (error.exit, error.details) == (Exit.RETRYABLE, "remote: Counting")
     assert "60 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "target"),
+    [
+        (["warning: redirecting to https://new.example.com/a/b/",
+          "fatal: could not read Username for 'https://new.example.com': terminal prompts disabled"],
+         "https://new.example.com/a/b"),
+        (["fatal: could not read Username for 'https://new.example.com': terminal prompts disabled"],
+         "https://new.example.com"),
+    ],
+)  # fmt: skip
+def test_a_redirect_to_another_host_names_it(stderr: list[str], target: str) -> None:
+    error = clone_error(stderr, "https://old.example.com/a/b")
+    assert f"https://old.example.com/a/b leads to {target}: put that into REPO_URL" in str(error)
+    assert error.exit == 77
+    assert "set GITHUB_TOKEN" not in str(error)
+
+
+def test_the_own_host_that_asks_for_a_credential_is_no_redirect() -> None:
+    said = ["fatal: could not read Username for 'https://old.example.com': terminal prompts disabled"]
+    assert "set GITHUB_TOKEN" in str(clone_error(said, "https://old.example.com/a/b"))

@@ -136,6 +136,51 @@ async def test_vitals_guard_memory_and_watch_the_disk(tmp_path, local_work, monk
     assert exceeded == [(96, 100)]
 
 
+async def test_a_tool_that_the_kernel_killed_is_told_while_the_run_goes_on(
+    tmp_path, local_work, monkeypatch, autojump_clock
+) -> None:
+    """Docker says OOMKilled=true, and the run may still be a success."""
+    work = local_work(configure(tmp_path, "ok"))
+    samples = [sample(oom_kills=2), sample(oom_kills=2), sample(oom_kills=3)]
+    monkeypatch.setattr(work._sampler, "sample", lambda: samples.pop(0) if samples else sample(oom_kills=3))
+    published = Published()
+    vitals = dict(work.vitals(published, lambda used, limit: None))
+    with trio.move_on_after(30):
+        await vitals["sampler"]()
+    (warning,) = [message for message in published.messages if "OOMKilled" in message]
+    assert "the run goes on without it" in warning
+
+
+async def test_renewed_secrets_are_masked_and_used(tmp_path, local_work) -> None:
+    files = {name: tmp_path / name for name in ("WS_TOKEN", "GITHUB_TOKEN")}
+    for file in files.values():
+        file.write_text("first-value-00000000")
+    config = configure(
+        tmp_path, "ok", REPO_URL="https://example.com/x", **{f"{name}_FILE": str(file) for name, file in files.items()}
+    )
+    limits = msgspec.structs.replace(config.limits, renewal_interval=0.05)
+    work = local_work(msgspec.structs.replace(config, limits=limits))
+    await work.check()
+    shown: list[str] = []
+    work.renew_ws_token = shown.append
+    published = Published()
+    vitals = dict(work.vitals(published, lambda used, limit: None))
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(vitals["renewal"])
+            files["WS_TOKEN"].write_text("second-value-1111111")
+            files["GITHUB_TOKEN"].write_text("second-value-2222222")
+            while len(published.messages) < 2:
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert shown == ["second-value-1111111"]
+    assert "password=second-value-2222222" in (work._private.path / "credential").read_text()
+    assert "second" not in work._redactor.text("second-value-1111111 second-value-2222222")
+    assert sorted(published.messages) == [
+        f"{name}_FILE has a new value, which is in use from now on" for name in ("GITHUB_TOKEN", "WS_TOKEN")
+    ]
+
+
 def test_heartbeat_has_the_latest_sample(tmp_path, local_work) -> None:
     work = local_work(configure(tmp_path, "ok"))
     assert work.vital_signs() == {}
