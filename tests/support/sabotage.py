@@ -185,7 +185,7 @@ def drain_after_a_bug(patch: Patch) -> None:
 
 def flush_limit(patch: Patch) -> None:
     """After a signal delivery gets two seconds."""
-    patch(supervisor.Supervisor, "_flush_limit", lambda self: self._limits.flush)
+    patch(supervisor.Supervisor, "_flush_limit", lambda self: self._config.delivery_wait)
 
 
 def journal_limit(patch: Patch) -> None:
