@@ -210,12 +210,15 @@ def check(steps: list[tuple[object, ...]]) -> None:
             handed[patch.name] = in_commit(*applied(world, patch))
         base = handed["refs/heads/main"]
         output = {path.name for path in (world.place / "output").glob("lfs/*")}
+        # A commit with more work on top of it is handed over with it: as its ancestor, or as a mail of its own.
+        below = history(world.origin, *pushed)
+        mails = mailed(world)
         for name, piece in pieces.items():
-            branches = {ref: tree for ref, tree in handed.items() if ref.startswith("refs/")}
-            patches = {ref: tree for ref, tree in handed.items() if not ref.startswith("refs/")}
-            assert any(has(tree, piece, at_the_server) for tree in branches.values()), (name, "is not pushed", said)
+            branches = [tree for ref, tree in handed.items() if ref.startswith("refs/")]
+            patches = [tree for ref, tree in handed.items() if not ref.startswith("refs/")]
+            assert any(has(tree, piece, at_the_server) for tree in branches + below), (name, "is not pushed", said)
             assert any(
-                has(tree, piece, at_the_server | output) for tree in [base, *patches.values()]
+                has(tree, piece, at_the_server | output) for tree in [base, *patches, *mails]
             ), (name, "is not in OUTPUT_DIR", said)  # fmt: skip
         for ref, tree in handed.items():
             for path in {*base, *tree} - world.touched:
@@ -245,6 +248,24 @@ def applied(world: World, patch: Path) -> tuple[Path, str]:
     if patch.stat().st_size:
         git(fresh, "apply", "--binary", "--index", str(patch))
     return fresh, git(fresh, "write-tree")
+
+
+def history(repository: Path, *refs: str) -> list[Files]:
+    """The trees of all commits that were made on top of the cloned one."""
+    made = git(repository, "rev-list", *refs, "^refs/heads/main").splitlines()
+    return [in_commit(repository, commit) for commit in made]
+
+
+def mailed(world: World) -> list[Files]:
+    """The trees of claude's commits, from the mails that tell them one by one."""
+    mails = world.place / "output" / "commits.mbox"
+    if not mails.exists():
+        return []
+    fresh = world.place / "mailed"
+    git(world.place, "clone", "-q", "-b", "main", str(world.origin), str(fresh))
+    git(fresh, "am", "-q", "--keep-cr", "--keep-non-patch", str(mails))
+    made = git(fresh, "rev-list", f"{world.base}..HEAD").splitlines()
+    return [in_commit(fresh, commit) for commit in made]
 
 
 _STEPS = st.lists(_step, min_size=1, max_size=15)
