@@ -20,7 +20,7 @@ from agent.delivery import Listener, Sender
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.journal import Journal
-from agent.protocol import LOG, Envelope, Event, ulid
+from agent.protocol import LOG, Envelope, Event, Level, ulid
 from agent.redaction import verified_redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
@@ -69,6 +69,10 @@ class _CountingConsole(Console):
     def show(self, events: Sequence[Event]) -> None:
         self.logs.update(event.source for event in events if event.type == LOG.name)
         super().show(events)
+
+    def say(self, level: Level, message: str, *, always: bool = False) -> None:
+        """Show a line from the console's level up. A replay has its own last word, so none is shown always."""
+        super().say(level, message)
 
 
 class Replay:
