@@ -295,8 +295,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- the hub
     #: Between two messages to those who watch the fleet: too short to be seen, and a busy run costs one of them.
-    hub_beat: float = 0.25
-    #: Beats that a watcher may miss and be told afterwards; then it reads the list again. Half a minute.
+    hub_beat: float = 0.2
+    #: Beats that a watcher may miss and be told afterwards; then it reads the list again. 24 s.
     hub_beats: int = 120
     #: How far the index may lag behind; what it lacks after a crash is read from the files.
     hub_index: float = 1.0
@@ -312,9 +312,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hub_read_bytes: int = 256 * KIB
     #: A watcher that takes nothing for so long is gone.
     hub_patience: float = 30.0
-    #: Wrong tokens of one address within `hub_guess_window` seconds, before it has to wait for the end of these.
+    #: Wrong tokens of one address within `hub_guess_window` seconds that are answered at once ...
     hub_guesses: int = 10
     hub_guess_window: float = 60.0
+    #: ... and after how long the others are: with `hub_strangers` connections that is a hundred guesses a second.
+    hub_guess_pause: float = 5.0
     #: Between two looks for runs that are too old or too many.
     hub_keep: float = 60.0
     #: A run that did not end and says nothing for so long will not end: its agent's journal is given up by then.

@@ -32,6 +32,7 @@ from websockets.speedups import apply_mask
 
 _MASK = b"\x01\x02\x03\x04"
 _LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
+_IN_ROWS, _IN_LINES = rb"sent (\d+\.\d+) ", rb'"info","message":"sent (\d+\.\d+) '
 _SIZE = 1200
 _WINDOW = 2000
 
@@ -76,12 +77,12 @@ class Agent:
             found.sendall(frame(text))
         return True
 
-    def send(self, count: int = 1) -> None:
+    def send(self, count: int = 1, stamp: str = "sent") -> None:
         assert self.socket is not None
         data = b""
         for _ in range(count):
             self.seq += 1
-            message = f"sent {time.monotonic():.6f} ".ljust(_SIZE - 200, "x")
+            message = f"{stamp} {time.monotonic():.6f} ".ljust(_SIZE - 200, "x")
             text = (
                 f'{self._head}{{"level":"info","message":"{message}","metadata":{{"source":"claude","kind":"text"}}}},'
                 f'"runID":"{self.run}","seq":{self.seq}}}'
@@ -125,7 +126,7 @@ def agents(pipe: Connection, port: int, count: int, rate: float, seconds: float)
     for agent in fleet:
         assert agent.connect()
         chosen.register(agent.socket, selectors.EVENT_READ, agent)  # type: ignore[arg-type]
-        agent.send()
+        agent.send(stamp="early")  # a watcher that comes later reads it late
     pipe.send("connected")
     pipe.recv()
     started = time.monotonic()
@@ -199,7 +200,10 @@ def watchers(pipe: Connection, port: int, runs: int, fleet: int, agents: int) ->
     late: tuple[list[float], list[float]] = [], []
     while not pipe.poll():
         for key, _ in chosen.select(0.05):
-            data = key.fileobj.recv(1 << 18)  # type: ignore[union-attr]
+            try:
+                data = key.fileobj.recv(1 << 18)  # type: ignore[union-attr]
+            except OSError:
+                data = b""
             now = time.monotonic()
             if not data:
                 chosen.unregister(key.fileobj)
@@ -211,8 +215,10 @@ def watchers(pipe: Connection, port: int, runs: int, fleet: int, agents: int) ->
                     except OSError:
                         time.sleep(0.1)
                 continue
-            stamps = re.findall(rb"sent (\d+\.\d+) ", data)
-            late[key.data == "/api/live"].extend(now - float(stamp) for stamp in stamps)
+            which = key.data == "/api/live"
+            # A run's row repeats its last line with each HEARTBEAT.
+            stamps = re.findall(_IN_ROWS if which else _IN_LINES, data)
+            late[which].extend(now - float(stamp) for stamp in stamps)
     pipe.recv()
     pipe.send(late)
 

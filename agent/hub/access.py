@@ -106,28 +106,25 @@ def host_of(header: str) -> str:
 
 
 class Guesses:
-    """Wrong tokens by address: whoever gave `allowed` of them within `window` seconds has to wait.
+    """Wrong tokens by address: after `allowed` of them within `window` seconds, each further one is answered late.
 
-    At most `capacity` addresses are remembered; what crowds them out costs an attacker as many addresses.
+    A right token is never held up, so nobody is locked out by somebody who shares the address. Connections without a
+    token are bounded, and with them the guesses in a second. At most `capacity` addresses are remembered.
     """
 
-    def __init__(self, allowed: int, window: float, capacity: int = 10_000) -> None:
+    def __init__(self, allowed: int, window: float, pause: float, capacity: int = 10_000) -> None:
         self._allowed = allowed
         self._window = window
+        self._pause = pause
         self._capacity = capacity
         self._wrong: dict[str, tuple[float, int]] = {}
 
-    def wait(self, address: str, now: float) -> float:
-        """Return the seconds that this address has to wait before its next guess."""
-        since, count = self._wrong.get(address, (now, 0))
-        if now - since >= self._window:
-            self._wrong.pop(address, None)
-            return 0.0
-        return since + self._window - now if count >= self._allowed else 0.0
-
-    def wrong(self, address: str, now: float) -> None:
-        """Note a wrong guess."""
+    def wrong(self, address: str, now: float) -> float:
+        """Note a wrong guess, and return the seconds after which to answer it."""
         since, count = self._wrong.pop(address, (now, 0))
+        if now - since >= self._window:
+            since, count = now, 0
         if len(self._wrong) >= self._capacity:
             del self._wrong[next(iter(self._wrong))]
         self._wrong[address] = (since, count + 1)
+        return self._pause if count >= self._allowed else 0.0

@@ -24,7 +24,7 @@ from starlette.types import Send
 from agent.hub import events
 from agent.hub.access import COOKIE, Right
 from agent.hub.commands import Command, Refused
-from agent.hub.guard import Guard
+from agent.hub.guard import Guard, WrongToken
 from agent.hub.hub import Hub
 from agent.hub.index import Entry, Query
 from agent.hub.lines import Position, read
@@ -281,6 +281,8 @@ def application(hub: Hub, guard: Guard, metrics: Metrics, *more: Route) -> Calla
 
 async def _error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error, WrongToken):
+        await trio.sleep(error.pause)
     return _json({"error": error.detail}, error.status_code, error.headers)
 
 

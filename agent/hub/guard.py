@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import trio
@@ -10,16 +9,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from agent.hub.access import COOKIE, Guesses, Right, Tokens, bearer, host_of, is_loopback
-from agent.limits import Limits
+
+
+class WrongToken(HTTPException):
+    """A wrong token, to be answered after `pause` seconds."""
+
+    def __init__(self, pause: float) -> None:
+        super().__init__(401, "the token is wrong", {"www-authenticate": "Bearer"})
+        self.pause = pause
 
 
 class Guard:
     """Every refusal is an HTTPException that says what to do."""
 
-    def __init__(self, tokens: Tokens, limits: Limits, *, tls: bool) -> None:
+    def __init__(self, tokens: Tokens, guesses: Guesses, *, tls: bool) -> None:
         self.tls = tls
         self._tokens = tokens
-        self._guesses = Guesses(limits.hub_guesses, limits.hub_guess_window)
+        self._guesses = guesses
 
     def right(self, request: Request) -> Right:
         """Return the visitor's right. Raises for a wrong token."""
@@ -58,17 +64,13 @@ class Guard:
             raise HTTPException(403, "this comes from another site's page")
 
     def _right_of(self, request: Request, token: str) -> Right:
-        connection = request.scope["state"].get("connection")
-        address = connection.address if connection is not None else ""
-        now = trio.current_time()
-        if wait := self._guesses.wait(address, now):
-            raise HTTPException(429, "too many wrong tokens", {"retry-after": str(math.ceil(wait))})
         if self._tokens.watchers is None and self._tokens.operators is None:
             return self._tokens.everybody  # nothing to guess
         found = self._tokens.right(token)
         if found is Right.NOTHING:
-            self._guesses.wrong(address, now)
-            raise HTTPException(401, "the token is wrong", {"www-authenticate": "Bearer"})
+            connection = request.scope["state"].get("connection")
+            address = connection.address if connection is not None else ""
+            raise WrongToken(self._guesses.wrong(address, trio.current_time()))
         self._trust(request)
         return found
 

@@ -13,7 +13,7 @@ import trio
 
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.hub.access import Tokens
+from agent.hub.access import Guesses, Tokens
 from agent.hub.api import application
 from agent.hub.assets import Assets
 from agent.hub.guard import Guard
@@ -57,8 +57,15 @@ async def open_serving(
             raise AgentError(f"cannot index the runs in {store.directory}: {error}", exit=Exit.CONFIG) from error
         async with opened as hub, trio.open_nursery() as nursery:
             subscribers = Subscribers(hub)
+            guesses = Guesses(limits.hub_guesses, limits.hub_guess_window, limits.hub_guess_pause)
             receiver = Receiver(
-                limits=limits, token=tokens.agents, store=store, view=view, follower=hub, visitor=subscribers.visitor
+                limits=limits,
+                token=tokens.agents,
+                store=store,
+                view=view,
+                follower=hub,
+                visitor=subscribers.visitor,
+                wrong=lambda stream: guesses.wrong(getattr(stream, "address", ""), trio.current_time()),
             )
             subscribers.receiver, hub.links = receiver, receiver.links
             hub.metrics = metrics = Metrics(hub, receiver)
@@ -66,7 +73,7 @@ async def open_serving(
                 hub.notifier = notifier = Notifier(notify, limits, view.note)
                 nursery.start_soon(notifier.run)
             nursery.start_soon(remove_old_runs, hub, receiver, keep)
-            guard = Guard(tokens, limits, tls=tls is not None)
+            guard = Guard(tokens, guesses, tls=tls is not None)
             app = application(hub, guard, metrics, Assets().route())
             served = Port(app, receiver.serve_stream, limits, view.note)
             name = f"[{host}]" if ":" in host else host

@@ -73,7 +73,7 @@ _LIMIT = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
 _ERRORS = {
     "400": "what was sent makes no sense", "401": "a token is needed, or the one given is wrong",
     "403": "not with this right, or not from there", "404": "there is nothing here", "409": "not now",
-    "413": "the body is too long", "415": "the body is not JSON", "429": "too many wrong tokens",
+    "413": "the body is too long", "415": "the body is not JSON",
     "503": "the disk takes nothing",
 }  # fmt: skip
 
@@ -98,7 +98,7 @@ def _operation(
     summary: str, answer: dict[str, Any], *errors: str, status: str = "200", body: dict[str, Any] | None = None,
     parameters: tuple[dict[str, Any], ...] = (), open: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    told = ("403", "429", *errors) if open else ("401", "403", "429", *errors)
+    told = ("403", *errors) if open else ("401", "403", *errors)
     operation: dict[str, Any] = {
         "summary": summary,
         "parameters": list(parameters),

@@ -72,6 +72,7 @@ class Receiver:
         view: View | None = None,
         follower: Follower | None = None,
         visitor: Callable[[Request, bytes], Serve | None] = lambda request, token: None,
+        wrong: Callable[[trio.abc.Stream], float] = lambda stream: 0.0,
         acks: bool = True,
         keep: bool = False,
     ) -> None:
@@ -99,6 +100,7 @@ class Receiver:
         self._view = view
         self._follower = follower
         self._visitor = visitor
+        self._wrong = wrong
         self._full = False
         self._changed = trio.Event()
         self._keep = keep
@@ -141,7 +143,7 @@ class Receiver:
         link = Link(stream, self._limits)
         try:
             with trio.move_on_after(self._limits.receiver_handshake) as handshake:
-                serve = await self._admit(link)
+                serve = await self._admit(link, stream)
                 if serve is not None:
                     accepted()
                     handshake.deadline = math.inf
@@ -156,7 +158,7 @@ class Receiver:
             self._wake()
             await trio.aclose_forcefully(stream)
 
-    async def _admit(self, link: Link) -> Serve | None:
+    async def _admit(self, link: Link, stream: trio.abc.Stream) -> Serve | None:
         """Answer the handshake, and return who serves the connection; None for nobody."""
         request = await link.handshake()
         if request is None:
@@ -165,6 +167,8 @@ class Receiver:
         if (visitor := self._visitor(request, token)) is not None:
             return visitor if await link.accept(request) else None
         if (refusal := self._refusal(request, token)) is not None:
+            if refusal[0] is HTTPStatus.UNAUTHORIZED and token:
+                await trio.sleep(self._wrong(stream))  # guessing takes time
             await link.reject(*refusal)
         elif await link.accept(request):
             return self.converse

@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
+from trio_websocket import ConnectionRejected
 
 from agent.hub.access import Tokens
+from agent.limits import Limits
 from agent.protocol.events import log, status
+from tests.receiver.test_server import connected
 from tests.support.hub_client import open_client
 from tests.support.runs import Written, a_run
 
@@ -204,11 +208,21 @@ async def test_a_page_of_another_site_gets_nothing(tmp_path: Path):
         assert (await client.get("/api/runs", host="localhost:8080")).status == 200
 
 
-async def test_guessing_has_to_wait(tmp_path: Path):
-    async with open_client(tmp_path, TOKENS) as client:
-        answers = [await client.post("/api/login", {"token": f"guess{number}"}) for number in range(12)]
-        assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
-        assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+async def test_guessing_takes_time_and_locks_nobody_out(tmp_path: Path):
+    limits = Limits(hub_guesses=3, hub_guess_pause=0.5)
+    async with open_client(tmp_path, TOKENS, limits) as client:
+        start = trio.current_time()
+        for number in range(3):
+            assert (await client.post("/api/login", {"token": f"guess{number}"})).status == 401
+        assert (await client.get("/api/runs", authorization="Bearer guess")).status == 401
+        with pytest.RaisesGroup(ConnectionRejected, flatten_subgroups=True):
+            async with connected(client.receiver.url, "/?token=guess"):
+                pass
+        assert trio.current_time() - start >= 1.0
+        start = trio.current_time()
+        assert (await client.get("/api/runs", authorization="Bearer watchers")).status == 200
+        await client.send(a_run(1).lines[0], path="/?token=agents")
+        assert trio.current_time() - start < 0.5
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,8 @@ def test_lines_follow_live_until_one_scrolls_up_and_come_once_over_a_restart(
     assert shown(page)[-30:] == list(range(run.seq - 29, run.seq + 1))
     again.send(run.complete().lines[-1:])
     page.get_by_text(f"complete: {run.seq} events, 0 missing").wait_for()
-    assert len(shown(page)) == len(set(shown(page)))
+    numbers = shown(page)  # once: the list may move between two looks
+    assert len(numbers) == len(set(numbers))
 
 
 def test_a_line_has_an_address(hub: ServedHub, page: Page):
