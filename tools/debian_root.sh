@@ -20,7 +20,9 @@ die() { say "$*"; exit 1; }
 mirror() { # the one that apt takes Debian's main archive from
   local site
   site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -m1 '/debian/*$' || true)
-  echo "${DEBIAN_MIRROR:-$site}"
+  site=${DEBIAN_MIRROR:-$site}
+  [ -n "$site" ] || die "apt names no mirror here; set DEBIAN_MIRROR to the address of one"
+  echo "$site"
 }
 
 make_root() { # SUITE [PACKAGE...]
