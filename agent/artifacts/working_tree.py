@@ -74,6 +74,9 @@ class WorkingTree:
         await self._links(listing, claudes, base, found, published)
         await self._pointers(listing, found)
         found.differing = len(self._lines) + len(self._adding)
+        # git would leave these as they are: they go out of the index, and come in again from the disk.
+        hidden = (path for path in sorted(self._adding) if path in listing.entries and listing.entries[path].hidden)
+        self._lines += [Entry(b"0", listing.entries[path].name, False).line(path) for path in hidden]
         if self._lines:
             await self._store.git(
                 "update-index", "-z", "--index-info", stdin=b"".join(self._lines), index=self._index
@@ -157,8 +160,6 @@ class WorkingTree:
             found.left_out.append(path.decode(errors="replace"))
         elif known is None or not _is_as_known(place, known):
             self._adding.add(path)
-            if known is not None and known.hidden:  # git would leave it as it is
-                self._lines.append(Entry(b"0", known.name, False).line(path))
         return True
 
     async def _nested(self, path: bytes, found: Read) -> None:

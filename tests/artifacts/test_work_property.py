@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from agent.artifacts import Harvest, Output, cloned_commits, lfs
@@ -272,8 +272,12 @@ _STEPS = st.lists(_step, min_size=1, max_size=15)
 _SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@example([("skip", 0, "x.bin")])
+@example([("skip", 0, "x.bin"), ("write", 0, "docs/a", 0)])
+@example([("skip", 0, "x.bin"), ("write", 0, "x.bin", 0)])
+@example([("write", 0, "docs/a", 0), ("commit", 0), ("write", 0, "docs/a", 1)])
 @given(_STEPS)
-@settings(max_examples=8, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+@settings(max_examples=8, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
           suppress_health_check=_SLOWLY)  # fmt: skip
 def test_all_work_is_handed_over(steps: list[tuple[object, ...]]) -> None:
     check(steps)
