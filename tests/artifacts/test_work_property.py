@@ -1,13 +1,12 @@
 """Whatever claude does with git: every file of every working tree, branch and stash is handed over, nothing else is.
 
-Real git and, where it is installed, real git-lfs. A failure prints the steps, and the line that repeats them.
+Real git and real git-lfs. A failure prints the steps, and the line that repeats them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +20,11 @@ from hypothesis import strategies as st
 from agent.artifacts import Harvest, Output, cloned_commits, lfs
 from agent.redaction import Redactor
 from agent.repository import Cloned
-from tests.artifacts.test_working_tree import LFS
+from tests.artifacts.test_working_tree import LFS, needs_lfs
 from tests.support.git_servers import ENVIRONMENT, git
 from tests.support.snapshots import configuration, prepared
 
-HAS_LFS = shutil.which("git-lfs") is not None
-SETTINGS = LFS if HAS_LFS else ()
+SETTINGS = LFS
 NAMES = ("docs/a", "docs/b", "src/c", "src/d", "e", "new", "docs/new", "x.bin", "src/y.bin")
 Files = dict[str, bytes]
 
@@ -69,8 +67,7 @@ class World:
         git(work, *SETTINGS, "add", ".")
         git(work, "commit", "-q", "-m", "all")
         git(place, "clone", "-q", "--bare", "work", "origin.git")
-        if HAS_LFS:
-            git(work, "lfs", "push", "--all", f"file://{self.origin}", "main")
+        git(work, "lfs", "push", "--all", f"file://{self.origin}", "main")
         git(place, *SETTINGS, "clone", "-q", f"file://{self.origin}", "workspace")
         self.base = git(self.origin, "rev-parse", "main")
         self.touched: set[str] = set()
@@ -272,6 +269,7 @@ _STEPS = st.lists(_step, min_size=1, max_size=15)
 _SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@needs_lfs
 @example([("skip", 0, "x.bin")])
 @example([("skip", 0, "x.bin"), ("write", 0, "docs/a", 0)])
 @example([("skip", 0, "x.bin"), ("write", 0, "x.bin", 0)])
@@ -284,6 +282,7 @@ def test_all_work_is_handed_over(steps: list[tuple[object, ...]]) -> None:
 
 
 @pytest.mark.slow
+@needs_lfs
 @given(_STEPS)
 @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=_SLOWLY)
 def test_all_work_is_handed_over_at_length(steps: list[tuple[object, ...]]) -> None:
@@ -292,6 +291,7 @@ def test_all_work_is_handed_over_at_length(steps: list[tuple[object, ...]]) -> N
 
 
 @pytest.mark.soak
+@needs_lfs
 @given(_STEPS)
 @settings(max_examples=200, deadline=None, print_blob=True, database=None, suppress_health_check=_SLOWLY)
 def test_all_work_is_handed_over_whatever_is_drawn(steps: list[tuple[object, ...]]) -> None:
