@@ -269,6 +269,7 @@ _STEPS = st.lists(_step, min_size=1, max_size=15)
 _SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@pytest.mark.slow
 @needs_lfs
 @example([("skip", 0, "x.bin")])
 @example([("skip", 0, "x.bin"), ("write", 0, "docs/a", 0)])

@@ -95,6 +95,7 @@ async def test_a_reason_made_up_each_time_takes_no_memory(autojump_clock) -> Non
     assert len(absence._said) <= Limits().reasons_said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closes", [True, False])
 async def test_a_server_that_takes_no_long_message(autojump_clock, peer, nursery, closes: bool) -> None:
     """It says 1009, or just breaks: both name the variable."""

@@ -10,6 +10,7 @@ import pytest
 from tools import make_environment
 
 
+@pytest.mark.slow
 def test_half_an_environment_is_made_whole(tmp_path: Path) -> None:
     """`python3 -m venv` leaves one without pip where Python has no ensurepip."""
     directory = tmp_path / "environment"

@@ -221,6 +221,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_sigkill_at_any_moment_loses_nothing_that_was_appended(tmp_path):
     pick = seeded("JOURNAL_SEED")
     for attempt in range(20):

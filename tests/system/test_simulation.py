@@ -88,6 +88,7 @@ def test_a_failure_shrinks_to_the_faults_that_it_needs(monkeypatch: pytest.Monke
     assert f"python -m tests.simulation --seed {seed} --without " in str(small)
 
 
+@pytest.mark.slow
 def test_a_planted_bug_is_told_with_the_command_that_shows_it() -> None:
     """That command gives the same history, byte for byte, each time, and fails by the same check."""
     command = [sys.executable, "-m", "tests.simulation", "1", "--first", "2", "--sabotage", "sweep"]
