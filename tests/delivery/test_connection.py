@@ -530,6 +530,7 @@ async def test_a_peer_that_does_not_answer_the_close_is_not_waited_for(autojump_
         assert trio.current_time() - began == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 async def test_a_flood_of_pings_is_answered_and_survived(autojump_clock, wire) -> None:
     async with wire.connect() as connection:
         await wire.ready.wait()

@@ -393,6 +393,7 @@ async def test_close_1008_at_the_gate_is_a_refusal(autojump_clock, peer) -> None
         await sender(journal(), peer).run(gate=5)
 
 
+@pytest.mark.slow
 async def test_flapping_server_makes_progress(autojump_clock, peer) -> None:
     log = journal()
     fill(log, 3000)
