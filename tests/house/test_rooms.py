@@ -11,7 +11,6 @@ from typing import NamedTuple
 import pytest
 
 import agent
-from tests.house.test_prose import UNWRITTEN
 from tests.support.places import TESTS
 from tests.support.purity import PURE
 
@@ -49,8 +48,6 @@ MAY_IMPORT["commands"] = {*MAY_IMPORT}
 EXCEPTIONS = {
     (ROOT, "commands"),  # __main__ starts the commands
 }
-#: Rooms whose door is not built yet. This may only shrink.
-WITHOUT_A_DOOR: set[str] = set()
 
 
 class Arrow(NamedTuple):
@@ -122,7 +119,7 @@ def _door(room: str) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in WITHOUT_A_DOOR])
+@pytest.mark.parametrize("room", ROOMS)
 def test_other_rooms_use_the_door(room: str) -> None:
     door = _door(room)
     assert door, f"agent/{room}/__init__.py names nothing in __all__"
@@ -133,7 +130,7 @@ def test_other_rooms_use_the_door(room: str) -> None:
     assert [_where(arrow) for arrow in strays] == []
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in WITHOUT_A_DOOR])
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_door_names_only_what_somebody_takes(room: str) -> None:
     taken = {arrow.name for arrow in ARROWS if arrow.to == room != arrow.room}
     assert _door(room) <= taken
@@ -187,7 +184,7 @@ def test_the_architecture_lists_the_rooms() -> None:
     assert block.strip() == table(), "python -m tools.rooms_table prints the block"
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in UNWRITTEN])
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_door_plate_lists_the_files_of_its_room(room: str) -> None:
     plate = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
     assert len(plate.splitlines()) > 8, "a page of prose: promises, files, callers"
