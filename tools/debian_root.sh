@@ -26,7 +26,7 @@ mirror() { # the one that apt takes Debian's main archive from
 }
 
 make_root() { # SUITE [PACKAGE...]
-  local suite=$1 root log packages
+  local suite=$1 root log packages from
   shift
   packages=$(printf '%s\n' "$@" | sort -u)
   root=$roots/$suite-$(printf '%s' "$packages" | sha256sum | cut -c1-12)
@@ -39,8 +39,9 @@ make_root() { # SUITE [PACKAGE...]
       apt-get -q update && apt-get -q install -y --no-install-recommends -o DPkg::Lock::Timeout=300 debootstrap
     } >"$log" 2>&1 || die "debootstrap cannot be installed: $(tail -1 "$log")"
     say "making $root"
+    from=$(mirror) # by itself: a substitution among arguments would not end the script
     rm -rf --one-file-system "$root"
-    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$(mirror)" >"$log" 2>&1 ||
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$from" >"$log" 2>&1 ||
       die "no Debian $suite: $(tail -1 "$log"); all of it is in $log"
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
     # No service is to be started by its installation. Packages are apt's business: debootstrap knows no alternatives.
