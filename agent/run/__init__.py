@@ -21,6 +21,8 @@ Files:
     lifetime       tasks that live and die together
     inbox          the memory channel to the supervisor, and the reports that it takes
     link           the sender of the run, and what it hears from the server
+    delivering     Delivering: when the sender starts, starts again, and how long it may take at the end
+    dialogue       Dialogue: brings what claude and operators say to asking and steering
     asking         Asking: the questions of claude, open until somebody answers or their time is over
     steering       Steering: the commands of operators, from their arrival to their last acknowledgement
     stop_budget    the time of a stop, shared out by what is left of it

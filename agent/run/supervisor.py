@@ -25,7 +25,8 @@ from agent.process import Patience
 from agent.protocol import Phase
 from agent.report import Reporter
 from agent.repository import Cloned
-from agent.run.asking import Asking
+from agent.run.delivering import Delivering
+from agent.run.dialogue import Dialogue
 from agent.run.inbox import (
     Answered,
     CancelRequested,
@@ -41,15 +42,10 @@ from agent.run.inbox import (
 )
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
-from agent.run.steering import Steering
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
-from agent.transcript import Question, QuestionWithdrawn, Said
 from agent.vitals import beat_forever
-
-#: The timer of a question is called so, with its ID.
-_QUESTION = "question:"
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
 _GATED = (Phase.PENDING, Phase.CONNECTING)
@@ -97,18 +93,13 @@ class Supervisor:
         self._patience = Patience()
         self._budget = StopBudget(config)
         self._inbox = inbox
-        self._steering = Steering(config.allow_steering, reporter.run_id, reporter.publish, config.limits)
-        self._asking = Asking(config, reporter.publish, lambda: reporter.connected is True)
-        if config.ask:
-            self._steering.answer = self._asking.answer
-        self._asks = False
-        self._watch, self._link, self._working, self._output = map(Lifetime, ("watch", "link", "work", "output"))
+        self._watch, self._working, self._output = map(Lifetime, ("watch", "work", "output"))
         self._vitals, self._sweep, self._harvest = (
             Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
         )
+        self._delivering = Delivering(sender, config, self._budget, self._start)
+        self._dialogue = Dialogue(config, reporter, partial(self._start, self._working))
         self._signals = 0
-        self._link_began: float | None = None
-        self._sender_restarts = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None
         self._status: ExitStatus | None = None
@@ -132,6 +123,9 @@ class Supervisor:
                 self._advance()
         return self._outcome
 
+    def _start(self, lifetime: Lifetime, name: str, task: Task) -> None:
+        self._tasks.start(lifetime, name, task)
+
     @property
     def _outcome(self) -> Outcome:
         if self._machine.outcome is None:
@@ -145,9 +139,8 @@ class Supervisor:
         match report:
             case Ended(cancelled=True):
                 pass
-            case Ended(task) if task.startswith(_QUESTION):
-                self._asking.expire(task.removeprefix(_QUESTION))
-                self._follow_questions()
+            case Ended(task) if self._dialogue.owns(task):
+                self._dialogue.timer_ended(task)
             case Ended(TaskName.CHECK, version):
                 self._reporter.ready(version)
                 self._fire(machine.start)
@@ -182,35 +175,15 @@ class Supervisor:
             case CancelRequested():
                 self._interrupt(causes.by_server())
             case Heard(said):
-                self._heard(said)
+                self._dialogue.heard(said)
             case Commanded(command):
-                self._steering.take(command)
-                self._follow_questions()
+                self._dialogue.commanded(command)
             case MemoryExceeded(used, limit):
                 self._interrupt(causes.by_memory(used, limit))
 
     def _server_is_there(self) -> None:
-        if self._machine.phase is Phase.REPORTING and not self._budget.begun:
-            # Until now delivery waited only as long as for a server that may not be there.
-            self._link.extend(self._flush_limit())
-
-    def _heard(self, said: Said) -> None:
-        if isinstance(said, Question):
-            if self._asking.ask(said):
-                timer = partial(trio.sleep, self._config.ask_timeout)
-                self._tasks.start(self._working, f"{_QUESTION}{said.id}", timer)
-        elif isinstance(said, QuestionWithdrawn):
-            self._asking.withdraw(said.id)
-        else:
-            self._steering.heard(said)
-        self._follow_questions()
-
-    def _follow_questions(self) -> None:
-        """Let silence count for IDLE_TIMEOUT only while no question is open."""
-        asks = bool(self._asking.open)
-        if self._run is not None and asks != self._asks:
-            self._asks = asks
-            (self._run.activity.hold if asks else self._run.activity.release)()
+        if self._machine.phase is Phase.REPORTING:
+            self._delivering.server_answered(after_fault=self._machine.cause is not None)
 
     def _bark(self, bark: Bark) -> None:
         if bark is Bark.LINGERS:
@@ -229,17 +202,15 @@ class Supervisor:
             return
         if task == TaskName.SENDER and cause.code == "internal":
             self._reporter.fault(cause)
-            if self._sender_restarts == 0:
-                self._sender_restarts += 1
-                self._start_link(gate=self._gate if self._machine.phase in _GATED else None)
-            elif self._gate is not None and self._machine.phase in _GATED:
+            gate = self._delivering.gate if self._machine.phase in _GATED else None
+            if not self._delivering.begin_again(gate) and gate is not None:
                 self._interrupt(cause)
             return
         run = self._run
         if run is not None and task == TaskName.STDOUT:
-            self._tasks.start(self._output, "drain:stdout", lambda: run.drain_stdout(self._reporter.publish))
+            self._start(self._output, "drain:stdout", lambda: run.drain_stdout(self._reporter.publish))
         elif run is not None and task == TaskName.STDERR:
-            self._tasks.start(self._output, "drain:stderr", lambda: run.drain_stderr(self._reporter.publish))
+            self._start(self._output, "drain:stderr", lambda: run.drain_stderr(self._reporter.publish))
         self._interrupt(cause)
 
     def _signalled(self, number: int) -> None:
@@ -251,7 +222,7 @@ class Supervisor:
             return
         # Deadlines only for what has begun, and only that is cut short. The rest gets its time when it begins.
         if self._machine.phase is Phase.REPORTING:
-            self._link.expire_in(self._budget.flush)
+            self._delivering.life.expire_in(self._budget.flush)
         elif self._machine.phase is Phase.DRAINING:
             self._harvest.expire_in(self._budget.harvest)
         if self._signals == 2:
@@ -277,7 +248,7 @@ class Supervisor:
             self._fire(self._machine.stopped)
         if self._machine.phase is Phase.DRAINING and self._output.empty and self._harvest.empty:
             self._fire(self._machine.drained)
-        if self._machine.phase is Phase.REPORTING and self._link.empty:
+        if self._machine.phase is Phase.REPORTING and self._delivering.life.empty:
             self._fire(self._machine.reported)
 
     def _enter(self) -> None:
@@ -285,34 +256,34 @@ class Supervisor:
         reporter.entered(machine.phase, machine.cause)
         match machine.phase:
             case Phase.PENDING:
-                self._tasks.start(self._watch, TaskName.SIGNALS, self._hear_signals)
+                self._start(self._watch, TaskName.SIGNALS, self._hear_signals)
                 if self._fault is not None:
                     self._interrupt(self._fault)
                     self._advance()
                 else:
-                    self._tasks.start(self._working, TaskName.CHECK, work.check)
+                    self._start(self._working, TaskName.CHECK, work.check)
                     # It connects during the check: both take time, and a check that fails can be reported at once.
-                    self._start_link(gate=self._gate)
+                    self._delivering.begin(self._delivering.gate)
             case Phase.CONNECTING:
                 self._start_vitals()
-                if self._is_met or self._sender is None or not self._config.server_required:
+                if self._delivering.is_met or self._sender is None or not self._config.server_required:
                     self._fire(machine.connected)
             case Phase.CLONING:
-                self._tasks.start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
-                self._tasks.start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
+                self._start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
+                self._start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
             case Phase.RUNNING:
                 # As a task, so that a full disk is a fault of the run and not of the supervisor.
-                self._tasks.start(self._working, TaskName.BEGIN, self._begin)
+                self._start(self._working, TaskName.BEGIN, self._begin)
             case Phase.STOPPING:
                 self._working.cancel(machine.cause.reason if machine.cause else "exited")
-                self._steering.end("too late: claude has ended, or is being ended")
-                self._tasks.start(self._sweep, TaskName.SWEEP, self._sweep_behind_work)
+                self._dialogue.end("too late: claude has ended, or is being ended")
+                self._start(self._sweep, TaskName.SWEEP, self._sweep_behind_work)
             case Phase.DRAINING:
                 self._output.expire_in(self._limits.drain)
                 cloned = self._cloned
                 if cloned is not None:
                     self._harvest.expire_in(self._harvest_limit())
-                    self._tasks.start(
+                    self._start(
                         self._harvest, TaskName.HARVEST, lambda: work.harvest(cloned, self._run, reporter.publish)
                     )
             case Phase.REPORTING:
@@ -332,25 +303,12 @@ class Supervisor:
     def _start_vitals(self) -> None:
         reporter = self._reporter
         beat = self._sender.beat if self._sender else lambda: None
-        self._tasks.start(
-            self._vitals, "vitals:heartbeat", lambda: beat_forever(beat, self._write_health, self._limits)
-        )
+        self._start(self._vitals, "vitals:heartbeat", lambda: beat_forever(beat, self._write_health, self._limits))
         exceeded = lambda used, limit: self._inbox.post(MemoryExceeded(used, limit))  # noqa: E731
         if self._salvage is not None:
-            self._tasks.start(self._vitals, "vitals:salvage", self._salvage)
+            self._start(self._vitals, "vitals:salvage", self._salvage)
         for name, task in self._work.vitals(reporter.publish, exceeded):
-            self._tasks.start(self._vitals, f"vitals:{name}", task)
-
-    @property
-    def _gate(self) -> float | None:
-        return self._config.server_wait if self._config.server_required else None
-
-    def _start_link(self, *, gate: float | None) -> None:
-        sender = self._sender
-        if sender is not None:
-            if self._link_began is None:
-                self._link_began = trio.current_time()
-            self._tasks.start(self._link, TaskName.SENDER, lambda: sender.run(gate))
+            self._start(self._vitals, f"vitals:{name}", task)
 
     async def _begin(self) -> ClaudeRun:
         if self._cloned is None:
@@ -360,16 +318,15 @@ class Supervisor:
     def _start_claude(self, run: ClaudeRun) -> None:
         publish = self._reporter.publish
         self._run = self._reporter.run = run
-        self._steering.begin(run)
-        self._asking.begin(run)
+        self._dialogue.begin(run)
         run.listen(lambda said: self._inbox.post(Heard(said)))
-        self._tasks.start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
-        self._tasks.start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))
-        self._tasks.start(self._working, TaskName.CLAUDE, lambda: run.run(self._patience))
+        self._start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
+        self._start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))
+        self._start(self._working, TaskName.CLAUDE, lambda: run.run(self._patience))
         # It ends with claude, not when the work is cancelled: a stop begins with a word to claude.
-        self._tasks.start(self._output, TaskName.PROMPT, run.feed)
-        self._tasks.start(self._vitals, "vitals:usage", run.poll)
-        self._tasks.start(self._working, TaskName.WATCHDOG, run.watch)
+        self._start(self._output, TaskName.PROMPT, run.feed)
+        self._start(self._vitals, "vitals:usage", run.poll)
+        self._start(self._working, TaskName.WATCHDOG, run.watch)
 
     def _report(self) -> None:
         """Settle the outcome, append COMPLETE, and give delivery its deadline."""
@@ -390,38 +347,13 @@ class Supervisor:
             changes=self._changes,
             survivors=swept.fields(),
         )
-        commands = {"commands": self._steering.records} if self._steering.records else {}
-        self._work.conclude({**fields, **commands}, self._reporter.publish)
-        self._link.expire_in(self._flush_limit())
+        self._work.conclude({**fields, **self._dialogue.fields}, self._reporter.publish)
         if self._sender is not None:
-            self._tasks.start(self._vitals, "vitals:waiting", self._tell_of_waiting)
-        if self._link_began is None:
-            self._start_link(gate=None)
+            waiting = partial(self._delivering.tell_of_waiting, self._reporter.waiting)
+            self._start(self._vitals, "vitals:waiting", waiting)
+        self._delivering.finish(after_fault=machine.cause is not None)
 
     def _harvest_limit(self) -> float:
         limits = self._limits
         longest = limits.harvest if self._config.push_branch is None else limits.push
         return min(longest, self._budget.harvest) if self._budget.begun else longest
-
-    def _flush_limit(self) -> float:
-        """Seconds for delivery from now on. docs/protocol.md states them."""
-        limits = self._limits
-        if self._budget.begun:
-            return self._budget.flush
-        if self._sender is not None and not self._sender.ever_answered:
-            # A run that fails at once must last as long as the first handshake.
-            tried = 0.0 if self._link_began is None else trio.current_time() - self._link_began
-            return max(0.0, limits.first_answer - tried)
-        wait = self._config.delivery_wait
-        return min(wait, limits.flush_after_fault) if self._machine.cause else wait
-
-    async def _tell_of_waiting(self) -> None:
-        await trio.sleep(self._limits.waiting_first)
-        while True:
-            self._reporter.waiting(self._link.remaining)
-            await trio.sleep(self._limits.waiting_interval)
-
-    @property
-    def _is_met(self) -> bool:
-        """Whether a server has ever proved that it takes our messages."""
-        return self._sender is not None and self._sender.ever_connected

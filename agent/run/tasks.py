@@ -13,6 +13,7 @@ from agent.run.inbox import Ended, Failed, Inbox, Report
 from agent.run.lifetime import Lifetime
 
 Task = Callable[[], Awaitable[Any]]
+Start = Callable[[Lifetime, str, Task], None]
 
 
 class TaskName(enum.StrEnum):

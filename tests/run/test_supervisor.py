@@ -2,6 +2,7 @@
 
 import signal
 from functools import partial
+from operator import attrgetter
 
 import pytest
 import trio
@@ -63,10 +64,10 @@ class Stage:
     def _observe(self, report, phase) -> None:
         if phase in LIVES:
             lifetimes = {
-                name: getattr(self.supervisor, attribute)
+                name: attrgetter(attribute)(self.supervisor)
                 for name, attribute in {
-                    "watch": "_watch", "vitals": "_vitals", "link": "_link", "work": "_working", "sweep": "_sweep",
-                    "output": "_output", "harvest": "_harvest",
+                    "watch": "_watch", "vitals": "_vitals", "link": "_delivering.life", "work": "_working",
+                    "sweep": "_sweep", "output": "_output", "harvest": "_harvest",
                 }.items()
             }  # fmt: skip
             alive = {name for name, lifetime in lifetimes.items() if not lifetime.empty}

@@ -21,6 +21,7 @@ from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
 from agent.run import inbox, supervisor, tasks
+from agent.run.delivering import Delivering
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
@@ -185,7 +186,7 @@ def drain_after_a_bug(patch: Patch) -> None:
 
 def flush_limit(patch: Patch) -> None:
     """After a signal delivery gets two seconds."""
-    patch(supervisor.Supervisor, "_flush_limit", lambda self: self._config.delivery_wait)
+    patch(Delivering, "_limit", lambda self, after_fault: self._config.delivery_wait)
 
 
 def journal_limit(patch: Patch) -> None:

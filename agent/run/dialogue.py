@@ -1,0 +1,91 @@
+"""The dialogue of a run with claude and with operators: what each of them says, brought to steering and asking.
+
+The supervisor calls it. It starts the timer of each question that is opened, and keeps IDLE_TIMEOUT from running while
+one is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from agent.config import Config
+from agent.protocol import Command
+from agent.report import Reporter
+from agent.run.asking import Asking
+from agent.run.steering import Steering
+from agent.run.tasks import Task
+from agent.run.work import ClaudeRun
+from agent.transcript import Question, QuestionWithdrawn, Said
+
+#: The timer of a question is called so, with its ID.
+_TIMER: Final = "question:"
+
+
+class Dialogue:
+    """The commands and questions of one run.
+
+    Args:
+        start: starts the timer of a question, as a task that ends with the work.
+    """
+
+    def __init__(self, config: Config, reporter: Reporter, start: Callable[[str, Task], None]) -> None:
+        self._ask_timeout = config.ask_timeout
+        self._start = start
+        self._steering = Steering(config.allow_steering, reporter.run_id, reporter.publish, config.limits)
+        self._asking = Asking(config, reporter.publish, lambda: reporter.connected is True)
+        if config.ask:
+            self._steering.answer = self._asking.answer
+        self._run: ClaudeRun | None = None
+        self._asks = False
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The field of result.json: every command with its last state; nothing if there was none."""
+        return {"commands": self._steering.records} if self._steering.records else {}
+
+    def begin(self, run: ClaudeRun) -> None:
+        """Take commands for this claude, and its questions, from now on."""
+        self._run = run
+        self._steering.begin(run)
+        self._asking.begin(run)
+
+    def end(self, reason: str) -> None:
+        """Refuse the commands that are under way and whatever comes from now on."""
+        self._steering.end(reason)
+
+    def commanded(self, command: Command) -> None:
+        """Carry out a command, or refuse it."""
+        self._steering.take(command)
+        self._follow_questions()
+
+    def heard(self, said: Said) -> None:
+        """Follow what claude says."""
+        match said:
+            case Question(id):
+                if self._asking.ask(said):
+                    self._start(f"{_TIMER}{id}", partial(trio.sleep, self._ask_timeout))
+            case QuestionWithdrawn(id):
+                self._asking.withdraw(id)
+            case _:
+                self._steering.heard(said)
+        self._follow_questions()
+
+    def owns(self, task: str) -> bool:
+        """Whether this task is the timer of a question."""
+        return task.startswith(_TIMER)
+
+    def timer_ended(self, task: str) -> None:
+        """Deny the question of this timer, if it is still open."""
+        self._asking.expire(task.removeprefix(_TIMER))
+        self._follow_questions()
+
+    def _follow_questions(self) -> None:
+        """Let silence count for IDLE_TIMEOUT only while no question is open."""
+        asks = bool(self._asking.open)
+        if self._run is not None and asks != self._asks:
+            self._asks = asks
+            (self._run.activity.hold if asks else self._run.activity.release)()
