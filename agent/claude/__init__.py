@@ -16,7 +16,9 @@ What this room promises:
 
 Files:
 
-    command         arguments, environment and files of the call; the check that the program is there
+    command         arguments of the call, and the files that stand in them
+    variables       the environment of the call
+    program         the program: where it is, whether it runs, its version
     instructions    the instructions of an untrusted repository
     prompt          the named pipe that carries the task to claude's stdin
     conversation    the lines that go through it, from the task until the input is closed
@@ -30,7 +32,7 @@ looks for the program.
 
 from __future__ import annotations
 
-from agent.claude import command, instructions
+from agent.claude import command, instructions, program, variables
 from agent.claude.conversation import control_answer, control_request, user_line
 from agent.claude.output import ClaudeOutput
 from agent.claude.run import LocalClaude
@@ -45,5 +47,7 @@ __all__ = [
     "control_answer",
     "control_request",
     "instructions",
+    "program",
     "user_line",
+    "variables",
 ]

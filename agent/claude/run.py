@@ -10,9 +10,9 @@ from typing import Literal
 import trio
 
 from agent.claude import watchdog
-from agent.claude.command import cannot_run
 from agent.claude.conversation import Conversation
 from agent.claude.output import ClaudeOutput
+from agent.claude.program import cannot_run
 from agent.claude.watchdog import Bark
 from agent.config import Config
 from agent.exits import ExitStatus

@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from agent import signals
-from agent.claude import command as claude
+from agent.claude import program as cli
 from agent.commands.check_local import LOCAL_CHECKS, Finding, State
 from agent.config import LOGINS, Config, examine, in_container
 from agent.delivery import ConnectionLost, connect
@@ -175,7 +175,7 @@ async def repository(config: Config) -> Finding:
 async def program(config: Config) -> Finding:
     """Look for claude. Cancelling: safe."""
     try:
-        return Finding("claude", "ok", f"claude {await claude.check_cli(config)}")
+        return Finding("claude", "ok", f"claude {await cli.check_cli(config)}")
     except AgentError as error:
         return Finding("claude", "fail", str(error), "a run needs a claude that answers --version; CLAUDE_BIN names it")
 

@@ -17,7 +17,7 @@ import trio
 
 from agent.artifacts import Harvest, Output, Snapshot, Store, branch_name, cloned_commits
 from agent.artifacts import session_log as cli_session
-from agent.claude import LocalClaude
+from agent.claude import LocalClaude, program, variables
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config, Renewal
@@ -46,7 +46,7 @@ class LocalWork:
         """Nothing is made here: a failure must be a fault of the run, and be reported, so `check` makes it."""
         if config.resume_session == cli_session.AUTO:
             # No older log lies in the private directory, which does not outlive its run.
-            environment = claude.environment(config, Path(os.devnull), {})
+            environment = variables.of_claude(config, Path(os.devnull), {})
             logs = cli_session.log_directory(environment, config.workspace_dir)
             config = msgspec.structs.replace(config, resume_session=cli_session.newest(logs, config.output_dir))
         if config.push_branch is not None:
@@ -85,10 +85,10 @@ class LocalWork:
         await remove_stale(self._limits.stale_removal)
         self._private = self._resources.enter_context(private_directory())
         self._git = git.prepare(config, self._private)
-        self._environment = claude.environment(config, self._private.path, self._git.child_environment)
+        self._environment = variables.of_claude(config, self._private.path, self._git.child_environment)
         self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
-        self._version = await claude.check_cli(self._config)
-        self._program = claude.find_cli(self._config)
+        self._version = await program.check_cli(self._config)
+        self._program = program.find_cli(self._config)
         return self._version
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from agent.claude.command import Files, arguments, environment, find_cli
+from agent.claude.command import Files, arguments
+from agent.claude.program import find_cli
 from agent.claude.run import LocalClaude
+from agent.claude.variables import of_claude
 from agent.claude.watchdog import Bark
 from agent.config.load import load
 from agent.errors import CliError
@@ -28,7 +30,7 @@ def make(tmp_path: Path, script: str, **more: str) -> LocalClaude:
     }  # fmt: skip
     config = load(variables, in_container=False)
     argv = [find_cli(config), *arguments(config, Files(), "session", "2.1.330")]
-    command = Command(argv, environment(config, tmp_path, {}), tmp_path)
+    command = Command(argv, of_claude(config, tmp_path, {}), tmp_path)
     return LocalClaude(config, command, tmp_path, Redactor(config.secrets))
 
 

@@ -99,7 +99,7 @@ GUARDS = {
         lambda found: "WS_TOKEN" in found.spied.said,
     ),
     "claude's environment is an allow-list": Guard(
-        "import agent.claude.command as c; c._passed = dict",
+        "import agent.claude.variables as v; v._passed = dict",
         lambda found: "WS_TOKEN" in seen_in(found.shown / "claude"),
         [["read"], ["init"], ["text", "x"], ["bash", "env > $SHOWN/claude"], ["result"]],
     ),

@@ -15,6 +15,7 @@ import trio
 
 from agent.claude import command as claude
 from agent.claude import instructions as trust
+from agent.claude import program, variables
 from agent.claude.run import LocalClaude
 from agent.claude.watchdog import Bark
 from agent.config.load import load
@@ -92,9 +93,9 @@ async def run_claude(root: Path, url: str, task: str, *, stop_after: float = 60,
         if not config.trust_repo and (warning := survey.warning()):
             publish([warning])
         files = claude.write_files(config, private, "" if config.trust_repo else survey.instructions)
-        version = await claude.check_cli(config)
-        argv = [claude.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()), version)]
-        environment = claude.environment(config, private.path, {})
+        version = await program.check_cli(config)
+        argv = [program.find_cli(config), *claude.arguments(config, files, str(uuid.uuid4()), version)]
+        environment = variables.of_claude(config, private.path, {})
         command = Command(argv, environment, config.workspace_dir, Launch(report=lambda _: None))
         run = LocalClaude(config, command, private.path, Redactor(config.secrets))
         run.listen(lambda said: run.hang_up())  # as the supervisor does

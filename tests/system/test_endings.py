@@ -521,7 +521,7 @@ async def async_boom(*_, **__):
 FATAL_BUGS = {
     "private": "agent.run.local_work.private_directory = boom",
     "stale": "agent.run.local_work.remove_stale = async_boom",
-    "check": "agent.claude.command.check_cli = async_boom",
+    "check": "agent.claude.program.check_cli = async_boom",
     "clone": "agent.repository.clone.clone = async_boom",
     "begin": "agent.run.local_work.LocalWork.begin = boom",
     "claude": "agent.claude.run.run_process = async_boom",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from agent.claude.command import check_cli
+from agent.claude.program import check_cli
 from agent.config.load import load
 from agent.exits import Exit
 from tests.support.mock_api import UNICODE, MockApi, Step

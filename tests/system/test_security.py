@@ -166,7 +166,7 @@ setattr(owner, {name!r}, fail)
 @pytest.mark.parametrize(
     "target",
     [
-        "agent.run.local_work.private_directory", "agent.commands.run.Link", "agent.claude.command.check_cli",
+        "agent.run.local_work.private_directory", "agent.commands.run.Link", "agent.claude.program.check_cli",
         "agent.repository.clone.clone", "agent.run.local_work.LocalWork.begin",
         "agent.transcript.transcript.Transcript.feed", "agent.claude.conversation.Conversation.feed",
         "agent.vitals.sampler.Sampler.sample",

@@ -1,0 +1,89 @@
+"""The environment of claude: the variables that are meant for it, and no other of the container's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from agent.config import Config
+
+#: Set to anything that does not mean true, in the environment or in CLAUDE_ENV, it allows all background work again.
+NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
+
+#: Variables of claude, unless the user sets them otherwise.
+DEFAULTS: Final[Mapping[str, str]] = {
+    # One run, one result: background work outlives it.
+    NO_BACKGROUND: "1",
+    "CLAUDE_CODE_DISABLE_CRON": "1",
+    # A task is text: `@path` in it does not attach files.
+    "CLAUDE_CODE_DISABLE_FILE_MENTIONS": "1",
+    # The to-do list that the transcript shows as progress.
+    "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",
+    "CLAUDE_CODE_ENABLE_TASKS": "0",
+    # A container needs no updates and gives no feedback.
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "DISABLE_TELEMETRY": "1",
+    # With it, some failures of the start give a result too.
+    "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+_PASSED: Final = frozenset(
+    """
+    PATH HOME TMPDIR TERM TZ LANG LANGUAGE USER LOGNAME SHELL XDG_CONFIG_HOME XDG_CACHE_HOME XDG_DATA_HOME
+    HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
+    NODE_EXTRA_CA_CERTS SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO
+    CLAUDE_CONFIG_DIR CLOUD_ML_REGION GCLOUD_PROJECT API_TIMEOUT_MS MAX_THINKING_TOKENS MAX_MCP_OUTPUT_TOKENS
+    BASH_DEFAULT_TIMEOUT_MS BASH_MAX_TIMEOUT_MS BASH_MAX_OUTPUT_LENGTH MCP_TIMEOUT MCP_TOOL_TIMEOUT
+    """.split()  # noqa: SIM905 - forty names in quotes would be harder to read
+)
+_PASSED_PREFIXES: Final = (
+    "LC_", "ANTHROPIC_", "CLAUDE_CODE_", "AWS_", "GOOGLE_", "CLOUDSDK_", "VERTEX_REGION_", "OTEL_", "DISABLE_",
+)  # fmt: skip
+#: Variables of a claude that may have started this agent. With them the new one would take itself for a part of it.
+_OTHERS: Final = frozenset(
+    {"CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SSE_PORT"}
+)
+
+
+def of_claude(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:
+    """Make claude's environment: the variables known to be meant for it, those of `git`, and CLAUDE_ENV above all.
+
+    Nothing else of the container's environment reaches claude. The CLI's own files go to `private` if HOME cannot be
+    written.
+    """
+    found = base(config, git)
+    if not found.get("HOME"):
+        # The CLI crashes without one.
+        found["HOME"] = str(private)
+    if "CLAUDE_CONFIG_DIR" not in found and not os.access(found["HOME"], os.W_OK | os.X_OK):
+        found["CLAUDE_CONFIG_DIR"] = str(private / "claude")
+    if os.geteuid() == 0 and config.permission_mode == "bypassPermissions":
+        # As root the CLI refuses this mode outside a sandbox. It is set in a container, or by the user.
+        found.setdefault("IS_SANDBOX", "1")
+    return found
+
+
+def base(config: Config, git: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Each source of claude's variables outranks the one before it: the defaults, the container, git's, CLAUDE_ENV."""
+    return {**DEFAULTS, **_passed(config.environ), **git, **config.claude_env}
+
+
+def _passed(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that is meant for claude. An empty value counts as none, as in the configuration."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if value and name not in _OTHERS and (name in _PASSED or name.startswith(_PASSED_PREFIXES))
+    }
+
+
+def allows_background(config: Config) -> bool:
+    """Whether claude may leave work behind that goes on after its result."""
+    value = base(config)[NO_BACKGROUND]
+    return value.strip().lower() not in ("1", "true", "yes", "on")
