@@ -58,7 +58,7 @@ class ConfigError(AgentError):
     code: ErrorCode = "config"
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
+        super().__init__("; ".join(problems), details="\n".join(problems) if len(problems) > 1 else "")
         self.problems = tuple(problems)
 
 

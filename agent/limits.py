@@ -255,6 +255,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # --- git
     #: Time between two STATUS of progress.
     progress_interval: float = 0.1
+    #: ... and between two lines of it on stderr, beside the last of each stage: a log keeps them all.
+    progress_shown: float = 10.0
     #: git's own limit for a stalled HTTP transfer (http.lowSpeedTime), and ours for one that says nothing at all.
     git_stall: float = 60.0
     #: Slower than this for `git_stall` is a stall too (http.lowSpeedLimit). A server that still counts objects sends

@@ -17,6 +17,7 @@ from agent.errors import ConfigError
 from agent.files import is_in_memory
 from agent.journal import Journal
 from agent.limits import MIB
+from agent.marks import wants_color
 from agent.outcome import Cause, CauseKind
 from agent.process import hardening
 from agent.protocol import Envelope, ulid
@@ -41,7 +42,14 @@ def main() -> int:
     except Unprotected as error:  # the run only says so, in words that the substitute can take the secrets out of
         redactor, problems = error.substitute, (*problems, *error.problems)
     redact_uncaught(redactor.text)
-    console = Console(config.log_level, limits=config.limits, as_json=config.log_format == "json", redact=redactor.text)
+    console = Console(
+        config.log_level,
+        limits=config.limits,
+        as_json=config.log_format == "json",
+        terminal=os.isatty(2),
+        color=wants_color(os.environ),
+        redact=redactor.text,
+    )
     try:
         return trio.run(partial(_run, config, problems, redactor, console))
     except Exception as error:  # before there was a reporter
@@ -107,7 +115,7 @@ def _write_health(health: HealthFile, reporter: Reporter) -> None:
 def _configuration_fault(problems: tuple[str, ...]) -> Cause:
     error = ConfigError(problems)
     message = "the configuration has problems: " + "; ".join(problems)
-    return Cause(CauseKind.FAULT, error.exit, error.code, "config", message)
+    return Cause(CauseKind.FAULT, error.exit, error.code, "config", message, error.details)
 
 
 def _harden(console: Console) -> None:

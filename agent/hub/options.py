@@ -16,6 +16,7 @@ from agent.hub.access import Tokens, is_loopback
 from agent.hub.notify import Target
 from agent.hub.retention import Keep
 from agent.hub.secrets import secret
+from agent.marks import wants_color
 
 _EPILOG = """exit status: 0 after a stop signal (INT, TERM, HUP, QUIT). With --once: 0 if the whole run arrived,
 whatever its own exit code; 1 if something is missing. 64 if the command line is wrong, 78 if the options cannot be
@@ -110,7 +111,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         connections=args.connections,
         json=args.json,
         once=args.once,
-        color=not args.no_color and not environ.get("NO_COLOR"),
+        color=not args.no_color and wants_color(environ),
         certificate=args.tls_cert,
         key=args.tls_key,
     )

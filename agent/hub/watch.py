@@ -19,6 +19,7 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Event, client
 from agent.limits import Limits
+from agent.marks import wants_color
 from agent.receiver import JsonView, TextView, Unnumbered, View, parse
 from agent.text import money, one_line
 
@@ -60,7 +61,7 @@ def _view(args: argparse.Namespace) -> View:
         return JsonView(sys.stdout, sys.stderr, "agent watch")
     terminal = sys.stdout.isatty()
     columns = (lambda: shutil.get_terminal_size().columns) if terminal else None
-    color = terminal and not args.no_color and not os.environ.get("NO_COLOR")
+    color = terminal and not args.no_color and wants_color(os.environ)
     return TextView(sys.stdout, Limits(), color=color, columns=columns)
 
 

@@ -35,6 +35,8 @@ class Event(msgspec.Struct, frozen=True):
     message: str
     source: Source = "agent"
     keep: bool = False
+    #: The kind of a LOG (`metadata.kind`), "" if it has none.
+    kind: str = ""
     #: The line that `data` is made of is redacted already: the journal redacts only the message.
     redacted: bool = False
 
@@ -55,7 +57,7 @@ def log(level: Level, message: str, *, source: Source = "agent", kind: str | Non
         described["kind"] = kind
     described.update(metadata)
     data = encode_json({"level": level, "message": message, "metadata": described})
-    return Event(LOG.name, (data,), level, message, source)
+    return Event(LOG.name, (data,), level, message, source, kind=kind or "")
 
 
 def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
@@ -65,7 +67,8 @@ def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:
     `debug` hides the line on stderr only. The server always gets it, as `info`.
     """
     begin, middle = _claude_log(level, kind)
-    return Event(LOG.name, (begin, encode_json(message), middle, raw, b"}}"), level, message, "claude", redacted=True)
+    pieces = (begin, encode_json(message), middle, raw, b"}}")
+    return Event(LOG.name, pieces, level, message, "claude", kind=kind, redacted=True)
 
 
 @functools.cache
@@ -76,10 +79,15 @@ def _claude_log(level: Level, kind: str) -> tuple[bytes, bytes]:
     return f'{{"level":"{shown}","message":'.encode(), middle.encode()
 
 
-def status(status: str, message: str, *, keep: bool = True, level: Level = "info", **fields: Any) -> Event:
-    """Make a STATUS. `fields` such as `phase` or `progress` follow the plain ones. Pass keep=False for progress."""
+def status(
+    status: str, message: str, *, keep: bool = True, level: Level = "info", source: Source = "agent", **fields: Any
+) -> Event:
+    """Make a STATUS. `fields` such as `phase` or `progress` follow the plain ones. Pass keep=False for progress.
+
+    `level` and `source` are for stderr only.
+    """
     data = encode_json({"status": status, "message": message, **fields})
-    return Event(STATUS.name, (data,), level, message, "agent", keep)
+    return Event(STATUS.name, (data,), level, message, source, keep)
 
 
 def error(message: str, *, code: str, details: str | None = None) -> Event:

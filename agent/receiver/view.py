@@ -12,19 +12,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from agent.limits import Limits
+from agent.marks import BOLD, DIM, GREEN, LEVEL_COLORS, MARKS, RED, SOURCE_COLORS, paint
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS, encode_json
 from agent.receiver import phrases
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.messages import Message, RunKey
 from agent.text import one_line
 
-_MARKS = {
-    "tool_use": "→", "tool_result": "←", "tool_error": "✗", "file_change": "✎", "todo": "☐", "text": "»",
-    "thinking": "…", "permission_denied": "⊘", "api_error": "✗", "api_retry": "↻", "rate_limit": "↻",
-    "model_fallback": "↻", "result": "■", "init": "▶", "task": "+", "gap": "✗",
-}  # fmt: skip
-_COLORS = {"claude": "36", "git": "35", "stderr": "33", "agent": "34"}
-_LEVELS = {"warn": "33", "error": "31", "debug": "2"}
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 _WIDTH = 200
 _ERASE = "\r\x1b[2K"
@@ -103,7 +97,7 @@ class TextView:
         self._moving = False
 
     def note(self, text: str) -> None:
-        self._write(self._paint("2", one_line(text, _WIDTH)))
+        self._write(self._paint(DIM, one_line(text, _WIDTH)))
 
     def close(self) -> None:
         if self._moving:
@@ -116,7 +110,7 @@ class TextView:
         message = step.message
         self._announce(message)
         if isinstance(step, Accepted) and step.missing is not None:
-            self._line(message, "agent", "✗", f"missing: {step.missing[0]} to {step.missing[1]}", "31")
+            self._line(message, "agent", "✗", f"missing: {step.missing[0]} to {step.missing[1]}", RED)
         fields = message.fields()
         match message.type:
             case LOG.name:
@@ -124,15 +118,15 @@ class TextView:
             case STATUS.name:
                 self._status(message, fields)
             case ERROR.name:
-                self._line(message, "agent", "✗", phrases.error(fields), "31")
+                self._line(message, "agent", "✗", phrases.error(fields), RED)
             case HEARTBEAT.name:
                 if step.run is None or step.run.comparison is None:
                     self._vitals(message, phrases.vitals(fields))
             case COMPLETE.name:
-                self._line(message, "agent", "■", phrases.end(fields), "32" if fields.get("exitCode") == 0 else "31")
+                self._line(message, "agent", "■", phrases.end(fields), GREEN if fields.get("exitCode") == 0 else RED)
                 self._lines(message, [phrases.word(fields.get("message")), *phrases.bill(fields)])
                 if isinstance(step, Accepted) and step.comparison is not None:
-                    self._line(message, "", " ", step.comparison.summary, "32" if step.comparison.whole else "31")
+                    self._line(message, "", " ", step.comparison.summary, GREEN if step.comparison.whole else RED)
                     self._lines(message, list(step.comparison.problems))
             case _:
                 self._line(message, "agent", " ", f"{message.type}: {phrases.plain(fields)}")
@@ -143,7 +137,7 @@ class TextView:
                 self._runs.clear()
             self._runs[message.key] = ""
             text = f"── run {one_line(message.run_id) or '-'} of {one_line(message.container_id)}"
-            self._write(self._paint("1", text))
+            self._write(self._paint(BOLD, text))
 
     def _log(self, message: Message, fields: dict[str, Any]) -> None:
         metadata = fields.get("metadata")
@@ -152,8 +146,8 @@ class TextView:
         if isinstance(part, dict) and part.get("i") != 1:
             return
         source, kind = phrases.word(metadata.get("source")) or "agent", phrases.word(metadata.get("kind"))
-        color = _LEVELS.get(phrases.word(fields.get("level")), "")
-        self._line(message, source, _MARKS.get(kind, " "), phrases.word(fields.get("message")), color)
+        color = LEVEL_COLORS.get(phrases.word(fields.get("level")), "")
+        self._line(message, source, MARKS.get(kind, " "), phrases.word(fields.get("message")), color)
 
     def _status(self, message: Message, fields: dict[str, Any]) -> None:
         progress = fields.get("progress")
@@ -164,7 +158,7 @@ class TextView:
             self._progress(message, stage, phrases.progress(progress))
             return
         said = (phrases.word(fields.get("phase")) or phrases.word(fields.get("status")), fields.get("message"))
-        self._line(message, "agent", "●", ": ".join(filter(None, map(phrases.word, said))), "1")
+        self._line(message, "agent", "●", ": ".join(filter(None, map(phrases.word, said))), BOLD)
         self._lines(message, phrases.start(fields))
 
     def _progress(self, message: Message, stage: str, text: str) -> None:
@@ -179,7 +173,7 @@ class TextView:
             self._move(message, "agent", text)
         elif text and self._now() - self._last_vitals >= self._limits.receiver_vitals:
             self._last_vitals = self._now()
-            self._line(message, "agent", " ", text, "2")
+            self._line(message, "agent", " ", text, DIM)
 
     def _lines(self, message: Message, texts: list[str]) -> None:
         for text in filter(None, texts):
@@ -192,7 +186,7 @@ class TextView:
         assert self._columns is not None
         # A line that wraps cannot be erased afterwards.
         room = max(self._columns() - len(self._prefix(message, source, " ", plain=True)) - 1, 1)
-        self._out.write(_ERASE + self._prefix(message, source, " ") + self._paint("2", one_line(text, room)))
+        self._out.write(_ERASE + self._prefix(message, source, " ") + self._paint(DIM, one_line(text, room)))
         self._out.flush()
         self._moving = True
 
@@ -202,11 +196,11 @@ class TextView:
         run = f" [{one_line(message.container_id, 20)}]" if len(self._runs) > 1 else ""
         name = f"{one_line(source, 6):6}"
         if not plain:
-            clock, name = self._paint("2", clock), self._paint(_COLORS.get(source, ""), name)
+            clock, name = self._paint(DIM, clock), self._paint(SOURCE_COLORS.get(source, ""), name)
         return f"{clock}{run} {name} {mark} "
 
     def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._color and code else text
+        return paint(code, text) if self._color else text
 
     def _write(self, line: str) -> None:
         self._out.write((_ERASE if self._moving else "") + line + "\n")

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from agent.limits import Limits
-from agent.protocol import Event, Level, encode_json, timestamp
+from agent.marks import BOLD, DIM, ERROR_MARK, LEVEL_COLORS, MARKS, SOURCE_COLORS, STATUS_MARK, paint
+from agent.protocol import STATUS, Event, Level, encode_json, timestamp
 
 #: Control characters and marks that turn text around. The lines hold the words of repositories, servers and programs.
 _UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
@@ -31,13 +32,20 @@ class Console:
         *,
         limits: Limits,
         as_json: bool = False,
+        terminal: bool = False,
+        color: bool = False,
         redact: Callable[[str], str] = lambda text: text,
         now: Callable[[], float] = time.time,
         write: Callable[[bytes], object] | None = None,
     ) -> None:
-        """Write nothing yet. `write` takes the lines in place of stderr and its thread."""
+        """Write nothing yet. `write` takes the lines in place of stderr and its thread.
+
+        `terminal`: a person watches; show marks as `agent serve` does, and with `color` colours.
+        """
         self.level = level
         self._as_json = as_json
+        self._terminal = terminal
+        self._color = color
         self.redact = redact
         self._now = now
         self._capacity = limits.console_lines
@@ -58,7 +66,9 @@ class Console:
             together = "\n".join([event.message for event in shown])
             redact = self._as_it_is if self.redact(together) == together else self.redact
             time = timestamp(self._now())
-            self._put([self._format(time, event.level, event.source, redact(event.message)) for event in shown])
+            self._put(
+                [self._format(time, event.level, event.source, redact(event.message), _mark(event)) for event in shown]
+            )
 
     def say(self, level: Level, message: str, *, always: bool = False) -> None:
         """A line of the agent that is not an event: for the time before the journal and after COMPLETE.
@@ -81,13 +91,25 @@ class Console:
     def _as_it_is(message: str) -> str:
         return message
 
-    def _format(self, time: str, level: Level, source: str, message: str) -> bytes:
+    def _format(self, time: str, level: Level, source: str, message: str, mark: str = " ") -> bytes:
         if self._as_json:
             return encode_json({"time": time, "level": level, "source": source, "message": message}) + b"\n"
         text = message
         if not message.isprintable():
-            text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", "\n" + " " * 25)
+            indent = "\n" + " " * (18 if self._terminal else 25)
+            text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", indent)
+        if self._terminal:
+            return self._terminal_line(time[11:19], level, source, text, mark).encode(errors="replace")
         return f"{time[11:23]} {level:<5} {source:<6} {text}\n".encode(errors="replace")
+
+    def _terminal_line(self, clock: str, level: Level, source: str, text: str, mark: str) -> str:
+        name = f"{source:<6}"
+        if level == "error":
+            mark = ERROR_MARK
+        if self._color:
+            clock, name = paint(DIM, clock), paint(SOURCE_COLORS.get(source, ""), name)
+            text = paint(LEVEL_COLORS.get(level, BOLD if mark == STATUS_MARK else ""), text)
+        return f"{clock} {name} {mark} {text}\n"
 
     def _put(self, lines: list[bytes]) -> None:
         if self._write is not None:
@@ -126,3 +148,9 @@ class Console:
                 return
             # Each wake-up takes the interpreter away from the run for a moment: in a burst, a few are enough.
             self._closing.wait(self._pause)
+
+
+def _mark(event: Event) -> str:
+    if event.type == STATUS.name:
+        return STATUS_MARK if event.keep else " "
+    return MARKS.get(event.kind, " ")

@@ -288,7 +288,12 @@ class Reporter:
         trouble = write_termination_message(self._config.termination_log, line)
         if trouble:
             self._console.say("warn", trouble)
-        words = f"exit {outcome.exit} ({outcome.reason}): {outcome.message}"
+        problems = outcome.details.splitlines() if outcome.code == "config" else []
+        for problem in problems:
+            self._console.say("error", problem)
+        # A person reads them above, one a line.
+        said = f"the configuration has {len(problems)} problems" if problems else outcome.message
+        words = f"exit {outcome.exit} ({outcome.reason}): {said}"
         if undelivered:
             trouble = self.server_trouble()
             away = f"server: {trouble}; " if trouble else ""

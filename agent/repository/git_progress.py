@@ -6,6 +6,8 @@ import re
 
 import msgspec
 
+from agent.limits import MIB
+
 _PROGRESS = re.compile(
     r"(?:remote: )?(?P<stage>[A-Z][A-Za-z ]*): +"
     r"(?:(?P<percent>\d{1,3})% \((?P<done>\d+)/(?P<total>\d+)\)|(?P<count>\d+))"
@@ -30,6 +32,11 @@ class Progress(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.done}" if self.percent is None else f"{self.stage}: {self.percent}%"
+
+    @property
+    def moved(self) -> str:
+        """The size of what the stage has moved so far, as the end of a sentence; "" where git does not say."""
+        return f", {self.bytes / MIB:.1f} MiB" if self.bytes else ""
 
 
 class StderrParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+import msgspec
 import trio
 
 from agent.limits import Limits
@@ -25,7 +26,8 @@ class StderrFollower:
         self._limits = limits
         self._scope = scope
         self._parser = StderrParser(limits.git_line_bytes)
-        self._shown_at = float("-inf")
+        self._published_at = float("-inf")
+        self._shown_at = trio.current_time()
         self._waiting: Progress | None = None
         self._arrived = False
 
@@ -38,7 +40,7 @@ class StderrFollower:
     def end(self) -> None:
         """Nothing more will come."""
         self._take(self._parser.end())
-        self._show_waiting()
+        self._publish_waiting()
 
     def _take(self, items: list[Progress | str]) -> None:
         for item in items:
@@ -52,17 +54,25 @@ class StderrFollower:
     def _progress(self, progress: Progress) -> None:
         """At most one in `Limits.progress_interval`, but the last of a stage always."""
         if self._waiting is not None and self._waiting.stage != progress.stage:
-            self._show_waiting()
+            self._publish_waiting()
         self._waiting = progress
-        if progress.finished or trio.current_time() - self._shown_at >= self._limits.progress_interval:
-            self._show_waiting()
+        if progress.finished or trio.current_time() - self._published_at >= self._limits.progress_interval:
+            self._publish_waiting()
         if progress.finished and progress.stage in _TRANSFERS:
             self._arrived = True
 
-    def _show_waiting(self) -> None:
+    def _publish_waiting(self) -> None:
+        """Send progress to the server, and show it on stderr if it ends a stage or nothing was shown for long."""
         if (progress := self._waiting) is None:
             return
         self._waiting = None
-        self._shown_at = trio.current_time()
+        self._published_at = now = trio.current_time()
+        level: events.Level = "debug"
+        if progress.finished or now - self._shown_at >= self._limits.progress_shown:
+            level, self._shown_at = "info", now
         fields = {name: getattr(progress, name) for name in ("stage", "percent", "done", "total", "bytes")}
-        self._publish([events.status("running", str(progress), keep=False, phase="CLONING", progress=fields)])
+        words = str(progress)
+        status = events.status(
+            "running", words, keep=False, level=level, source="git", phase="CLONING", progress=fields
+        )
+        self._publish([msgspec.structs.replace(status, message=f"{words}{progress.moved}")])

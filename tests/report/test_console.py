@@ -37,6 +37,34 @@ def test_json() -> None:
     }  # fmt: skip
 
 
+def test_a_terminal_gets_the_marks_of_agent_serve() -> None:
+    console, lines = shown(terminal=True)
+    console.show([
+        events.status("running", "claude is at work", phase="RUNNING"),
+        events.status("running", "Receiving objects: 43%", keep=False, source="git"),
+        events.claude_log("info", "Bash: ls", "tool_use", b"{}"),
+        events.error("broken\ntwice", code="api"),
+    ])  # fmt: skip
+    assert lines == [
+        "00:00:00 agent  ● claude is at work\n",
+        "00:00:00 git      Receiving objects: 43%\n",
+        "00:00:00 claude → Bash: ls\n",
+        "00:00:00 agent  ✗ broken\n" + " " * 18 + "twice\n",
+    ]
+
+
+def test_colours_wrap_the_words_and_no_colour_of_others_comes_through() -> None:
+    console, lines = shown(terminal=True, color=True)
+    console.show([events.log("warn", "red \x1b[31m", source="git")])
+    assert lines == ["\x1b[2m00:00:00\x1b[0m \x1b[35mgit   \x1b[0m   \x1b[33mred \ufffd[31m\x1b[0m\n"]
+
+
+def test_json_has_no_marks_on_a_terminal() -> None:
+    console, lines = shown(as_json=True, terminal=True, color=True)
+    console.say("info", "one")
+    assert json.loads(lines[0])["message"] == "one"
+
+
 def test_level() -> None:
     console, lines = shown("warn")
     console.say("info", "no")

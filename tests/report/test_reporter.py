@@ -10,12 +10,12 @@ import msgspec
 import trio
 
 from agent.config.load import load
-from agent.errors import CloneError
+from agent.errors import CloneError, ConfigError
 from agent.journal.journal import Journal
 from agent.journal.run_directory import RunDirectory
 from agent.limits import Limits
 from agent.outcome import causes
-from agent.outcome.verdict import Outcome
+from agent.outcome.verdict import Outcome, judge
 from agent.protocol import events
 from agent.protocol.events import Envelope
 from agent.protocol.phase import Phase
@@ -237,3 +237,22 @@ async def test_the_last_line_is_there_at_every_level_and_names_the_trouble(tmp_p
     voice.reporter.finish(SUCCESS)
     assert "exit 0 (success)" in voice.lines[-1]
     assert "confirmedSeq=0; server: Connection refused; " in voice.lines[-1]
+
+
+async def test_problems_of_the_configuration_stand_one_a_line(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path, WS_SERVER="none")
+    problems = ["TIMEOUT=x is no duration", "REPO_URL is not set"]
+    outcome = judge(None, None, causes.by_fault("the configuration", ConfigError(problems)))
+    voice.reporter.complete(outcome, signal=None, changes=None, survivors=())
+    voice.reporter.finish(outcome)
+    words = [line[13:].rstrip() for line in voice.lines]
+    assert words[1:3] == [f"error agent  {problem}" for problem in problems]
+    assert words[3].startswith("error agent  exit 78 (config): the configuration has 2 problems [")
+    assert "TIMEOUT=x is no duration; REPO_URL is not set" in (tmp_path / "termination").read_text()
+
+
+async def test_a_single_problem_of_the_configuration_stands_in_the_last_line(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path, WS_SERVER="none")
+    outcome = judge(None, None, causes.by_fault("the configuration", ConfigError(["REPO_URL is not set"])))
+    voice.reporter.finish(outcome)
+    assert [line[13:].rstrip() for line in voice.lines] == ["error agent  exit 78 (config): REPO_URL is not set"]

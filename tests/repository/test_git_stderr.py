@@ -44,13 +44,29 @@ async def test_a_status_of_progress_may_be_dropped_and_carries_its_fields(autoju
     follower = Follower(trio.CancelScope())
     follower.feed(b"Receiving objects:  43% (430/1000), 1.00 MiB | 3.21 MiB/s\r")
     (event,) = follower.published
-    assert (event.keep, event.message) == (False, "Receiving objects: 43%")
+    assert (event.keep, event.message) == (False, "Receiving objects: 43%, 1.0 MiB")
     assert json.loads(event.data) == {
         "status": "running",
         "message": "Receiving objects: 43%",
         "phase": "CLONING",
         "progress": {"stage": "Receiving objects", "percent": 43, "done": 430, "total": 1000, "bytes": 1048576},
     }
+
+
+async def test_stderr_shows_the_last_of_each_stage_and_a_line_each_ten_seconds(autojump_clock):
+    follower = Follower(trio.CancelScope())
+    for percent in range(101):
+        follower.feed(line(percent))
+        await trio.sleep(0.25)
+    for percent in range(101):
+        follower.feed(line(percent, "Resolving deltas"))
+        await trio.sleep(0.01)
+    shown = [e.message for e in follower.published if e.level == "info"]
+    assert shown == [
+        "Receiving objects: 40%", "Receiving objects: 80%", "Receiving objects: 100%", "Resolving deltas: 100%",
+    ]  # fmt: skip
+    assert len(follower.percents()) > 100, "the server gets as many as before"
+    assert {e.source for e in follower.published} == {"git"}
 
 
 async def test_a_silence_ends_a_transfer_until_everything_has_arrived(autojump_clock):

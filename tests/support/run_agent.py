@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,11 +112,21 @@ class Ran:
         assert self.code == self.termination["exitCode"], self
         reason, message = self.termination["reason"], self.termination["message"]
         level = "info " if self.code == 0 else "error"
-        assert self.last_line.startswith(f"{level} agent  exit {self.code} ({reason}): {message}"), self
+        said = self._said_in_the_last_line(message)
+        assert self.last_line.startswith(f"{level} agent  exit {self.code} ({reason}): {said}"), self
         assert ("undelivered=" in self.last_line) == (self.termination["undelivered"] > 0), self
         assert self.unclean == [], self
         assert KEY not in self.stderr
         assert reason == "internal" or "internal error in the supervisor" not in self.stderr, self
+
+    def _said_in_the_last_line(self, message: str) -> str:
+        """The message itself, or the number of problems if each of them is a line above."""
+        found = re.search(r"the configuration has (\d+) problems", self.last_line)
+        if found is None:
+            return message
+        lines = self.stderr.splitlines()[-1 - int(found[1]) : -1]
+        assert message.endswith("; ".join(line[13:].removeprefix("error agent  ") for line in lines)), self
+        return found[0]
 
     def agrees(self, collector: Collector | None = None, *, code: int | None = None, reason: str | None = None) -> Ran:
         """Everything that tells of the end tells the same, and COMPLETE is the last of an unbroken row."""
