@@ -5,13 +5,27 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from typing import NoReturn
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that exits with 64 where Python's own exits with 2."""
+    """A parser that exits with 64 where Python's own exits with 2, and says what a misspelt option may have meant."""
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and raise SystemExit(64)."""
         self.print_usage(sys.stderr)
-        self.exit(os.EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message and all(action.dest == "help" for action in self._actions):
+            message = f"takes no arguments, not {unknown!r}"
+        wrong = unknown.split()[0]
+        meant = did_you_mean(wrong.partition("=")[0], self._option_string_actions) if wrong.startswith("--") else ""
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}{meant}; see {self.prog} --help\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `, did you mean ...?` if a known word is close to this one, else an empty text."""
+    import difflib  # only after a mistake
+
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f", did you mean {found[0]}?" if found else ""

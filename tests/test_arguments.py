@@ -14,4 +14,11 @@ def test_a_wrong_option_is_64_and_named(call, capsys: pytest.CaptureFixture[str]
     assert caught.value.code == 64
     said = capsys.readouterr().err
     assert said.startswith("usage: agent ")
-    assert "--nonsense; see agent " in said
+    assert "--nonsense" in said
+    assert "; see agent " in said
+
+
+def test_a_misspelt_option_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options.parse(["--stroe=x"], {})
+    assert "unrecognized arguments: --stroe=x, did you mean --store?; see" in capsys.readouterr().err

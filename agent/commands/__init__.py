@@ -9,15 +9,18 @@ What this room promises:
 
 Files:
 
-    dispatch       the table of commands
+    dispatch       the table of commands: a command is a module with parser() and main(), and a row there
     run            `agent run`: one run, put together
     last_resort    ends of a run that are not ordinary
     check          `agent check`: everything that a run needs
     check_local    its checks of this machine alone
     flush          `agent flush`: delivers dead runs
     demo           `agent demo`: the whole job without a key
+    variables      `agent variables`: the variables of `agent run`
+    completion     `agent completion`: for bash, zsh and fish
+    version        `agent version`
 
-`agent replay` lies in replay/, `agent serve` in hub/. Callers: `agent.__main__`.
+`agent replay` lies in replay/, `agent serve` and `agent watch` in hub/. Callers: `agent.__main__`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from agent import signals
+from agent.arguments import ArgumentParser
 from agent.claude import program as cli
 from agent.commands.check_local import LOCAL_CHECKS, Finding, State
 from agent.config import LOGINS, Config, examine, in_container
@@ -28,23 +29,22 @@ from agent.redaction import Unprotected, verified_redactor
 from agent.repository import clone, git
 from agent.run import endpoint_of
 
-USAGE = """\
-usage: agent check [--json]
 
-Tests configuration, server, repository, claude, credentials, disk, memory, processes and clock, as `agent run` would
-find them here, with its variables. exit status: 0 when a run can begin, 78 when something fails,
-64 when the command line is wrong.
-"""
+def parser() -> ArgumentParser:
+    """Return the parser of its command line."""
+    parser = ArgumentParser(
+        prog="agent check",
+        description="Tests configuration, server, repository, claude, credentials, disk, memory, processes and clock, "
+        "as `agent run` would find them here, with its variables.",
+        epilog="exit status: 0 when a run can begin, 78 when something fails, 64 when the command line is wrong.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+    return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command: print a line for each finding, or one JSON object. Returns the exit status."""
-    if list(argv) in (["--help"], ["-h"]):
-        print(USAGE, end="")
-        return 0
-    if list(argv) not in ([], ["--json"]):
-        print(f"agent check: takes nothing but --json\n\n{USAGE}", file=sys.stderr, end="")
-        return os.EX_USAGE
+    as_json: bool = parser().parse_args(argv).json
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     unprotected: Unprotected | None = None
     try:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     def found(finding: Finding) -> None:
         clean = msgspec.structs.replace(finding, message=redact(finding.message), remedy=redact(finding.remedy))
         findings.append(clean)
-        if not argv:
+        if not as_json:
             _show(line(clean))
 
     if unprotected is not None:  # then nothing is asked of git or of a server, whose answers could hold secrets
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     elif interrupted := trio.run(_run, config, problems, found):
         return interrupted
     failed = any(finding.state == "fail" for finding in findings)
-    if argv:
+    if as_json:
         _show(msgspec.json.format(msgspec.json.encode({"ok": not failed, "checks": findings}), indent=2).decode())
     return int(Exit.CONFIG if failed else Exit.SUCCEEDED)
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.arguments import ArgumentParser
 from agent.replay import standin
 
 _DATA = Path(__file__).parent.with_name("data") / "demo"
@@ -23,8 +24,18 @@ TASK = "Make the failing tests of slugify pass, and drop punctuation too."
 _LIMIT = 60.0
 
 
-def main(arguments: Sequence[str]) -> int:
+def parser() -> ArgumentParser:
+    """Return the parser of its command line."""
+    return ArgumentParser(
+        prog="agent demo",
+        description="Shows the whole job in half a minute, with nothing but Python and git: a repository is made on "
+        "the spot, and a recorded claude works on it.",
+    )
+
+
+def main(argv: Sequence[str]) -> int:
     """Run the demo. Returns 0 when the run succeeded and the receiver has all of it."""
+    parser().parse_args(argv)
     if shutil.which("git") is None:
         print("agent demo needs git on PATH", file=sys.stderr)
         return 127

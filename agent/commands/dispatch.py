@@ -1,4 +1,4 @@
-"""The commands, each imported only when it is called."""
+"""The table of commands. Each is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -6,113 +6,150 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-USAGE = """\
-usage: agent [COMMAND] [ARGUMENTS]
-
-  run            run one task, as the environment describes it (the default)
-  check          test configuration, server, repository, claude and resources; --json
-  serve          receive runs and show them; --help
-  watch [RUN]    follow the runs of a hub (agent serve) from anywhere; --help
-  replay PATH    play a recording, a journal or a transcript again; --help
-  flush DIR      deliver what a dead run left in its journal
-  demo           the whole job with a scripted claude, on a repository made on the spot
-  version        print the version
-
-The variables of `run` are listed in the README.
-"""
+if TYPE_CHECKING:
+    from agent.arguments import ArgumentParser
 
 
-def _run(arguments: Sequence[str]) -> int:
+class Program(Protocol):
+    """A command as its module offers it."""
+
+    def parser(self) -> ArgumentParser:
+        """Return the parser of its command line: `--help` and completion read it."""
+
+    def main(self, argv: Sequence[str], /) -> int:
+        """Run the command with the arguments after its name. Return the exit status."""
+
+
+class Command(NamedTuple):
+    """A row of the table: the command in the help, and how to get its module."""
+
+    name: str
+    summary: str
+    load: Callable[[], Program]
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(name: str, summary: str) -> Callable[[Callable[[], Program]], Callable[[], Program]]:
+    def add(load: Callable[[], Program]) -> Callable[[], Program]:
+        COMMANDS[name] = Command(name, summary, load)
+        return load
+
+    return add
+
+
+@_command("run", "run one task, as the environment describes it (the default)")
+def _run() -> Program:
     # A hundred garbage collections would take a tenth of the start. A single one at the end finds a megabyte, and
     # freeze() excludes the rest from later ones.
     gc.disable()
-    from agent.commands.run import main
+    from agent.commands import run
 
     gc.collect()
     gc.freeze()
     gc.enable()
-    return main()
+    return run
 
 
-def _check(arguments: Sequence[str]) -> int:
-    from agent.commands.check import main
+@_command("check", "test configuration, server, repository, claude and resources")
+def _check() -> Program:
+    from agent.commands import check
 
-    return main(arguments)
-
-
-def _serve(arguments: Sequence[str]) -> int:
-    from agent.hub import main
-
-    return main(arguments)
+    return check
 
 
-def _watch(arguments: Sequence[str]) -> int:
+@_command("serve", "receive runs and show them: in this terminal, in browsers, to programs")
+def _serve() -> Program:
+    from agent.hub import command
+
+    return command
+
+
+@_command("watch", "follow the runs of a hub (agent serve) from anywhere")
+def _watch() -> Program:
     from agent.hub import watch
 
-    return watch(arguments)
+    return watch
 
 
-def _replay(arguments: Sequence[str]) -> int:
-    from agent.replay import main
+@_command("replay", "play a recording, a journal or a transcript again")
+def _replay() -> Program:
+    from agent.replay import command
 
-    return main(arguments)
-
-
-def _flush(arguments: Sequence[str]) -> int:
-    from agent.commands.flush import main
-
-    return main(arguments)
+    return command
 
 
-def _demo(arguments: Sequence[str]) -> int:
-    from agent.commands.demo import main
+@_command("flush", "deliver what a dead run left in its journal")
+def _flush() -> Program:
+    from agent.commands import flush
 
-    return main(arguments)
-
-
-def _version(arguments: Sequence[str]) -> int:
-    from agent import __version__
-
-    print(__version__)
-    return 0
+    return flush
 
 
-def _help(arguments: Sequence[str]) -> int:
-    print(USAGE, end="")
-    return 0
+@_command("demo", "show the whole job with a recorded claude, on a repository made on the spot")
+def _demo() -> Program:
+    from agent.commands import demo
+
+    return demo
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "run": _run,
-    "check": _check,
-    "serve": _serve,
-    "watch": _watch,
-    "replay": _replay,
-    "flush": _flush,
-    "demo": _demo,
-    "version": _version,
-    "--version": _version,
-    "help": _help,
-    "--help": _help,
-    "-h": _help,
-}
+@_command("variables", "explain the variables of `agent run`, or one of them")
+def _variables() -> Program:
+    from agent.commands import variables
+
+    return variables
 
 
-#: Commands without arguments: neither a question (`run --help`) nor an unread argument may start a run.
-_BARE = ("run", "demo", "version", "--version")
+@_command("completion", "print the completion of this command line for bash, zsh or fish")
+def _completion() -> Program:
+    from agent.commands import completion
+
+    return completion
+
+
+@_command("version", "print the version")
+def _version() -> Program:
+    from agent.commands import version
+
+    return version
+
+
+def usage() -> str:
+    """Return the help of `agent` itself."""
+    width = max(map(len, COMMANDS)) + 2
+    rows = (f"  {command.name:{width}}{command.summary}\n" for command in COMMANDS.values())
+    return f"usage: agent [COMMAND] [ARGUMENTS]\n\n{''.join(rows)}\nagent COMMAND --help describes a command.\n"
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit status. An unknown command or an unexpected argument is a usage error, 64."""
+    """Run a command and return its exit status: 64 for a wrong command line, 78 if a package of an extra is missing.
+
+    Raises SystemExit: the command has a question answered (0), or has refused its arguments (64).
+    """
     name, *rest = arguments or ("run",)
-    command = COMMANDS.get(name)
-    if command is None:
-        print(f"agent: unknown command {name!r}\n\n{USAGE}", file=sys.stderr, end="")
+    if name in ("help", "--help", "-h"):
+        if not rest:
+            print(usage(), end="")
+            return 0
+        name, rest = rest[0], ["--help"]
+    elif name == "--version":
+        name = "version"
+    if name not in COMMANDS:
+        from agent.arguments import did_you_mean
+
+        print(f"agent: unknown command {name!r}{did_you_mean(name, COMMANDS)}\n\n{usage()}", file=sys.stderr, end="")
         return os.EX_USAGE
-    if name in _BARE and rest:
-        if rest[0] in ("-h", "--help"):
-            return _help(())
-        print(f"agent {name}: takes no arguments, not {rest[0]!r}\n\n{USAGE}", file=sys.stderr, end="")
-        return os.EX_USAGE
-    return command(rest)
+    try:
+        program = COMMANDS[name].load()
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.startswith("agent"):
+            raise
+        print(
+            f"agent {name}: the package {missing} is missing: pip install 'claude-code-wrapper[hub]'", file=sys.stderr
+        )
+        return os.EX_CONFIG
+    return program.main(rest)

@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from agent import signals
+from agent.arguments import ArgumentParser
 from agent.config import Config, examine
 from agent.delivery import Listener
 from agent.errors import AgentError, ConfigError, ServerUnreachable, first_leaf
@@ -19,28 +20,31 @@ from agent.journal import Journal, is_run
 from agent.redaction import verified_redactor
 from agent.run import deliver, endpoint_of, open_orphan, troubles
 
-USAGE = """\
-usage: agent flush DIR
 
-DIR is the directory of one dead run (JOURNAL_DIR/<runID>), or a JOURNAL_DIR: then all dead runs in it.
-The server is that of WS_SERVER, with WS_TOKEN and WS_CA_FILE as for `agent run`, and must answer within SERVER_WAIT.
-
-exit status: 0 when everything is delivered, 69 when something is not, 64 when the command line is wrong,
-78 when it cannot do as it was told.
-"""
+def parser() -> ArgumentParser:
+    """Return the parser of its command line."""
+    parser = ArgumentParser(
+        prog="agent flush",
+        description="Delivers dead runs to the server of WS_SERVER, with WS_TOKEN and WS_CA_FILE as for `agent run`. "
+        "It must answer within SERVER_WAIT.",
+        epilog="exit status: 0 when everything is delivered, 69 when something is not, 64 when the command line is "
+        "wrong, 78 when it cannot do as it was told.",
+    )
+    parser.add_argument(
+        "directory",
+        type=Path,
+        metavar="DIR",
+        help="the directory of one dead run (JOURNAL_DIR/<runID>), or a JOURNAL_DIR: then all dead runs in it",
+    )
+    return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command: print a line for each run on stderr. Returns the exit status."""
-    if list(argv) in (["--help"], ["-h"]):
-        print(USAGE, end="")
-        return 0
-    if len(argv) != 1 or argv[0].startswith("-"):
-        print(f"agent flush: needs one directory\n\n{USAGE}", file=sys.stderr, end="")
-        return os.EX_USAGE
+    directory: Path = parser().parse_args(argv).directory
     try:
         config = _configuration(os.environ, dotenv=Path.cwd() / ".env")
-        return trio.run(Flush(config).run, Path(argv[0]))
+        return trio.run(Flush(config).run, directory)
     except AgentError as error:
         print(f"agent flush: {error}", file=sys.stderr)
         return int(error.exit)

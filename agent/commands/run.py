@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -31,9 +33,26 @@ from agent.report import (
 from agent.run import Inbox, Link, LocalWork, Supervisor, salvage_all
 from agent.vitals import HealthFile, cgroup
 
+if TYPE_CHECKING:
+    from agent.arguments import ArgumentParser
 
-def main() -> int:
+
+def parser() -> ArgumentParser:
+    """Return the parser of its command line."""
+    from agent.arguments import ArgumentParser  # which a run does without
+
+    return ArgumentParser(
+        prog="agent run",
+        description="Runs one task. It takes no arguments: environment variables and .env describe the task, and "
+        "`agent variables` explains them.",
+        epilog="exit status: that of the run; docs/operations.md lists them all. 64 when the command line is wrong.",
+    )
+
+
+def main(argv: Sequence[str] = ()) -> int:
     """Run the task that the environment and `.env` describe. Returns the exit status."""
+    if argv:
+        parser().parse_args(argv)
     redact_uncaught(None)
     config, problems = examine(os.environ, dotenv=Path.cwd() / ".env", in_container=in_container(os.environ))
     hardening.keep_freed_memory(config.limits.heap_spare_bytes, config.limits.heap_block_bytes)

@@ -37,6 +37,6 @@ from agent.config.load import examine
 from agent.config.renewal import Renewal
 from agent.config.surroundings import in_container
 from agent.config.urls import is_loopback
-from agent.config.variables import VARIABLES
+from agent.config.variables import VARIABLES, Variable
 
-__all__ = ["LOGINS", "VARIABLES", "Config", "Renewal", "examine", "in_container", "is_loopback"]
+__all__ = ["LOGINS", "VARIABLES", "Config", "Renewal", "Variable", "examine", "in_container", "is_loopback"]

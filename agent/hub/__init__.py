@@ -39,38 +39,4 @@ Files
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `agent serve`. Return its exit status: 78 if the packages that it needs are missing."""
-    return _with_packages("serve", argv)
-
-
-def watch(argv: Sequence[str]) -> int:
-    """Run `agent watch`. Return its exit status: 78 if the packages that it needs are missing."""
-    return _with_packages("watch", argv)
-
-
-def _with_packages(name: str, argv: Sequence[str]) -> int:
-    try:
-        if name == "serve":
-            from agent.hub.command import main
-        else:
-            from agent.hub.watch import main
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("agent"):
-            raise
-        import sys
-
-        from agent.exits import Exit
-
-        print(
-            f"agent {name}: the package {error.name} is missing: pip install 'claude-code-wrapper[hub]'",
-            file=sys.stderr,
-        )
-        return int(Exit.CONFIG)
-    return main(argv)
-
-
-__all__ = ["main", "watch"]
+__all__ = ["command", "watch"]

@@ -19,6 +19,7 @@ from agent.exits import Exit
 from agent.hub.garbage import collect_seldom
 from agent.hub.listen import open_serving
 from agent.hub.options import Options, parse
+from agent.hub.options import parser as parser
 from agent.limits import Limits
 from agent.receiver import JsonView, Receiver, TextView, View
 

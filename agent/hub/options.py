@@ -49,13 +49,8 @@ class Options(Struct, frozen=True, kw_only=True):
     key: Path | None = None
 
 
-def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
-    """Parse a command line.
-
-    Raises:
-        SystemExit: it makes no sense (64).
-        AgentError: the token is missing or cannot be read (78).
-    """
+def parser() -> ArgumentParser:
+    """Return the parser of `agent serve`."""
     parser = ArgumentParser(
         prog="agent serve",
         description="Receives the runs of agents, shows them as they happen in this terminal, in browsers and to "
@@ -93,21 +88,32 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     add("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
     add("--tls-cert", type=Path, metavar="FILE", help="serve wss:// with this certificate chain (PEM)")
     add("--tls-key", type=Path, metavar="FILE", help="its private key, if the certificate's file does not hold it")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Parse a command line.
+
+    Raises:
+        SystemExit: it makes no sense (64).
+        AgentError: the token is missing or cannot be read (78).
+    """
+    own = parser()
+    args = own.parse_args(argv)
     if args.tls_key and not args.tls_cert:
-        parser.error("--tls-key needs --tls-cert")
+        own.error("--tls-key needs --tls-cert")
     if not 0 <= args.port <= 65535:
-        parser.error(f"--port {args.port} is not between 0 and 65535")
+        own.error(f"--port {args.port} is not between 0 and 65535")
     if args.connections < 1:
-        parser.error(f"--connections {args.connections} is not above 0")
+        own.error(f"--connections {args.connections} is not above 0")
     tokens = _tokens(args, environ)
     return Options(
         host=args.host,
         port=args.port,
         store=args.store,
         tokens=tokens,
-        keep=_keep(parser, args),
-        notify=_target(parser, args, environ),
+        keep=_keep(own, args),
+        notify=_target(own, args, environ),
         connections=args.connections,
         json=args.json,
         once=args.once,

@@ -28,9 +28,8 @@ RUN none, since it goes on until a signal. 64 if the command line is wrong, 77 i
 options cannot be used."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Return the exit status."""
-    signals.let_kill()
+def parser() -> ArgumentParser:
+    """Return the parser of its command line."""
     parser = ArgumentParser(prog="agent watch", description="Follows the runs of a hub (agent serve).", epilog=_EPILOG)
     add = parser.add_argument
     add("run", nargs="?", metavar="RUN", help="follow this run: its ID; without it, the fleet")
@@ -40,7 +39,13 @@ def main(argv: Sequence[str]) -> int:
     add("--all", action="store_true", help="without RUN: list runs that have ended, too")
     add("--json", action="store_true", help="print messages as received, or rows as JSON, one per line")
     add("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Return the exit status."""
+    signals.let_kill()
+    args = parser().parse_args(argv)
     try:
         hub = client(args.hub, args.token_file, os.environ, Limits())
         view = _view(args)

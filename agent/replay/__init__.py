@@ -34,13 +34,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agent.replay import command as command
     from agent.replay import standin as standin
-    from agent.replay.command import main as main
     from agent.replay.recorder import Recording as Recording
 
-__all__ = ["Recording", "main", "standin"]
+__all__ = ["Recording", "command", "standin"]
 
-_PLACES = {"Recording": "recorder", "main": "command"}
+_PLACES = {"Recording": "recorder"}
 
 
 def __getattr__(name: str) -> Any:

@@ -31,10 +31,10 @@ _FOR_EVER = 10 * 365 * 86400.0
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns the exit status of the run that is played, 70 if it is not that of the recorded one."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(list(argv))
+    own = parser()
+    options, rest = own.parse_known_args(list(argv))
     if rest and not options.as_claude:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        own.error(f"unrecognized arguments: {' '.join(rest)}")
     signals.let_kill()  # until there is a run to end
     try:
         if options.install is not None or options.as_claude:
@@ -61,8 +61,13 @@ def _refuse(error: AgentError) -> int:
     return int(error.exit)
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="agent replay", description=__doc__, allow_abbrev=False)
+def parser() -> ArgumentParser:
+    """Return the parser of its command line."""
+    parser = ArgumentParser(
+        prog="agent replay",
+        description="Plays a recording, a transcript or a journal again (docs/replay.md).",
+        allow_abbrev=False,
+    )
     parser.add_argument("path", metavar="PATH", type=Path, help="a directory in RECORD_DIR or JOURNAL_DIR, or a file")
     parser.add_argument("--server", help="where to send it (WS_SERVER); without either, to stdout")
     parser.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, max as fast as possible (1)")

@@ -99,7 +99,7 @@ def test_without_any_configuration(tmp_path: Path) -> None:
 def test_usage(environ: dict[str, str]) -> None:
     assert run_check(environ, "--nothing").returncode == 64
     helped = run_check(environ, "--help")
-    assert (helped.returncode, helped.stdout) == (0, check.USAGE)
+    assert (helped.returncode, helped.stdout) == (0, check.parser().format_help())
 
 
 async def test_a_server_that_answers(environ: dict[str, str]) -> None:

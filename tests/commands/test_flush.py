@@ -166,13 +166,17 @@ def fails(argv: list[str], capsys) -> str:
 
 @pytest.mark.parametrize("argv", [[], ["a", "b"], ["--all"]])
 def test_usage(argv, capsys) -> None:
-    assert main(argv) == 64
-    assert "usage: agent flush DIR" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 64
+    assert "usage: agent flush [-h] DIR" in capsys.readouterr().err
 
 
 def test_help(capsys) -> None:
-    assert main(["--help"]) == 0
-    assert "usage: agent flush DIR" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "usage: agent flush [-h] DIR" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: The distributions whose module has another name.
 MODULES = {"python-statemachine": "statemachine"}
 
+#: Parts that may import the packages of the extra `hub`.
+PEOPLE = ("agent/hub/", "agent/commands/completion.py")
+
 
 def modules(requirements: list[str]) -> set[str]:
     names = (re.split(r"[^A-Za-z0-9-]", each)[0].lower() for each in requirements)
@@ -37,7 +40,7 @@ def undeclared() -> dict[str, set[str]]:
     for path in sorted((ROOT / "agent").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith("agent/data/"):
-            flaws[name] = imported(path.read_text()) - base - (hub if name.startswith("agent/hub/") else set())
+            flaws[name] = imported(path.read_text()) - base - (hub if name.startswith(PEOPLE) else set())
     return {name: missing for name, missing in flaws.items() if missing}
 
 

@@ -19,7 +19,7 @@ from tests.support.hub_client import open_client
 from tests.support.runs import Written, a_run
 from tests.support.servers import ROOT
 
-WATCH = [sys.executable, "-c", "import sys; from agent.hub import watch; sys.exit(watch(sys.argv[1:]))"]
+WATCH = [sys.executable, "-m", "agent", "watch"]
 
 
 async def watched(*arguments: str, **environ: str) -> tuple[int, str, str]:

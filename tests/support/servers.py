@@ -19,7 +19,7 @@ from tests.support.places import ROOT
 
 WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
 #: The program `agent serve`, without what the rest of the command line needs to start.
-SERVE = (sys.executable, "-c", "import sys; from agent.hub import main; sys.exit(main(sys.argv[1:]))")
+SERVE = (sys.executable, "-m", "agent", "serve")
 _LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
 
 
