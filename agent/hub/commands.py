@@ -89,9 +89,9 @@ class Commands:
 
 def _message(key: RunKey, id: str, command: Command) -> str:
     address = {"containerID": key.container_id, "runID": key.run_id}
-    if isinstance(command, Cancel):
-        return encode_json({"type": STATUS.name, **address, "data": {"status": "cancel"}}).decode()
-    data = msgspec.to_builtins(command)
+    type, data = "COMMAND", msgspec.to_builtins(command)
     data.pop("id", None)
     by = data.pop("by", "operator")
-    return encode_json({"type": "COMMAND", **address, "id": id, "by": by, "data": data}).decode()
+    if isinstance(command, Cancel):
+        type, data = STATUS.name, {"status": "cancel"}
+    return encode_json({"type": type, **address, "id": id, "by": by, "data": data}).decode()

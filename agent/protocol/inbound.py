@@ -21,7 +21,7 @@ class BadAck(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """A request to end the run that has both these IDs."""
+    """A request to end the run that has both these IDs. One with an `id` of its own is a Command, and is answered."""
 
     container_id: str
     run_id: str
@@ -84,6 +84,8 @@ def parse_inbound(message: str | bytes) -> Ack | BadAck | Cancel | Command | Non
                 return Ack(parsed.runID, parsed.ack)
             return BadAck(repr(parsed.ack)[:60])
         if parsed.type == "STATUS" and _decode_status(parsed.data).status == "cancel":
+            if _is_id(parsed.id):
+                return Command(*_head(parsed), "cancel")
             return Cancel(str(parsed.containerID), str(parsed.runID))
         if parsed.type == "COMMAND" and _is_id(parsed.id):
             return _command(parsed)
@@ -97,9 +99,14 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _NAME_CHARS
 
 
-def _command(parsed: _Message) -> Command:
+def _head(parsed: _Message) -> tuple[str, str, str, str]:
+    """The first fields of a Command."""
     by = parsed.by[:_NAME_CHARS] if isinstance(parsed.by, str) and parsed.by else "unknown"
-    head = str(parsed.containerID), str(parsed.runID), str(parsed.id), by
+    return str(parsed.containerID), str(parsed.runID), str(parsed.id), by
+
+
+def _command(parsed: _Message) -> Command:
+    head = _head(parsed)
     try:
         data = _decode_command(parsed.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -30,15 +30,20 @@ class Dialogue:
 
     Args:
         start: starts the timer of a question, as a task that ends with the work.
+        cancel: ends the run, as a server may ask where ALLOW_REMOTE_CANCEL allows it.
     """
 
-    def __init__(self, config: Config, reporter: Reporter, start: Callable[[str, Task], None]) -> None:
+    def __init__(
+        self, config: Config, reporter: Reporter, start: Callable[[str, Task], None], cancel: Callable[[], None]
+    ) -> None:
         self._ask_timeout = config.ask_timeout
         self._start = start
-        self._steering = Steering(config.allow_steering, reporter.run_id, reporter.publish, config.limits)
+        self._steering = Steering(config.allow_steering, reporter.publish, config.limits)
         self._asking = Asking(config, reporter.publish, lambda: reporter.connected is True)
         if config.ask:
             self._steering.answer = self._asking.answer
+        if config.allow_remote_cancel:
+            self._steering.cancel = cancel
         self._run: ClaudeRun | None = None
         self._asks = False
 

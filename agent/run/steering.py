@@ -46,16 +46,18 @@ class _UnderWay(msgspec.Struct):
 class Steering:
     """The commands of one run."""
 
-    def __init__(self, allowed: bool, run_id: str, publish: Publish, limits: Limits) -> None:
-        """`allowed` is ALLOW_STEERING; without it every command is refused."""
+    def __init__(self, allowed: bool, publish: Publish, limits: Limits) -> None:
+        """`allowed` is ALLOW_STEERING; without it every command but `cancel` is refused."""
         self._allowed = allowed
-        self._run_id = run_id
         self._publish = publish
         self._limits = limits
         self._claude: Told | None = None
         #: Hands an answer to claude, and returns the reason if that is not possible; None where nothing is asked.
         self.answer: Callable[[Command], str] | None = None
+        #: Ends the run; None where ALLOW_REMOTE_CANCEL does not allow it.
+        self.cancel: Callable[[], None] | None = None
         self._over = "claude does not run yet"
+        self._ended = False
         #: By ID, in order of arrival: what result.json tells of each.
         self._records: dict[str, dict[str, Any]] = {}
         self._under_way: list[_UnderWay] = []
@@ -75,6 +77,9 @@ class Steering:
     def take(self, command: Command) -> None:
         """Carry out a command, or refuse it; one that was seen before changes nothing, since its state is known."""
         if command.id in self._records:
+            return
+        if command.command == "cancel":
+            self._take_cancel(command)
             return
         if len(self._records) >= self._limits.commands:
             self._acknowledge(command, "refused", f"a run takes {self._limits.commands} commands at most")
@@ -99,8 +104,21 @@ class Steering:
         """Refuse what is under way and whatever comes from now on."""
         self._claude = None
         self._over = reason
+        self._ended = True
         for item in list(self._under_way):
             self._settle(item.sign, "refused", reason)
+
+    def _take_cancel(self, command: Command) -> None:
+        """End the run, or refuse. No number of commands before it keeps anybody from that."""
+        if self.cancel is None:
+            reason = "this run is not cancelled from a server; ALLOW_REMOTE_CANCEL=1 would let it"
+            self._acknowledge(command, "refused", reason)
+        elif self._ended:
+            self._acknowledge(command, "refused", self._over)
+        else:
+            self._acknowledge(command, "accepted")
+            self._acknowledge(command, "delivered")
+            self.cancel()
 
     def _objection(self, command: Command) -> str:
         if not self._allowed and (command.command != "answer" or self.answer is None):
@@ -132,7 +150,7 @@ class Steering:
             lines.append(control_request(items[0].sign, "interrupt"))
         if command.text:
             # The interrupt with a message is delivered with its message.
-            items = [_UnderWay(command, str(uuid5(NAMESPACE_OID, f"{self._run_id} {command.id}")))]
+            items = [_UnderWay(command, str(uuid5(NAMESPACE_OID, f"{command.run_id} {command.id}")))]
             lines.append(user_line(command.text, items[0].sign))
         if self._claude is None or not self._claude.tell(*lines):
             return "claude does not take it any more: it has its result, or does not read its input"
@@ -171,7 +189,7 @@ class Steering:
         record = {"id": command.id, "command": command.command, "by": by, "state": state}
         if reason:
             record["reason"] = reason
-        if len(self._records) < self._limits.commands or command.id in self._records:
+        if state != "refused" or len(self._records) < self._limits.commands or command.id in self._records:
             self._records[command.id] = record
         said = f"{by}: {command.command}" + (f": {words}" if words and state != "delivered" else "")
         message = one_line(f"{said} ({state}: {reason})" if reason else f"{said} ({state})")

@@ -98,7 +98,7 @@ class Supervisor:
             Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
         )
         self._delivering = Delivering(sender, config, self._budget, self._start)
-        self._dialogue = Dialogue(config, reporter, partial(self._start, self._working))
+        self._dialogue = Dialogue(config, reporter, partial(self._start, self._working), self._cancel)
         self._signals = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None
@@ -173,7 +173,7 @@ class Supervisor:
             case Signalled(number):
                 self._signalled(number)
             case CancelRequested():
-                self._interrupt(causes.by_server())
+                self._cancel()
             case Heard(said):
                 self._dialogue.heard(said)
             case Commanded(command):
@@ -230,6 +230,9 @@ class Supervisor:
             if self._machine.phase is Phase.DRAINING:
                 self._harvest.cancel("second signal")
         self._interrupt(causes.by_signal(number))
+
+    def _cancel(self) -> None:
+        self._interrupt(causes.by_server())
 
     def _interrupt(self, cause: Cause) -> None:
         self._fire(self._machine.interrupt, cause=cause)

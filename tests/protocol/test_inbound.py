@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.protocol.inbound import Ack, BadAck, Cancel, parse_inbound
+from agent.protocol.inbound import Ack, BadAck, Cancel, Command, parse_inbound
 
 
 def test_ack() -> None:
@@ -21,6 +21,8 @@ def test_ack_that_is_no_integer(ack: str) -> None:
 def test_cancel() -> None:
     message = '{"type":"STATUS","containerID":"c","runID":"r","data":{"status":"cancel"}}'
     assert parse_inbound(message) == Cancel("c", "r")
+    assert parse_inbound(message[:-1] + ',"id":"k","by":"a"}') == Command("c", "r", "k", "a", "cancel")
+    assert parse_inbound(message[:-1] + ',"id":7}') == Cancel("c", "r")
 
 
 @pytest.mark.parametrize(

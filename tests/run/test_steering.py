@@ -37,7 +37,7 @@ class Stage:
     def __init__(self, *, allowed: bool = True, takes: bool = True, **limits: int) -> None:
         self.logs: list[dict[str, Any]] = []
         self.claude = Claude(takes)
-        self.steering = Steering(allowed, "R", self.publish, msgspec.structs.replace(Limits(), **limits))
+        self.steering = Steering(allowed, self.publish, msgspec.structs.replace(Limits(), **limits))
 
     def publish(self, batch: Sequence[Event]) -> None:
         self.logs += [json.loads(event.data) for event in batch]
@@ -62,6 +62,24 @@ def message(id: str = "1", text: str = "use tabs") -> Command:
 
 def interrupt(id: str = "i", text: str = "") -> Command:
     return Command("c", "R", id, "bob", "interrupt", text)
+
+
+def cancel(id: str = "c") -> Command:
+    return Command("c", "R", id, "carol", "cancel")
+
+
+def test_a_cancel_is_answered_and_ends_the_run_once() -> None:
+    stage, ended = Stage(allowed=False, commands=1), list[str]()
+    stage.steering.take(cancel("c1"))
+    assert "ALLOW_REMOTE_CANCEL=1" in stage.reason
+    stage.steering.cancel = lambda: (ended.append("ended"), stage.steering.end("over"))[0]
+    stage.steering.take(message("m1"))
+    for id in ("c2", "c2", "c3"):
+        stage.steering.take(cancel(id))
+    assert ended == ["ended"]
+    assert stage.states == [
+        ("c1", "refused"), ("m1", "refused"), ("c2", "accepted"), ("c2", "delivered"), ("c3", "refused"),
+    ]  # fmt: skip
 
 
 def test_a_message_is_accepted_and_delivered_once_claude_takes_it() -> None:
