@@ -75,6 +75,34 @@ def _watch() -> Program:
     return watch
 
 
+@_command("tell", "tell the claude of a running agent something, through a hub")
+def _tell() -> Program:
+    from agent.hub import steer
+
+    return steer.TELL
+
+
+@_command("interrupt", "interrupt the claude of a running agent, and tell it what to do instead")
+def _interrupt() -> Program:
+    from agent.hub import steer
+
+    return steer.INTERRUPT
+
+
+@_command("answer", "answer a question of claude: allow a tool, or deny it")
+def _answer() -> Program:
+    from agent.hub import steer
+
+    return steer.ANSWER
+
+
+@_command("cancel", "end a running agent, through a hub")
+def _cancel() -> Program:
+    from agent.hub import steer
+
+    return steer.CANCEL
+
+
 @_command("replay", "play a recording, a journal or a transcript again")
 def _replay() -> Program:
     from agent.replay import command

@@ -32,6 +32,7 @@ Files
     notify.py     POSTs when a run ends or needs somebody
     metrics.py    what Prometheus reads
     watch.py      `agent watch`
+    steer.py      `agent tell`, `interrupt`, `answer`, `cancel`
     client.py     a hub's API for programs
     secrets.py    tokens from variables and files
     garbage.py    collection that holds nobody up
@@ -39,4 +40,4 @@ Files
 
 from __future__ import annotations
 
-__all__ = ["command", "watch"]
+__all__ = ["command", "steer", "watch"]

@@ -24,6 +24,7 @@ from agent.text import one_line
 
 #: Where a hub is by default.
 HERE = "http://127.0.0.1:8080"
+_EXITS = {401: Exit.AUTH, 403: Exit.AUTH, 409: Exit.TASK_FAILED}
 _AWAY = (OSError, http.client.HTTPException)
 
 
@@ -36,7 +37,11 @@ class Event(Struct, frozen=True):
 
 
 class Failed(AgentError):
-    """The hub refused, or is no hub."""
+    """The hub refused, or is no hub. `status` is that of its answer, 0 without one."""
+
+    def __init__(self, message: str, *, exit: Exit, status: int = 0) -> None:
+        super().__init__(message, exit=exit)
+        self.status = status
 
 
 class Client:
@@ -61,6 +66,12 @@ class Client:
         connection, answer = self._ask("GET", path, None, {})
         with closing(connection):
             return msgspec.json.decode(answer.read())
+
+    def get_lines(self, path: str) -> list[bytes]:
+        """Get an answer of one JSON text a line. Raises as `get`."""
+        connection, answer = self._ask("GET", path, None, {})
+        with closing(connection):
+            return answer.read().splitlines()
 
     def post(self, path: str, body: object) -> Any:
         """Post JSON and get a JSON answer. Raises as `get`."""
@@ -144,4 +155,4 @@ def _refusal(answer: http.client.HTTPResponse) -> Failed:
     )
     if answer.status == 401:
         words += "; set HUB_TOKEN to the token of a watcher or operator"
-    return Failed(words, exit=Exit.AUTH if answer.status in (401, 403) else Exit.CONFIG)
+    return Failed(words, exit=_EXITS.get(answer.status, Exit.CONFIG), status=answer.status)

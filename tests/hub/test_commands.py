@@ -54,11 +54,11 @@ async def test_cancel_is_the_message_that_agents_know(tmp_path: Path):
     ):
         await agent.send_message(a_run().lines[0])
         await acked(agent)
-        assert (
-            await client.post(f"/api/runs/{RUN}/commands", {"command": "cancel", "id": "x"}, **OPERATOR)
-        ).status == 202
+        answer = await client.post(f"/api/runs/{RUN}/commands", {"command": "cancel", "id": "x"}, **OPERATOR)
+        assert answer.status == 202
         assert json.loads(await agent.get_message()) == {
-            "type": "STATUS", "containerID": "c1", "runID": RUN, "id": "x", "by": "operator", "data": {"status": "cancel"},
+            "type": "STATUS", "containerID": "c1", "runID": RUN, "id": "x", "by": "operator",
+            "data": {"status": "cancel"},
         }  # fmt: skip
 
 

@@ -32,6 +32,12 @@ SCRIPTS = {
     "unread": [["init"], ["text", "Done."], ["result"]],
     "dies-unread": [["exit", 1]],
     "polite": [["read"], ["polite"], ["init"], ["text", "Working."], ["hang"]],
+    "steered": [["read"], ["init"], ["text", "Working."], ["follow"]],
+    "asks": [["read"], ["init"], ["ask", "q1", "Bash", {"command": "make"}], ["answered"], ["result"]],
+    "asks-twice": [
+        ["read"], ["init"], ["ask", "q1", "Bash", {"command": "make"}], ["ask", "q2", "Write", {"file_path": "x"}],
+        ["answered"], ["result"],
+    ],
     "deaf": [["read"], ["ignore", ["SIGINT", "SIGTERM", "SIGHUP"]], ["init"], ["hang"]],
     "deaf-to-int": [["read"], ["ignore", ["SIGINT"]], ["init"], ["hang"]],
     "deaf-to-term": [["read"], ["ignore", ["SIGTERM"]], ["default", ["SIGINT"]], ["init"], ["hang"]],
@@ -61,6 +67,16 @@ SCRIPTS = {
 }  # fmt: skip
 
 
+#: The result of an interrupted turn, where it differs from a good one.
+INTERRUPTED = {
+    "subtype": "error_during_execution",
+    "is_error": True,
+    "result": None,
+    "terminal_reason": "aborted_streaming",
+    "errors": ["interrupted"],
+}
+
+
 class Stdout:
     """Without a buffer, which a signal's handler could not enter again."""
 
@@ -83,6 +99,7 @@ class Claude:
                 self.session = value
         self.turns = 0
         self.attempts = 0
+        self.asked = set()
         self.out = Stdout()
 
     def perform(self, actions):
@@ -201,11 +218,62 @@ class Claude:
         *lines, self.input = self.input.split(b"\n")
         return lines
 
+    def take(self):
+        """The next line of the input; None at its end."""
+        while b"\n" not in self.input:
+            piece = os.read(0, 1 << 16)
+            if not piece:
+                return None
+            self.input += piece
+        line, _, self.input = self.input.partition(b"\n")
+        return json.loads(line)
+
+    def reply(self, request):
+        answer = {"subtype": "success", "request_id": request["request_id"], "response": {}}
+        self.say(type="control_response", response=answer)
+
+    def do_follow(self):
+        """Takes each message and tells it again, until the input ends. The message `finish` gives a result, and so does
+        an interrupt, in the way of the real one.
+        """
+        while (line := self.take()) is not None:
+            if line["type"] == "user":
+                text = line["message"]["content"][0]["text"]
+                for state in ("queued", "started"):
+                    self.say(type="command_lifecycle", command_uuid=line.get("uuid"), state=state)
+                self.do_text(f"I am told: {text}")
+                if text == "finish":
+                    self.do_result()
+            elif line["type"] == "control_request":
+                self.reply(line)
+                if line["request"]["subtype"] == "interrupt":
+                    self.do_result(INTERRUPTED)
+
+    def do_ask(self, id, tool, input):
+        """May it use this tool? `answered` waits for the answer."""
+        self.asked.add(id)
+        request = {"subtype": "can_use_tool", "tool_name": tool, "input": input, "permission_suggestions": []}
+        self.say(type="control_request", request_id=id, request=request)
+
+    def do_answered(self):
+        """Waits until all that was asked is answered, and tells the answers."""
+        while self.asked:
+            line = self.take()
+            if line is None:
+                self.do_exit(1)
+            if line["type"] == "control_request":
+                self.reply(line)
+                if line["request"]["subtype"] == "interrupt":
+                    self.interrupted(1)
+            elif line["type"] == "control_response":
+                answer = line["response"]
+                self.asked.remove(answer["request_id"])
+                self.do_text(f"{answer['request_id']}: {answer['response']['behavior']}")
+
     def heard(self, message):
         """A polite one answers as the real one; any other takes no notice."""
         if self.polite and message["type"] == "control_request":
-            answer = {"subtype": "success", "request_id": message["request_id"], "response": {}}
-            self.say(type="control_response", response=answer)
+            self.reply(message)
             if message["request"]["subtype"] == "interrupt":
                 self.interrupted(1)
 
@@ -240,15 +308,7 @@ class Claude:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
 
     def interrupted(self, code):
-        self.do_result(
-            {
-                "subtype": "error_during_execution",
-                "is_error": True,
-                "result": None,
-                "terminal_reason": "aborted_streaming",
-                "errors": ["interrupted"],
-            }
-        )
+        self.do_result(INTERRUPTED)
         os._exit(code)
 
     def do_slow_to_stop(self, seconds):

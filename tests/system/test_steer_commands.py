@@ -1,0 +1,143 @@
+"""An operator at a shell: `agent tell`, `interrupt`, `answer` and `cancel` beside a hub and a real run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from agent.hub.access import Tokens
+from tests.support.hub_client import Client, open_client
+from tests.support.mock_api import MockApi, Step
+from tests.support.places import ROOT
+from tests.support.real_cli import claude_cli
+from tests.support.run_agent import Agent, start_agent
+
+pytestmark = pytest.mark.system
+
+TOKENS = Tokens(agents="agents", operators="operators")
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    async with open_client(tmp_path / "store", TOKENS) as client:
+        client.headers["authorization"] = "Bearer operators"
+        yield client
+
+
+@pytest.fixture
+def api() -> Iterator[MockApi]:
+    with MockApi() as server:
+        yield server
+
+
+def server(client: Client) -> str:
+    return f"{client.receiver.url}/?token=agents"
+
+
+async def operator(client: Client, *arguments: str) -> tuple[int, str]:
+    """Exit status of a command, and what it prints."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HUB_URL": f"http://127.0.0.1:{client.port}",
+               "HUB_TOKEN": "operators", "LOGNAME": "ada"}  # fmt: skip
+    done = await trio.run_process(
+        [sys.executable, "-m", "agent", *arguments], capture_stdout=True, capture_stderr=True, check=False, env=environ
+    )
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+async def messages(client: Client) -> list[dict[str, Any]]:
+    (row,) = (await client.get("/api/runs")).json["runs"]
+    return [json.loads(line) for line in (await client.get(f"/api/runs/{row['id']}/messages")).lines]
+
+
+async def until(client: Client, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The data of the first message that meets it."""
+    with trio.fail_after(60):
+        while True:
+            runs = (await client.get("/api/runs")).json["runs"]
+            for message in await messages(client) if runs else []:
+                if condition(message["data"]):
+                    found: dict[str, Any] = message["data"]
+                    return found
+            await trio.sleep(0.05)
+
+
+def says(text: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda data: text in str(data.get("message"))
+
+
+async def ended(agent: Agent, client: Client, code: int, reason: str) -> dict[str, Any]:
+    ran = await agent.ended()
+    complete = await until(client, lambda data: "exitCode" in data)
+    assert (ran.code, complete["reason"]) == (code, reason), ran.stderr
+    return complete
+
+
+async def test_claude_is_told_and_interrupted(tmp_path: Path, client: Client) -> None:
+    async with start_agent(tmp_path, server(client), "steered", ALLOW_STEERING="1") as agent:
+        await until(client, says("Working."))
+        assert await operator(client, "tell", "container", "use tabs") == (
+            0, "agent tell: ada: message: use tabs (accepted)\n",
+        )  # fmt: skip
+        await until(client, says("I am told: use tabs"))
+        code, said = await operator(client, "interrupt", "container-1", "finish")
+        assert (code, said) == (0, "agent interrupt: ada: interrupt: finish (accepted)\n")
+        await ended(agent, client, 0, "success")
+    code, said = await operator(client, "tell", "container", "more")
+    assert (code, "no live run begins with 'container'" in said) == (78, True)
+    (row,) = (await client.get("/api/runs")).json["runs"]
+    assert await operator(client, "tell", row["id"], "more") == (
+        1, "agent tell: the hub refuses: the run has ended\n",
+    )  # fmt: skip
+
+
+async def test_a_run_that_takes_no_commands_refuses(tmp_path: Path, client: Client) -> None:
+    async with start_agent(tmp_path, server(client), "polite") as agent:
+        await until(client, says("Working."))
+        for command in (("tell", "container", "use tabs"), ("cancel", "container")):
+            code, said = await operator(client, *command)
+            assert (code, "refused: this run" in said) == (1, True), said
+        agent.signal(15)
+        await ended(agent, client, 143, "cancelled")
+
+
+async def test_a_run_is_cancelled_with_its_bill(tmp_path: Path, client: Client) -> None:
+    async with start_agent(tmp_path, server(client), "polite", ALLOW_REMOTE_CANCEL="1") as agent:
+        await until(client, says("Working."))
+        assert await operator(client, "cancel", "container") == (0, "agent cancel: ada: cancel (accepted)\n")
+        complete = await ended(agent, client, 143, "cancelled")
+    assert complete["result"]["cost"] == 0.0123
+
+
+async def test_two_questions_are_answered(tmp_path: Path, client: Client) -> None:
+    async with start_agent(tmp_path, server(client), "asks-twice", ASK="1") as agent:
+        for id in ("q1", "q2"):
+            await until(client, lambda data, id=id: data.get("question", {}).get("id") == id)  # type: ignore[misc]
+        code, said = await operator(client, "answer", "container", "q", "allow")
+        assert (code, "may be any of 2 questions: open are q1 (Bash), q2 (Write)" in said) == (78, True)
+        assert (await operator(client, "answer", "container", "q2", "deny", "not there"))[0] == 0
+        code, said = await operator(client, "answer", "container", "q2", "allow")
+        assert (code, "no question begins with 'q2': open are q1 (Bash)" in said) == (78, True)
+        assert (await operator(client, "answer", "container", "q", "allow"))[0] == 0
+        await ended(agent, client, 0, "success")
+    told = [data["message"] for message in await messages(client) if "message" in (data := message["data"])]
+    assert {"q1: allow", "q2: deny"} <= set(told)
+
+
+@pytest.mark.cli
+async def test_the_real_claude_is_answered(tmp_path: Path, client: Client, api: MockApi) -> None:
+    script: list[Step] = [{"tools": [["Bash", {"command": "touch one", "description": "x"}]]}, {"text": "Done."}]
+    options = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
+               "TASK": f"mock:script {json.dumps(script)}", "ASK": "1"}  # fmt: skip
+    async with start_agent(tmp_path, server(client), **options) as agent:
+        asked = await until(client, lambda data: data.get("status") == "waiting")
+        code, said = await operator(client, "answer", "container", asked["question"]["id"][:6], "allow")
+        assert code == 0, said
+        await ended(agent, client, 0, "success")
+    assert (tmp_path / "agent" / "workspace" / "one").exists()
