@@ -7,7 +7,8 @@ from typing import Final
 
 #: A mark for each kind of LOG (`metadata.kind`) that has one.
 MARKS: Final = {
-    "tool_use": "→", "tool_result": "←", "tool_error": "✗", "file_change": "✎", "todo": "☐", "text": "»",
+    "tool_use": "→", "tool_result": "←", "tool_error": "✗", "tool_denied": "⊘", "tool_interrupted": "✗",
+    "file_change": "✎", "todo": "☐", "text": "»", "code_change": "⇡", "vcs": "⇡",
     "thinking": "…", "permission_denied": "⊘", "api_error": "✗", "api_retry": "↻", "rate_limit": "↻",
     "model_fallback": "↻", "result": "■", "init": "▶", "task": "+", "gap": "✗",
 }  # fmt: skip

@@ -62,6 +62,16 @@ class _Facts(msgspec.Struct, frozen=True):
         return (self.result.terminal_reason or "") if self.result is not None else ""
 
     @property
+    def refused(self) -> bool:
+        return self.result is not None and self.result.stop_reason == "refusal"
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the model's reply was cut off at the most tokens that it may have, again and again."""
+        words = (self.result.api_error if self.result is not None else None, self.category)
+        return "max_output_tokens" in words
+
+    @property
     def api_failed(self) -> bool:
         """Whether the API failed. Older versions of the CLI give no terminal_reason and no status, only an error with
         the subtype success.
@@ -98,6 +108,36 @@ class _Row(NamedTuple):
     sentence: str
 
 
+def _ended(terminal: str, reason: str, code: ErrorCode, sentence: str) -> _Row:
+    return _Row(lambda f: f.terminal_reason == terminal, Exit.TASK_FAILED, reason, code, sentence)
+
+
+#: The CLI's words for the end of a turn (`terminal_reason`) that say more than its `subtype`. Those of the API's
+#: failures have rows of their own.
+_TERMINAL: tuple[tuple[str, str, ErrorCode, str], ...] = (
+    ("prompt_too_long", "prompt_too_long", "api", "the conversation does not fit into the model's context: {said}"),
+    ("blocking_limit", "prompt_too_long", "api", "the conversation does not fit into the model's context: {said}"),
+    ("rapid_refill_breaker", "prompt_too_long", "api",
+     "the conversation fills the model's context again right after it was compacted: {said}"),
+    ("budget_exhausted", "budget", "budget",
+     "claude reached its budget before the task was done: {said}; raise MAX_BUDGET_USD"),
+    ("max_turns", "max_turns", "max_turns",
+     "claude reached its limit of turns before the task was done: {said}; raise MAX_TURNS"),
+    ("image_error", "image", "api", "the API cannot read an image of the conversation: {said}"),
+    ("model_error", "model_error", "api", "the model's reply could not be used: {said}"),
+    ("malformed_tool_use_exhausted", "malformed_tool_use", "api",
+     "the model called tools in a wrong form, again and again: {said}"),
+    ("structured_output_retry_exhausted", "structured_output", "task_failed",
+     "the model gave no output that fits the schema: {said}"),
+    ("stop_hook_prevented", "hook", "task_failed", "a hook ended the run: {said}"),
+    ("hook_stopped", "hook", "task_failed", "a hook ended the run: {said}"),
+    ("tool_deferred", "tool_deferred", "task_failed", "claude waits for a tool that nobody here runs: {said}"),
+    ("tool_deferred_unavailable", "tool_deferred", "task_failed",
+     "claude waits for a tool that nobody here runs: {said}"),
+    ("background_requested", "background", "task_failed", "claude wants to go on in the background: {said}"),
+    ("turn_setup_failed", "turn_setup", "task_failed", "claude could not begin its turn: {said}"),
+)  # fmt: skip
+
 #: The first row that holds is the verdict. Success is five facts: exit status 0; a last result exists; its is_error is
 #: false; its subtype is success; its num_turns > 0 (the last three are `Result.good`).
 _TABLE = (
@@ -124,10 +164,15 @@ _TABLE = (
          "claude reported success but ended with {status}: {said}"),
     _Row(lambda f: f.subtype == "error_max_turns", Exit.TASK_FAILED, "max_turns", "max_turns",
          "claude reached its limit of turns before the task was done: {said}; raise MAX_TURNS"),
+    _Row(lambda f: f.subtype == "error_max_structured_output_retries", Exit.TASK_FAILED, "structured_output",
+         "task_failed", "the model gave no output that fits the schema: {said}"),
     _Row(lambda f: f.subtype == "error_max_budget_usd", Exit.TASK_FAILED, "budget", "budget",
          "claude reached its budget before the task was done: {said}; raise MAX_BUDGET_USD"),
-    _Row(lambda f: f.terminal_reason == "prompt_too_long", Exit.TASK_FAILED, "prompt_too_long", "api",
-         "the conversation does not fit into the model's context: {said}"),
+    _Row(lambda f: f.refused, Exit.TASK_FAILED, "refusal", "api",
+         "the model, or the API's safeguards, refused to answer: {said}"),
+    _Row(lambda f: f.too_long, Exit.TASK_FAILED, "max_tokens", "api",
+         "the model's reply was longer than it may be: {said}; raise CLAUDE_CODE_MAX_OUTPUT_TOKENS (CLAUDE_ENV)"),
+    *(_ended(*row) for row in _TERMINAL),
     _Row(lambda f: f.http in (401, 403) or (f.api_failed and f.category == "authentication_failed"), Exit.AUTH,
          "auth", "auth", "the API refused the credentials: {said}"),
     _Row(lambda f: f.http == 429 or (f.api_failed and f.category == "rate_limit"), Exit.TASK_FAILED, "rate_limit",

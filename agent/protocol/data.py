@@ -260,6 +260,15 @@ class Changes(Struct, frozen=True, kw_only=True):
     others: Annotated[list[OtherChanges], _is("work elsewhere; absent without any")] | UnsetType = UNSET
 
 
+class Published(Struct, frozen=True, kw_only=True):
+    """Work that claude sent elsewhere, as far as the CLI saw it in the commands that it ran."""
+
+    kind: Literal["pull_request", "push"]
+    action: Annotated[str, _is("created, edited, merged, commented, closed ...")] | UnsetType = UNSET
+    url: Annotated[str, _is("of the pull request, merge request or change")] | UnsetType = UNSET
+    branch: str | UnsetType = UNSET
+
+
 class Survivor(Struct, frozen=True, kw_only=True):
     """A process of claude's that outlived it. It was killed, unless `left`."""
 
@@ -293,5 +302,6 @@ class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
         name="session_id", default=UNSET
     )
     changes: Changes | None = None
+    published: Annotated[list[Published], _is("in order; absent without any")] | UnsetType = UNSET
     survivors: list[Survivor] | UnsetType = UNSET
     stream: Stream

@@ -93,6 +93,11 @@ def bill(fields: dict[str, Any]) -> list[str]:
         parts += [] if cost is None else [money(cost)]
         parts += [f"{count(len(denials), 'permission')} denied"] if isinstance(denials, list) and denials else []
         lines.append(", ".join(parts))
+    published = fields.get("published")
+    for done in published if isinstance(published, list) else ():
+        if isinstance(done, dict) and word(done.get("url")):
+            kind = word(done.get("kind")).replace("_", " ")
+            lines.append(f"{kind} {word(done.get('action'))}: {word(done.get('url'))}")
     if isinstance(changes, dict):
         files, more, less = (number(changes.get(name)) or 0 for name in ("files", "insertions", "deletions"))
         lines.append(f"changes: {count(int(files), 'file')}, +{more:.0f} -{less:.0f}")

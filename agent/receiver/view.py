@@ -146,6 +146,8 @@ class TextView:
         if isinstance(part, dict) and part.get("i") != 1:
             return
         source, kind = phrases.word(metadata.get("source")) or "agent", phrases.word(metadata.get("kind"))
+        if kind == "silent":
+            return
         color = LEVEL_COLORS.get(phrases.word(fields.get("level")), "")
         self._line(message, source, MARKS.get(kind, " "), phrases.word(fields.get("message")), color)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from agent.outcome import Outcome
 from agent.transcript import Result, Summary
 
@@ -53,6 +55,11 @@ def complete_fields(
     elif summary is not None and summary.session_id is not None:
         fields["result"] = None
         fields["session_id"] = summary.session_id
+    if summary is not None and summary.published:
+        fields["published"] = [
+            {name: value for name, value in msgspec.structs.asdict(done).items() if value is not None}
+            for done in summary.published
+        ]
     if changes is not None:
         fields["changes"] = dict(changes)
     if survivors:

@@ -4,7 +4,7 @@ What this room promises:
 
 - Each line becomes exactly one LOG with the whole message, byte for byte as it came, but for bad UTF-8 and half
   surrogate pairs, which strict receivers refuse. A line that tells of progress gets a STATUS beside it. Only an answer
-  to a request of ours becomes nothing.
+  to a request of ours becomes nothing, and a piece of a message that comes whole.
 - Nothing that a line holds can raise. The format is the CLI's own and changes between versions: a field of another type
   than expected counts as absent, and an unknown kind of line passes with its type as its message.
 - Time is linear in the bytes of a line, and memory is bounded whatever claude writes: texts for people have a length,
@@ -17,7 +17,10 @@ Files:
 
     transcript          Transcript: takes the lines in order, keeps the summary
     stream_json         a line, typed as far as it is needed, and repaired where it could not be sent
-    describe            the line that a person reads, for messages that need no memory
+    kinds               the kinds of messages, with the meaning of each
+    describe            the line that a person reads; tool calls
+    notices             the table of words for messages that need no memory
+    publications        pull requests and pushes
     result              the `result` message: the CLI's account of a turn
     bill                the sum of all results of a run
     background_tasks    which tasks keep claude alive after a result

@@ -36,6 +36,7 @@ def read_result(line: Line, cwd: str, limits: Limits) -> Result:
         duration_ms=integer(line.duration_ms),
         session_id=one_line(text(line.session_id)) or None,
         terminal_reason=one_line(text(line.terminal_reason), 80) or None,
+        stop_reason=one_line(text(line.stop_reason), 80) or None,
         api_error=one_line(text(line.api_error), 80) or None,
         api_error_status=integer(line.api_error_status),
         errors=tuple(items(line.errors, str)),

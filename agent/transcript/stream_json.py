@@ -55,6 +55,8 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     parent_tool_use_id: str | None = None
     # assistant and user
     tool_use_result: Raw = NONE
+    tool_result_meta: Raw = NONE
+    aborted: Raw = NONE
     task_description: Raw = NONE
     error: Raw = NONE
     is_api_error_message: Raw = NONE
@@ -80,7 +82,14 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     status: Raw = NONE
     summary: Raw = NONE
     tasks: Raw = NONE
+    # system/code_change_published, system/vcs_state_changed
+    provider: Raw = NONE
+    url: Raw = NONE
+    action: Raw = NONE
+    branch: Raw = NONE
+    kind: Raw = NONE
     # other system lines
+    estimated_tokens: Raw = NONE
     content: Raw = NONE
     level: Raw = NONE
     tool_name: Raw = NONE
@@ -88,7 +97,6 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     outcome: Raw = NONE
     exit_code: Raw = NONE
     stderr: Raw = NONE
-    error_code: Raw = NONE
     compact_metadata: Raw = NONE
     # tool_progress, rate_limit_event
     elapsed_time_seconds: Raw = NONE
@@ -99,6 +107,7 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     total_cost_usd: Raw = NONE
     duration_ms: Raw = NONE
     terminal_reason: Raw = NONE
+    stop_reason: Raw = NONE
     api_error: Raw = NONE
     errors: Raw = NONE
     result: Raw = NONE

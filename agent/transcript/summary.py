@@ -39,6 +39,18 @@ class Denial(msgspec.Struct, frozen=True):
     call: str
 
 
+class Publication(msgspec.Struct, frozen=True):
+    """Work that left the container: a pull request, or a push."""
+
+    #: `pull_request`, whatever its host calls it, or `push`.
+    kind: str
+    #: The action on a pull request: created, edited, merged, commented, closed ...
+    action: str | None = None
+    url: str | None = None
+    #: None where the CLI does not know it.
+    branch: str | None = None
+
+
 class Result(msgspec.Struct, frozen=True):
     """A `result` message, bounded. A run may have several, and the last one counts.
 
@@ -54,6 +66,8 @@ class Result(msgspec.Struct, frozen=True):
     duration_ms: int | None = None
     session_id: str | None = None
     terminal_reason: str | None = None
+    #: The API's word for the end of the last reply: end_turn, refusal ...
+    stop_reason: str | None = None
     #: The CLI's refinement of an API failure: connection_failed, usage_limit_reached, max_output_tokens ...
     api_error: str | None = None
     api_error_status: int | None = None
@@ -134,6 +148,8 @@ class Summary(msgspec.Struct, frozen=True):
     refusals: int = 0
     last_api_error: ApiError | None = None
     mcp_failed: tuple[str, ...] = ()
+    #: In order; each once.
+    published: tuple[Publication, ...] = ()
     usage: Usage = Usage()
 
     @property

@@ -1,7 +1,8 @@
 """The transcript of claude's stdout: makes events of its lines, and keeps the summary of the run.
 
-Each line becomes exactly one LOG that carries the whole message, byte for byte as it came. A line that tells of
-progress (an API retry, the to-do list) gets a STATUS beside it. Nothing that a line holds can raise.
+Each line becomes exactly one LOG that carries the whole message, byte for byte as it came, but for the pieces of a
+message that will come whole. A line that tells of progress (an API retry, the to-do list) gets a STATUS beside it.
+Nothing that a line holds can raise.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from agent.transcript.control import (
     own_reply,
     read_question,
 )
-from agent.transcript.describe import WRITERS, Note, describe, tool_call
+from agent.transcript.describe import WRITERS, Note, tool_call
+from agent.transcript.kinds import Kind
+from agent.transcript.notices import describe
+from agent.transcript.publications import published_by
 from agent.transcript.result import describe_result, read_result
 from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
 from agent.transcript.summary import ApiError, Summary
@@ -42,6 +46,9 @@ _RESULT = b'"type":"result"'
 
 #: HTTP statuses that refuse the credentials. The CLI retries them ten times, for 190 s, as if they were an outage.
 REFUSED = frozenset({401, 403})
+
+#: Reasons in `tool_result_meta` why a tool did not run to its end; every other one is a denial.
+_INTERRUPTED = frozenset({"interrupted", "cancelled"})
 
 _SEVERITY: dict[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 
@@ -73,6 +80,8 @@ class Transcript:
         self._todo = TodoList(limits.remembered)
         #: Answers in a row, up to now, that refused the credentials of the present request.
         self._refused = 0
+        #: Tokens of the thoughts that are being written, as the CLI estimates them.
+        self._thinking = 0
 
     @property
     def summary(self) -> Summary:
@@ -111,7 +120,9 @@ class Transcript:
                 self.replies += 1
                 self._learn(usage=learn_usage(self._summary.usage, answer))
             return []
-        note = self._note(message)
+        if self._is_piece(message):
+            return []
+        note = self._note(message, raw)
         events = [claude_log(note.level, note.message, note.kind, raw)]
         if note.status is not None:
             events.append(status("running", note.message, keep=False, level="debug", **note.status))
@@ -128,12 +139,19 @@ class Transcript:
         message = f"a line of {line.length:,} bytes is too long and was skipped" + (f" ({type})" if type else "")
         return [claude_log("warn", message, "oversize", encode_json({"length": line.length, "type": type}))]
 
-    def _note(self, line: Line) -> Note:
+    def _is_piece(self, line: Line) -> bool:
+        """Whether a line is a piece of a message that comes whole, which is as much as all its pieces together."""
+        if line.type == "system" and line.subtype == "thinking_tokens":
+            self._thinking = integer(line.estimated_tokens) or 0
+            return True
+        return line.type == "stream_event"
+
+    def _note(self, line: Line, raw: bytes) -> Note:
         match line.type, line.subtype:
             case "assistant", _:
-                return self._assistant(line)
+                return self._assistant(line, raw)
             case "user", _:
-                return self._user(line)
+                return self._user(line, raw)
             case "command_lifecycle", _:
                 self.listener(MessageState(text(line.command_uuid, 80), text(line.state, 40)))
             case "control_request", _:
@@ -151,17 +169,23 @@ class Transcript:
             case "system", "task_started" | "task_updated" | "task_notification" | "background_tasks_changed":
                 open_tasks = open_after(self._summary.open_tasks, line)
                 self._learn(open_tasks=open_tasks[-self._limits.remembered :])
-        return describe(line)
+            case "system", "code_change_published" | "vcs_state_changed":
+                note, publication = published_by(line)
+                known = self._summary.published
+                if publication is not None and publication not in known:
+                    self._learn(published=(*known, publication)[: self._limits.remembered])
+                return note
+        return describe(line, raw)
 
     def _learn(self, **changes: Any) -> None:
         self._summary = msgspec.structs.replace(self._summary, **changes)
 
     # --- the conversation
 
-    def _assistant(self, line: Line) -> Note:
+    def _assistant(self, line: Line, raw: bytes) -> Note:
         message = line.message
         if not isinstance(message, stream_json.Message):
-            return describe(line)
+            return describe(line, raw)
         if message.model != _SYNTHETIC and line.parent_tool_use_id is None and message.id != self._turn_id:
             self._turn_id = message.id
             self._turns += 1
@@ -173,7 +197,10 @@ class Transcript:
             return Note("error", "api_error", said or "API error")
         if isinstance(message.content, str):
             return _within(line, [Note("info", "text", one_line(message.content))])
-        return _within(line, [self._said(block) for block in message.content])
+        note = _within(line, [self._said(block) for block in message.content])
+        if value(line.aborted) is True:
+            return Note(note.level, note.kind, one_line(f"(broken off) {note.message}"), note.status)
+        return note
 
     def _said(self, block: Block) -> Note:
         if block.type == "text":
@@ -186,14 +213,16 @@ class Transcript:
             self._tool_calls += 1
             self._last_tool = one_line(block.name)
             return Note("info", "tool_use", message)
-        if block.type == "thinking":
-            return Note("debug", "thinking", one_line(f"thinking: {text(block.thinking)}".rstrip(": ")))
+        if block.type in ("thinking", "redacted_thinking"):
+            tokens, self._thinking = self._thinking, 0
+            how_much = f"thinking, {count(tokens, 'token')}" if tokens else "thinking"
+            return Note("debug", "thinking", one_line(f"{how_much}: {text(block.thinking)}".rstrip(": ")))
         return Note("debug", "other", one_line(block.type))
 
-    def _user(self, line: Line) -> Note:
+    def _user(self, line: Line, raw: bytes) -> Note:
         message = line.message
         if not isinstance(message, stream_json.Message):
-            return describe(line)
+            return describe(line, raw)
         if isinstance(message.content, str):
             return _within(line, [Note("debug", "user", one_line(f"user: {message.content}"))])
         return _within(line, [self._answered(block, line) for block in message.content])
@@ -206,7 +235,8 @@ class Transcript:
         call = self._calls.pop(block.tool_use_id, _Call("tool", "tool", ""))
         if block.is_error:
             said = _output(block).replace("<tool_use_error>", "").replace("</tool_use_error>", "")
-            return Note("warn", "tool_error", one_line(f"{one_line(call.message, 80)} failed: {said}"))
+            kind, how = _unfinished(line, block.tool_use_id)
+            return Note("warn", kind, one_line(f"{one_line(call.message, 80)} {how}: {said}".rstrip(": ")))
         if call.name in WRITERS and call.path:
             return self._file_changed(call)
         if call.name in TODO_TOOLS and line.parent_tool_use_id is None:
@@ -284,6 +314,14 @@ def _words(message: stream_json.Message) -> str:
     if isinstance(message.content, str):
         return message.content
     return " ".join(text(block.text) for block in message.content)
+
+
+def _unfinished(line: Line, call: str) -> tuple[Kind, str]:
+    """Kind and words of a tool call that has no good result. The CLI says why where the tool did not run to its end."""
+    for about in items(line.tool_result_meta, dict):
+        if about.get("id") == call and (why := about.get("non_execution_kind")):
+            return ("tool_interrupted", "was interrupted") if why in _INTERRUPTED else ("tool_denied", "was denied")
+    return "tool_error", "failed"
 
 
 def _output(block: Block) -> str:

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 
 from agent.commands.dispatch import COMMANDS
+from agent.exits import Exit
+from agent.outcome import verdict
 from tests.support.places import ROOT
 
 DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -47,3 +49,10 @@ def test_the_first_command() -> None:
     shown = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert shown.returncode == 0, shown.stderr
     assert "exit 0, success" in shown.stdout
+
+
+def test_every_reason_of_a_failed_task_is_explained() -> None:
+    reasons = {row.reason for row in verdict._TABLE if row.exit is Exit.TASK_FAILED}
+    table = (ROOT / "docs" / "operations.md").read_text().partition("| reason | what happened")[2].partition("\n\n")[0]
+    explained = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines()[2:]))
+    assert sorted(explained) == sorted(reasons)

@@ -23,6 +23,7 @@ from agent.protocol.schema import FromServer, render, schema
 from tests.support.places import ROOT
 from tests.support.runs import Written, copy_of
 from tests.support.servers import WS_MODULES, node_env
+from tools import kinds_table
 
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text()
 
@@ -51,6 +52,11 @@ def test_the_table_of_kinds_is_the_code_s():
             assert (dropped != "never") == kind.droppable, name
             assert too_long == ("split" if kind.split else "cut"), name
             assert counted == ("yes" if kind.counted else "no"), name
+
+
+def test_the_table_of_claude_s_kinds_is_the_code_s():
+    table = DOCUMENT.partition("<!-- claude kinds -->\n")[2].partition("\n\n")[0]
+    assert table == kinds_table.table(), "print it with `python -m tools.kinds_table`"
 
 
 def test_the_module_prints_the_schema():

@@ -2,7 +2,7 @@ from agent.limits import Limits
 from agent.outcome.verdict import Outcome
 from agent.report.complete import complete_fields
 from agent.transcript.bill import add
-from agent.transcript.summary import Bill, Denial, Result, Summary
+from agent.transcript.summary import Bill, Denial, Publication, Result, Summary
 
 OUTCOME = Outcome(1, "max_turns", "max_turns", "claude stopped")
 RESULT = Result(
@@ -33,6 +33,15 @@ def test_the_bill_is_in_it() -> None:
 
 def test_what_is_not_known_is_not_there() -> None:
     assert set(fields()) == {"exitCode", "message", "duration", "reason"}
+
+
+def test_pull_requests_and_pushes_are_in_it_without_a_result_too() -> None:
+    opened = Publication("pull_request", "created", "https://github.com/o/r/pull/1", "fix")
+    made = fields(Summary(published=(Publication("push"), opened)))
+    assert made["published"] == [
+        {"kind": "push"},
+        {"kind": "pull_request", "action": "created", "url": "https://github.com/o/r/pull/1", "branch": "fix"},
+    ]
 
 
 def test_the_rest() -> None:

@@ -146,6 +146,34 @@ async def test_max_turns(tmp_path: Path, api: MockApi) -> None:
     assert len(api.requests) == 3
 
 
+async def test_a_reply_that_was_refused_or_cut_off_has_a_reason_of_its_own(tmp_path: Path, api: MockApi) -> None:
+    for stop, reason in (("refusal", "refusal"), ("max_tokens", "max_tokens")):
+        script: list[Step] = [{"text": "I", "stop": stop}]
+        ran = await run_claude(tmp_path, api.url, f"mock:script {json.dumps(script)}")
+        assert (ran.outcome.exit, ran.outcome.reason) == (Exit.TASK_FAILED, reason)
+
+
+async def test_a_push_and_a_pull_request_are_seen(tmp_path: Path, workspace: Path, api: MockApi) -> None:
+    lay(tmp_path, **{"bin/gh": "#!/bin/sh\necho https://github.com/o/r/pull/12\n"})
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    for words in ("init --bare ../remote.git", "init -b main", "remote add origin ../remote.git"):
+        await trio.run_process(["git", *words.split()], cwd=workspace, capture_stdout=True, capture_stderr=True)
+    steps = [
+        "git config user.email a@b; git config user.name n; git commit --allow-empty -m one",
+        "git checkout -b fix; git push origin fix",
+        "gh pr create --title x --body y",
+    ]
+    script = [*({"tools": [["Bash", {"command": step, "description": "d"}]]} for step in steps), {"text": "Done."}]
+    ran = await run_claude(tmp_path, api.url, f"mock:script {json.dumps(script)}", ALLOWED_TOOLS="Bash",
+                           CLAUDE_ENV=f"PATH: {tmp_path}/bin:/usr/bin:/bin")  # fmt: skip
+    assert [event.message.partition(" ")[0] for event in ran.of_kind("vcs")][-1:] == ["pushed"]
+    opened = "pull request created: https://github.com/o/r/pull/12"
+    assert [event.message for event in ran.of_kind("code_change")] == [opened]
+    assert [(done.kind, done.url) for done in ran.summary.published] == [
+        ("push", None), ("pull_request", "https://github.com/o/r/pull/12"),
+    ]  # fmt: skip
+
+
 async def test_budget(tmp_path: Path, api: MockApi) -> None:
     ran = await run_claude(tmp_path, api.url, "mock:budget", MAX_BUDGET_USD="0.5")
     assert (ran.status.code, ran.outcome.reason) == (1, "budget")

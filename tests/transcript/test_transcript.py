@@ -14,7 +14,7 @@ from agent.limits import MIB, Limits
 from agent.lines import Oversize
 from agent.protocol.events import Event
 from agent.transcript import stream_json
-from agent.transcript.describe import Kind
+from agent.transcript.kinds import Kind
 from agent.transcript.stream_json import Line
 from agent.transcript.summary import Todo
 from agent.transcript.transcript import Transcript
@@ -28,6 +28,7 @@ from tests.support.claude_lines import (
     last,
     line,
     readable,
+    said,
     strict,
     system,
     user,
@@ -262,3 +263,25 @@ def test_any_damage_to_a_real_line_gives_one_log(raw: bytes, edits: list[tuple[i
     transcript = Transcript(Limits())
     transcript.feed(INIT)
     check(raw, transcript.feed(raw))
+
+
+def test_denied_and_interrupted_tools_are_told_from_failed_ones() -> None:
+    def ended(kind: str | None, **more: Any) -> tuple[str, str, str]:
+        meta = [{"id": "other", "non_execution_kind": "cancelled"}, 5, {"id": "t1", "non_execution_kind": kind, **more}]
+        failed = user(answer("No.", is_error=True), tool_result_meta=meta)
+        return last(INIT, assistant(call("Bash", command="npm test")), failed)
+
+    assert ended("user-rejected") == ("warn", "tool_denied", "Bash: npm test was denied: No.")
+    assert ended("permission-rule")[1] == ended("of_tomorrow")[1] == "tool_denied"
+    assert ended("interrupted") == ("warn", "tool_interrupted", "Bash: npm test was interrupted: No.")
+    assert ended("cancelled")[1] == "tool_interrupted"
+    assert ended(None, remedy={}) == ("warn", "tool_error", "Bash: npm test failed: No.")
+
+
+def test_thoughts_are_one_line_with_their_number_of_tokens() -> None:
+    pieces = [system("thinking_tokens", estimated_tokens=n, estimated_tokens_delta=8) for n in range(8, 1600, 8)]
+    thought = assistant({"type": "thinking", "thinking": "Hm."})
+    assert said(*pieces, thought, thought) == [
+        ("debug", "thinking", "thinking, 1,592 tokens: Hm."),
+        ("debug", "thinking", "thinking: Hm."),
+    ]

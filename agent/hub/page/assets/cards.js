@@ -106,7 +106,7 @@ function tool(use, item, ctx) {
   return h("div", { class: `tool ${failed ? "failed" : ""}` },
     h("div", { class: "tool-head" }, h("b", null, name), subject ? h("span", { class: "subject" }, /^https?:/.test(subject) ? linked(subject) : subject) : "", name === "Bash" && input.description ? h("span", { class: "dim" }, string(input.description)) : "", h("span", { class: "grow" }),
       children ? button(item.folded ? `Show ${plural(children, "line")}` : "Fold", () => { item.folded = !item.folded; item.version += 1; ctx.list.folded(); }, { class: "quiet", "aria-expanded": String(!item.folded) }) : "",
-      failed ? h("span", { class: "bad" }, given.kind === "permission_denied" ? "denied" : "failed") : waiting ? h("span", { class: "dim" }, "…") : ""),
+      failed ? h("span", { class: "bad" }, { permission_denied: "denied", tool_denied: "denied", tool_interrupted: "interrupted" }[given.kind] ?? "failed") : waiting ? h("span", { class: "dim" }, "…") : ""),
     called(name, input), given ? result(given, name) : "");
 }
 

@@ -6,7 +6,7 @@ import { messages, parsed } from "./api.js";
 export const SIZE = 200;
 const KEPT = 60;
 /** Pieces and progress of what comes whole later. */
-const SILENT = new Set(["partial", "progress"]);
+const SILENT = new Set(["partial", "progress", "silent"]);
 
 const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value) ? value : {};
 export const string = (value) => typeof value === "string" ? value : "";
