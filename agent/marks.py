@@ -21,6 +21,7 @@ BOLD: Final = "1"
 DIM: Final = "2"
 RED: Final = "31"
 GREEN: Final = "32"
+YELLOW: Final = "33"
 
 
 def paint(color: str, text: str) -> str:

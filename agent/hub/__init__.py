@@ -16,7 +16,6 @@ Files
     listen.py     everything opened and closed in the right order
     port.py       one port: the head of a request decides who serves the connection
     hub.py        follows the receiver, keeps rows and index up to date
-    row.py        a run in one row, without I/O
     fleet.py      the rows that move, and who is woken by what
     index.py      SQLite: lists and searches of all runs
     lines.py      stored messages from any number on

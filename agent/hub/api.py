@@ -30,7 +30,7 @@ from agent.hub.index import Entry, Query
 from agent.hub.lines import Position, read
 from agent.hub.metrics import CONTENT_TYPE, Metrics
 from agent.hub.openapi import PATH
-from agent.hub.row import State
+from agent.receiver import State
 
 _encode = msgspec.json.Encoder().encode
 _STATES = State.__args__  # type: ignore[attr-defined]

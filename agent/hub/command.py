@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import ssl
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from agent.hub.options import Options, parse
 from agent.hub.options import parser as parser
 from agent.limits import Limits
 from agent.receiver import JsonView, Receiver, TextView, View
+from agent.terminal import open_screen
 
 
 async def serve(options: Options, *, limits: Limits | None = None) -> int:
@@ -89,9 +89,7 @@ def main(argv: Sequence[str]) -> int:
 def _view(options: Options, limits: Limits) -> View:
     if options.json:
         return JsonView(sys.stdout, sys.stderr)
-    terminal = sys.stdout.isatty()
-    columns = (lambda: shutil.get_terminal_size().columns) if terminal else None
-    return TextView(sys.stdout, limits, color=options.color and terminal, columns=columns)
+    return TextView(open_screen(sys.stdout, color=options.color), limits)
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:

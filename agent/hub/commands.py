@@ -13,9 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from agent.hub.row import Row
 from agent.protocol import STATUS, encode_json, ulid
-from agent.receiver import Link, LinkClosed, RunKey
+from agent.receiver import Link, LinkClosed, Row, RunKey
 
 _Text = Annotated[str, Meta(min_length=1, max_length=50_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]

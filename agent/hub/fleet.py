@@ -15,10 +15,9 @@ import trio
 from msgspec import Struct
 
 from agent.hub.index import Entry, Index
-from agent.hub.row import Row
 from agent.limits import Limits
 from agent.protocol import HEARTBEAT
-from agent.receiver import Message, Run, RunKey
+from agent.receiver import Message, Row, Run, RunKey
 
 _encode = msgspec.json.Encoder().encode
 _NAMES = Row.__struct_fields__

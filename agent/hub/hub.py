@@ -21,10 +21,23 @@ from agent.hub.commands import Commands
 from agent.hub.fleet import Fleet
 from agent.hub.index import Entry, Found, Index, Query
 from agent.hub.lines import Positions
-from agent.hub.row import VITALS, Row
 from agent.limits import Limits
 from agent.protocol import HEARTBEAT, STATUS, timestamp
-from agent.receiver import Accepted, Duplicate, Link, Malformed, Run, RunKey, Step, Store, Unnumbered, named, parse
+from agent.receiver import (
+    VITALS,
+    Accepted,
+    Duplicate,
+    Link,
+    Malformed,
+    Row,
+    Run,
+    RunKey,
+    Step,
+    Store,
+    Unnumbered,
+    named,
+    parse,
+)
 
 
 class Metrics(Protocol):

@@ -15,8 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agent.hub.row import ENDED, Row
-from agent.receiver import RunKey, file_name
+from agent.receiver import ENDED, Row, RunKey, file_name
 
 #: Grows with every change of the table or of `Row`: an index of another version is thrown away.
 VERSION = 2

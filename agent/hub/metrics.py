@@ -12,9 +12,8 @@ from prometheus_client.registry import Collector
 
 from agent.hub.hub import Hub
 from agent.hub.index import Query
-from agent.hub.row import Row
 from agent.protocol import KINDS
-from agent.receiver import Receiver
+from agent.receiver import Receiver, Row
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _DURATIONS = (10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)

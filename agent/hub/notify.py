@@ -21,8 +21,8 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from agent.hub.row import Row
 from agent.limits import Limits
+from agent.receiver import Row
 from agent.text import money, one_line
 
 #: Chat services make links, mentions and formats of these.

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.hub.commands import Command
-from agent.hub.row import Row, State
+from agent.receiver import Row, State
 
 PATH = Path(__file__).with_name("openapi.json")
 

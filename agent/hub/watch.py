@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
@@ -19,8 +19,8 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Event, client
 from agent.limits import Limits
-from agent.marks import wants_color
-from agent.receiver import JsonView, TextView, Unnumbered, View, parse
+from agent.receiver import JsonView, Row, TextView, Unnumbered, View, parse, task_of
+from agent.terminal import Screen, open_screen
 from agent.text import money, one_line
 
 _EPILOG = """exit status: with RUN the run's own exit code once it has ended, or 1 if messages are missing; without
@@ -46,28 +46,29 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Return the exit status."""
     signals.let_kill()
     args = parser().parse_args(argv)
+    screen = open_screen(sys.stdout, color=not args.no_color)
+    view: View = JsonView(sys.stdout, sys.stderr, "agent watch") if args.json else TextView(screen, Limits())
+    # A board must be taken away before this process dies.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         hub = client(args.hub, args.token_file, os.environ, Limits())
-        view = _view(args)
-        return _follow_run(hub, args, view) if args.run else _follow_fleet(hub, args, view)
+        return _follow_run(hub, args, view) if args.run else _follow_fleet(hub, args, view, screen)
+    except KeyboardInterrupt:
+        view.close()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the signal kills") from None
     except (OSError, HTTPException) as error:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        view.close()
         print(f"agent watch: the hub cannot be reached: {error}; is --hub or HUB_URL right?", file=sys.stderr)
         return int(Exit.SERVER_UNREACHABLE)
     except AgentError as error:
+        view.close()
         print(f"agent watch: {error}", file=sys.stderr)
         return int(error.exit)
-
-
-def _view(args: argparse.Namespace) -> View:
-    if args.json:
-        return JsonView(sys.stdout, sys.stderr, "agent watch")
-    terminal = sys.stdout.isatty()
-    columns = (lambda: shutil.get_terminal_size().columns) if terminal else None
-    color = terminal and not args.no_color and wants_color(os.environ)
-    return TextView(sys.stdout, Limits(), color=color, columns=columns)
 
 
 def _follow_run(hub: Client, args: argparse.Namespace, view: View) -> int:
@@ -97,7 +98,7 @@ def _end(event: Event, view: View) -> int:
     return code if whole and isinstance(code, int) and 0 <= code <= 255 else 1
 
 
-def _follow_fleet(hub: Client, args: argparse.Namespace, view: View) -> int:
+def _follow_fleet(hub: Client, args: argparse.Namespace, view: View, screen: Screen) -> int:
     rows: dict[str, dict[str, Any]] = {}
     told: dict[str, tuple[Any, ...]] = {}
 
@@ -106,7 +107,8 @@ def _follow_fleet(hub: Client, args: argparse.Namespace, view: View) -> int:
         if args.json:
             print(msgspec.json.encode(row).decode(), flush=True)
             return
-        known = (row["state"], row["attention"], row["phase"], row["now"])
+        screen.show(row["id"], task_of(msgspec.convert(row, Row)))
+        known = (row["state"], row["attention"], *(() if screen.live else (row["phase"], row["now"])))
         if told.get(row["id"]) != known:
             told[row["id"]] = known
             view.note(_line(row))
@@ -132,6 +134,7 @@ def _follow_fleet(hub: Client, args: argparse.Namespace, view: View) -> int:
             for id in msgspec.json.decode(event.data):
                 rows.pop(id, None)
                 told.pop(id, None)
+                screen.show(id, None)
         elif event.name == "rows":
             for change in msgspec.json.decode(event.data):
                 row = rows.setdefault(change["id"], {})

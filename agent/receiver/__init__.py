@@ -23,18 +23,24 @@ Files
     run.py       one run as received, and its comparison with COMPLETE
     store.py     files of all runs
     view.py      lines for a person, or JSON
+    board.py     a run on the terminal's board
+    row.py       a run in one row, without I/O
     phrases.py   fields of messages in words
 """
 
+from agent.receiver.board import task_of
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step, Unnumbered
 from agent.receiver.link import Link, LinkClosed
 from agent.receiver.messages import Message, RunKey, parse
+from agent.receiver.row import ENDED, VITALS, Row, State
 from agent.receiver.run import Run
 from agent.receiver.server import Receiver, Serve
 from agent.receiver.store import Store, file_name, named
 from agent.receiver.view import JsonView, TextView, View
 
 __all__ = [
+    "ENDED",
+    "VITALS",
     "Accepted",
     "Duplicate",
     "JsonView",
@@ -43,9 +49,11 @@ __all__ = [
     "Malformed",
     "Message",
     "Receiver",
+    "Row",
     "Run",
     "RunKey",
     "Serve",
+    "State",
     "Step",
     "Store",
     "TextView",
@@ -54,4 +62,5 @@ __all__ = [
     "file_name",
     "named",
     "parse",
+    "task_of",
 ]

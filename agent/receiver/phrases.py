@@ -32,6 +32,14 @@ def plain(fields: dict[str, Any]) -> str:
     return word(fields.get("message")) or ", ".join(f"{name} {word(value)}" for name, value in fields.items())
 
 
+def plainly(value: object) -> str:
+    """Describe the arguments of a tool: the only one as it is, several with their names."""
+    if not isinstance(value, dict):
+        return word(value)
+    said = {name: word(each) for name, each in value.items() if word(each)}
+    return next(iter(said.values())) if len(said) == 1 else ", ".join(f"{name} {text}" for name, text in said.items())
+
+
 def progress(fields: dict[str, Any]) -> str:
     """Describe the progress of the clone: a bar if the end is known, else a count."""
     stage, percent, size = word(fields.get("stage")), number(fields.get("percent")), number(fields.get("bytes"))

@@ -12,16 +12,20 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from agent.limits import Limits
-from agent.marks import BOLD, DIM, GREEN, LEVEL_COLORS, MARKS, RED, SOURCE_COLORS, paint
+from agent.marks import BOLD, DIM, ERROR_MARK, GREEN, LEVEL_COLORS, MARKS, RED, SOURCE_COLORS, YELLOW
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS, encode_json
 from agent.receiver import phrases
+from agent.receiver.board import asked, task_of
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.messages import Message, RunKey
+from agent.receiver.row import Row
+from agent.terminal import Screen
 from agent.text import one_line
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 _WIDTH = 200
-_ERASE = "\r\x1b[2K"
+#: Marks where the kind has none: colours alone would not tell.
+_LEVEL_MARKS = {"warn": "!", "error": ERROR_MARK}
 
 
 class View(Protocol):
@@ -72,43 +76,32 @@ class JsonView:
 
 
 class TextView:
-    """Lines for a person. On a terminal, the last line is rewritten while something moves.
+    """Lines for a person, and a row of the screen's board for each run.
 
-    `columns` returns the width of the terminal. Without it, progress and resources become occasional lines.
+    On a screen without a board, progress and resources become occasional lines.
     """
 
-    def __init__(
-        self,
-        out: TextIO,
-        limits: Limits,
-        *,
-        color: bool = False,
-        columns: Callable[[], int] | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._out = out
+    def __init__(self, screen: Screen, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._screen = screen
         self._limits = limits
-        self._color = color
-        self._columns = columns
         self._now = now
-        #: The announced runs, each with the stage of its clone that was shown last.
-        self._runs: dict[RunKey, str] = {}
+        #: The announced runs.
+        self._runs: dict[RunKey, Row] = {}
+        #: The stage of each clone that was shown last, for a screen without a board.
+        self._stages: dict[RunKey, str] = {}
         self._last_vitals = -math.inf
-        self._moving = False
 
     def note(self, text: str) -> None:
-        self._write(self._paint(DIM, one_line(text, _WIDTH)))
+        self._screen.say(one_line(text, _WIDTH), DIM)
 
     def close(self) -> None:
-        if self._moving:
-            self._out.write(_ERASE)
-            self._out.flush()
+        self._screen.close()
 
     def show(self, step: Step) -> None:
         if isinstance(step, Malformed | Duplicate):
             return
         message = step.message
-        self._announce(message)
+        row = self._announce(message)
         if isinstance(step, Accepted) and step.missing is not None:
             self._line(message, "agent", "✗", f"missing: {step.missing[0]} to {step.missing[1]}", RED)
         fields = message.fields()
@@ -130,14 +123,25 @@ class TextView:
                     self._lines(message, list(step.comparison.problems))
             case _:
                 self._line(message, "agent", " ", f"{message.type}: {phrases.plain(fields)}")
+        row.take(message, row.updated)
+        self._screen.show(message.key, task_of(row))
 
-    def _announce(self, message: Message) -> None:
-        if message.key not in self._runs:
+    def _announce(self, message: Message) -> Row:
+        row = self._runs.get(message.key)
+        if row is None:
             if len(self._runs) >= self._limits.receiver_runs:
-                self._runs.clear()
-            self._runs[message.key] = ""
-            text = f"── run {one_line(message.run_id) or '-'} of {one_line(message.container_id)}"
-            self._write(self._paint(BOLD, text))
+                self._forget()
+            id = one_line(message.run_id) or "-"
+            row = Row(id=id, runID=id, containerID=one_line(message.container_id), connected=True)
+            self._runs[message.key] = row
+            self._screen.say(f"── run {id} of {row.containerID}", BOLD)
+        return row
+
+    def _forget(self) -> None:
+        for key in self._runs:
+            self._screen.show(key, None)
+        self._runs.clear()
+        self._stages.clear()
 
     def _log(self, message: Message, fields: dict[str, Any]) -> None:
         metadata = fields.get("metadata")
@@ -149,7 +153,10 @@ class TextView:
         if kind == "silent":
             return
         color = LEVEL_COLORS.get(phrases.word(fields.get("level")), "")
-        self._line(message, source, MARKS.get(kind, " "), phrases.word(fields.get("message")), color)
+        mark = MARKS.get(kind) or _LEVEL_MARKS.get(phrases.word(fields.get("level")), " ")
+        # Of what a tool gave back, the beginning is enough: claude goes on to say what it makes of it.
+        brief = kind == "tool_result"
+        self._line(message, source, mark, phrases.word(fields.get("message")), color or DIM * brief, brief=brief)
 
     def _status(self, message: Message, fields: dict[str, Any]) -> None:
         progress = fields.get("progress")
@@ -159,52 +166,38 @@ class TextView:
             stage = f"{phrases.word(progress.get('stage'))} {phrases.number(progress.get('percent')) == 100}"
             self._progress(message, stage, phrases.progress(progress))
             return
+        question = fields.get("question")
+        if fields.get("status") == "waiting" and isinstance(question, dict):
+            self._line(message, "agent", "?", phrases.word(fields.get("message")) or "claude asks", f"{BOLD};{YELLOW}")
+            self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW)
+            return
         said = (phrases.word(fields.get("phase")) or phrases.word(fields.get("status")), fields.get("message"))
         self._line(message, "agent", "●", ": ".join(filter(None, map(phrases.word, said))), BOLD)
         self._lines(message, phrases.start(fields))
 
     def _progress(self, message: Message, stage: str, text: str) -> None:
-        if self._columns is not None:
-            self._move(message, "git", text)
-        elif self._runs[message.key] != stage:
-            self._runs[message.key] = stage
+        if not self._screen.live and self._stages.get(message.key) != stage:
+            self._stages[message.key] = stage
             self._line(message, "git", " ", text)
 
     def _vitals(self, message: Message, text: str) -> None:
-        if self._columns is not None:
-            self._move(message, "agent", text)
-        elif text and self._now() - self._last_vitals >= self._limits.receiver_vitals:
+        if text and not self._screen.live and self._now() - self._last_vitals >= self._limits.receiver_vitals:
             self._last_vitals = self._now()
             self._line(message, "agent", " ", text, DIM)
 
-    def _lines(self, message: Message, texts: list[str]) -> None:
+    def _lines(self, message: Message, texts: list[str], color: str = "") -> None:
         for text in filter(None, texts):
-            self._line(message, "", " ", text)
+            self._line(message, "", " ", text, color)
 
-    def _line(self, message: Message, source: str, mark: str, text: str, color: str = "") -> None:
-        self._write(self._prefix(message, source, mark) + self._paint(color, one_line(text, _WIDTH)))
-
-    def _move(self, message: Message, source: str, text: str) -> None:
-        assert self._columns is not None
-        # A line that wraps cannot be erased afterwards.
-        room = max(self._columns() - len(self._prefix(message, source, " ", plain=True)) - 1, 1)
-        self._out.write(_ERASE + self._prefix(message, source, " ") + self._paint(DIM, one_line(text, room)))
-        self._out.flush()
-        self._moving = True
-
-    def _prefix(self, message: Message, source: str, mark: str, *, plain: bool = False) -> str:
+    def _line(
+        self, message: Message, source: str, mark: str, text: str, color: str = "", *, brief: bool = False
+    ) -> None:
         found = _CLOCK.match(message.timestamp)
-        clock = found[1] if found else " " * 8
         run = f" [{one_line(message.container_id, 20)}]" if len(self._runs) > 1 else ""
-        name = f"{one_line(source, 6):6}"
-        if not plain:
-            clock, name = self._paint(DIM, clock), self._paint(SOURCE_COLORS.get(source, ""), name)
-        return f"{clock}{run} {name} {mark} "
-
-    def _paint(self, code: str, text: str) -> str:
-        return paint(code, text) if self._color else text
-
-    def _write(self, line: str) -> None:
-        self._out.write((_ERASE if self._moving else "") + line + "\n")
-        self._out.flush()
-        self._moving = False
+        head = (
+            (found[1] if found else " " * 8, DIM),
+            (f"{run} ", ""),
+            (f"{one_line(source, 6):6}", SOURCE_COLORS.get(source, "")),
+            (f" {mark} ", ""),
+        )
+        self._screen.say(one_line(text, _WIDTH), color, head=head, brief=brief)

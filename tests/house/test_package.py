@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = {"python-statemachine": "statemachine"}
 
 #: Parts that may import the packages of the extra `hub`.
-PEOPLE = ("agent/hub/", "agent/commands/completion.py")
+PEOPLE = ("agent/hub/", "agent/commands/completion.py", "agent/terminal/live.py")
 
 
 def modules(requirements: list[str]) -> set[str]:

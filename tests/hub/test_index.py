@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.hub.index import Entry, Index, Query
-from agent.hub.row import Row
 from agent.receiver import RunKey
+from agent.receiver.row import Row
 
 
 def entry(id: str, **fields: object) -> Entry:

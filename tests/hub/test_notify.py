@@ -16,8 +16,8 @@ import pytest
 import trio
 
 from agent.hub.notify import Notifier, Target
-from agent.hub.row import Row
 from agent.limits import Limits
+from agent.receiver.row import Row
 from tests.support.hub_client import open_client
 from tests.support.runs import a_run
 

@@ -19,6 +19,7 @@ from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey, parse
 from agent.receiver.run import Run
 from agent.receiver.view import TextView
+from agent.terminal.screen import PlainScreen
 from tests.support import delivery
 from tests.support.journals import COMPLETE as END
 from tests.support.journals import SMALL, data_of, missing, open_journal, read_all
@@ -52,7 +53,7 @@ async def test_a_new_kind_is_one_row(note: Kind, tmp_path: Path, autojump_clock,
     assert [message["type"] for message in peer.stored] == ["LOG", "LOG", "NOTE", "NOTE", "COMPLETE"]
     assert peer.stored[-1]["data"]["stream"]["counts"] == {"LOG": 2, "STATUS": 0, "ERROR": 0, "NOTE": 2}
     out = io.StringIO()
-    view = TextView(out, Limits())
+    view = TextView(PlainScreen(out), Limits())
     consumer = Consumer(Run, 10)
     for text in peer.texts:
         msgspec.json.decode(text, type=from_agent())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Hashable
 from functools import partial
 
 import pytest
@@ -14,6 +15,8 @@ from agent.receiver.consumer import Consumer
 from agent.receiver.phrases import bill
 from agent.receiver.run import Run
 from agent.receiver.view import JsonView, TextView, View
+from agent.terminal import Task
+from agent.terminal.screen import PlainScreen
 from tests.support.runs import Written, a_run, copy_of
 
 
@@ -26,7 +29,7 @@ def show(view: View, lines: list[str]) -> None:
 
 def as_text(lines: list[str], **options) -> list[str]:
     out = io.StringIO()
-    show(TextView(out, Limits(), **options), lines)
+    show(TextView(PlainScreen(out, **options), Limits()), lines)
     return out.getvalue().splitlines()
 
 
@@ -74,7 +77,7 @@ def test_a_run_as_a_person_follows_it():
         "00:00:00 git      Enumerating objects: 5, 3.0 MiB",
         "00:00:00 git      HEAD is 1234",
         "00:00:00 claude → Edit src/login.js",
-        "00:00:00 stderr   odd",
+        "00:00:00 stderr ! odd",
         "00:00:00 agent  ✗ no tokens left [budget]",
         "00:00:00 agent  ■ exit 1, budget, 1 min 32 s",
         "00:00:00          The budget is spent.",
@@ -98,24 +101,51 @@ def test_two_runs_are_told_apart():
     assert shown[-1] == "00:00:00 [c2] git      line 0"
 
 
-def test_a_terminal_shows_progress_in_one_line():
+class Board(PlainScreen):
+    """A screen whose board is a dictionary."""
+
+    live = True
+
+    def __init__(self, out: io.StringIO) -> None:
+        super().__init__(out)
+        self.tasks: dict[Hashable, Task | None] = {}
+
+    def show(self, key: Hashable, task: Task | None) -> None:
+        self.tasks[key] = task
+
+
+def test_a_board_has_progress_in_place_of_lines():
     out = io.StringIO()
-    written = Written().add(clone(10), clone(20), log("info", "done"))
-    show(TextView(out, Limits(), columns=lambda: 60), [*written.lines, beat(cpu=0.5, memory=1 << 20)])
-    _, rest = out.getvalue().split("\n", 1)
-    first, second, said, vitals, end = rest.split("\r\x1b[2K")[1:]
-    assert max(len(first), len(second)) < 60
-    assert "10 %" in first
-    assert "20 %" in second
-    assert said.endswith("done\n")
-    assert vitals.endswith("cpu 0.50, memory 1.0 MiB")
-    assert end == ""
+    screen = Board(out)
+    written = Written().add(status("starting", "", title="fix it"), clone(10), clone(20))
+    view, target = TextView(screen, Limits()), Consumer(partial(Run), 10)
+    for line in [*written.lines, beat(cpu=0.5, cost=0.25)]:
+        view.show(target.feed(line))
+    (task,) = screen.tasks.values()
+    assert task is not None
+    assert (task.name, task.state, task.done, task.total, task.cost) == ("fix it", "running", 20, 100, 0.25)
+    assert task.doing == "Receiving objects"
+    assert out.getvalue().count("\n") == 3, "run, status, title: no line for what moves"
+
+
+def test_a_question_comes_with_the_way_to_answer_it():
+    asked = {"id": "Q1", "tool": "Bash", "input": {"command": "npm ci"}, "suggestions": []}
+    lines = Written().add(status("waiting", "claude asks to use Bash: npm ci", phase="RUNNING", question=asked)).lines
+    screen = Board(io.StringIO())
+    show(TextView(screen, Limits()), lines)
+    answer = "agent answer c1 Q1 allow   (or allow-always, deny)"
+    assert [task.question for task in screen.tasks.values() if task] == [("Bash: npm ci", answer)]
+    assert as_text(lines)[1:] == [
+        "00:00:00 agent  ? claude asks to use Bash: npm ci",
+        "00:00:00          Bash: npm ci",
+        f"00:00:00          {answer}".replace("   (", " ("),
+    ]
 
 
 def test_resources_are_sparse_without_a_terminal():
     clock = [0.0]
     out = io.StringIO()
-    view = TextView(out, Limits(), now=lambda: clock[0])
+    view = TextView(PlainScreen(out), Limits(), now=lambda: clock[0])
     target = Consumer(partial(Run), 10)
     for second in range(0, 180, 10):
         clock[0] = second

@@ -16,6 +16,7 @@ import trio
 from agent.hub.access import Tokens
 from agent.limits import Limits
 from agent.receiver import Receiver, TextView
+from agent.terminal.screen import PlainScreen
 from tests.receiver.test_server import acked, connected
 
 pytest.importorskip("starlette", reason="needs the extra hub: make setup")
@@ -160,6 +161,6 @@ async def open_client(
     with trio.fail_after(options.pop("patience", 60)):
         async with open_serving(
             host="127.0.0.1", port=options.pop("port", 0), tls=None, limits=limits, tokens=tokens, directory=directory,
-            view=TextView(shown, limits), **options,
+            view=TextView(PlainScreen(shown), limits), **options,
         ) as receiver:  # fmt: skip
             yield Client(receiver, shown)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.hub.row import Row
 from agent.receiver import parse
+from agent.receiver.row import Row
 from tests.support.runs import TIME
 
 

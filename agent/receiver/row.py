@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct, field
 
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
-from agent.receiver import Message, Run
+from agent.receiver.messages import Message
+from agent.receiver.run import Run
 from agent.text import one_line
 
 State = Literal["running", "waiting", "disconnected", "succeeded", "failed", "cancelled"]

@@ -1,0 +1,153 @@
+"""The board: a row for each task, made of its figures and the time. No I/O, no clock.
+
+A Part is a text and the parameters of a terminal's SGR sequence for it (`agent.marks`), "" for none.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from agent.marks import BOLD, DIM, GREEN, RED, YELLOW
+from agent.text import money, one_line
+
+Part = tuple[str, str]
+State = Literal["queued", "running", "waiting", "disconnected", "succeeded", "failed", "cancelled"]
+
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ENDED = ("succeeded", "failed", "cancelled")
+_MARKS = {"queued": "·", "waiting": "?", "disconnected": "!", "succeeded": "✓", "failed": "✗", "cancelled": "■"}
+_COLORS = {
+    "waiting": f"{BOLD};{YELLOW}", "disconnected": YELLOW, "succeeded": GREEN, "failed": RED, "cancelled": YELLOW,
+}  # fmt: skip
+_ORDER: tuple[State, ...] = ("waiting", "failed", "disconnected", "running", "queued", "cancelled", "succeeded")
+_BAR = 8
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """A row of the board.
+
+    Attributes:
+        name: of the task, as a person knows it.
+        state: the reason for its mark and its place.
+        began: Unix time; the elapsed time is counted from it. None shows no time.
+        took: seconds, of a task that has ended.
+        done, total: of the to-do list, or per cent of whatever it does with a total of 100.
+        cost: US dollars.
+        doing: the last action, or how it ended.
+        question: lines that a person must see: what it waits for, and how to answer.
+    """
+
+    name: str
+    state: State = "running"
+    began: float | None = None
+    took: float | None = None
+    done: float | None = None
+    total: float | None = None
+    cost: float | None = None
+    doing: str = ""
+    question: tuple[str, ...] = ()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in _ENDED
+
+
+def lines(tasks: Iterable[Task], *, width: int, height: int, now: float, tick: int) -> list[list[Part]]:
+    """Return the board as at most `height` lines of at most `width` columns.
+
+    Tasks that wait come first, ended ones last. `tick` turns the spinner, `now` is the Unix time.
+    """
+    ordered = sorted(tasks, key=lambda task: (task.has_ended, _ORDER.index(task.state)))
+    if not ordered:
+        return []
+    names = min(max(columns_of(task.name) for task in ordered), 28 if width >= 100 else 16)
+    found: list[list[Part]] = []
+    shown = 0
+    for task in ordered:
+        rows = list(_rows(task, names, width, now, tick))
+        if found and len(found) + len(rows) > height - 1:
+            break
+        found += rows[: max(height - 1, 1)]
+        shown += 1
+    if (more := _summary(ordered, len(ordered) - shown)) and len(ordered) > 1:
+        found.append([(cut(more, width), DIM)])
+    return found
+
+
+def _rows(task: Task, names: int, width: int, now: float, tick: int) -> Iterator[list[Part]]:
+    color = _COLORS.get(task.state, "")
+    mark = SPINNER[tick % len(SPINNER)] if task.state == "running" else _MARKS[task.state]
+    took = task.took if task.took is not None else now - task.began if task.began is not None else None
+    parts: list[Part] = [
+        (f"{mark} ", color or "36"),
+        (pad(one_line(task.name), names), BOLD),
+        (f" {clock(took):>7} ", DIM),
+    ]
+    if width >= 60:
+        parts.append((_bar(task), "36" if not task.has_ended else DIM))
+    parts.append((f"{'' if task.cost is None else money(task.cost):>7}  ", ""))
+    room = width - sum(columns_of(text) for text, _ in parts)
+    doing = "waits for an answer" if task.question else one_line(task.doing)
+    yield [*parts, (cut(doing, max(room, 0)), color)]
+    for text in task.question:
+        yield [("  ", ""), (cut(one_line(text), width - 2), color)]
+
+
+def _bar(task: Task) -> str:
+    if not task.total or task.done is None:
+        return " " * (_BAR + 7)
+    filled = round(min(max(task.done / task.total, 0), 1) * _BAR)
+    text = f"{task.done:.0f} %" if task.total == 100 else f"{task.done:.0f}/{task.total:.0f}"
+    return "━" * filled + "─" * (_BAR - filled) + pad(f" {text}", 7)
+
+
+def _summary(tasks: Sequence[Task], hidden: int) -> str:
+    counts = [(sum(task.state == state for task in tasks), state) for state in _ORDER]
+    parts = [f"{number} {state}" for number, state in counts if number]
+    costs = [task.cost for task in tasks if task.cost is not None]
+    parts += [money(sum(costs))] if costs else []
+    parts += [f"{hidden} not shown"] if hidden else []
+    return ", ".join(parts)
+
+
+def clock(seconds: float | None) -> str:
+    """Return a duration as 0:07, 12:03 or 1:02:03; nothing for None."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: East Asian characters and emoji take two."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """Shorten a text to so many columns, with an ellipsis where something is left out."""
+    if columns_of(text) <= width:
+        return text
+    found, left = "", width - 1
+    for character in text:
+        left -= _columns(character)
+        if left < 0:
+            break
+        found += character
+    return found.rstrip() + "…" if width > 0 else ""
+
+
+def pad(text: str, width: int) -> str:
+    """Make a text exactly so many columns wide."""
+    text = cut(text, width)
+    return text + " " * (width - columns_of(text))

@@ -1,0 +1,48 @@
+"""A run's row as a task of the board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.receiver.board import asked, task_of
+from agent.receiver.row import Row
+
+ANSWER = "agent answer c1 Q1 allow   (or allow-always, deny)"
+
+
+def row(**fields: Any) -> Row:
+    return Row(id="R", runID="R", containerID="c1", connected=True, **fields)
+
+
+def test_a_run_at_work() -> None:
+    task = task_of(row(started="2026-01-01T00:00:00.000Z", todo={"done": 1, "total": 3}, cost=0.5, now="Edit a"))
+    assert (task.name, task.began, task.done, task.total, task.cost) == ("c1", 1767225600.0, 1, 3, 0.5)
+    assert (task.doing, task.question, task.state) == ("Edit a", (), "running")
+
+
+def test_a_run_that_ended() -> None:
+    changes = {"files": 2, "insertions": 20, "deletions": None}
+    ended = row(state="succeeded", exitCode=0, reason="success", duration=92_000.0, changes=changes)
+    assert (task_of(ended).doing, task_of(ended).took) == ("success, 2 files +20 -0", 92.0)
+    failed = row(state="failed", exitCode=66, reason="clone_failed", message="no such repository")
+    assert task_of(failed).doing == "exit 66, clone_failed, no such repository"
+
+
+@pytest.mark.parametrize(
+    ("question", "lines"),
+    [
+        ({"id": "Q1", "tool": "Bash", "input": {"command": "ls"}}, ("Bash: ls", ANSWER)),
+        ({"id": "Q1", "tool": "Edit", "input": {"a": "x", "b": [1], "c": 2}}, ("Edit: a x, c 2", ANSWER)),
+        ({"message": "go on?"}, ("go on?",)),
+        ({}, ("a question",)),
+    ],
+)
+def test_questions(question: dict[str, object], lines: tuple[str, ...]) -> None:
+    assert asked("c1", question) == lines
+
+
+@pytest.mark.parametrize("started", ["", "soon", "9999-99-99", "2026-01-01"])
+def test_a_time_that_makes_no_sense(started: str) -> None:
+    assert task_of(row(started=started)).doing == ""
