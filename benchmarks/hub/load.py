@@ -1,40 +1,53 @@
-"""The hub under load: simulated agents, watchers of runs and of the fleet, all on this machine.
-
-    python -m benchmarks.hub [--agents 1000] [--rate 2] [--watchers 20] [--seconds 20] [--restart]
-
-Prints one line of JSON: messages a second, the hub's CPU for each and in all, its memory, the latency from an agent's
-send to a watcher's read, that from HEARTBEAT to acknowledgement, and what was lost: nothing, or it exits with 1.
-`--rate 0` sends as fast as acknowledgements of 2,000 messages in flight allow.
-"""
+"""Agents and watchers of the load, each kind a process of its own that talks over a pipe."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
-import multiprocessing
-import os
 import re
 import selectors
-import signal
 import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
 from websockets.speedups import apply_mask
 
 _MASK = b"\x01\x02\x03\x04"
-_LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
 _IN_ROWS, _IN_LINES = rb"sent (\d+\.\d+) ", rb'"info","message":"sent (\d+\.\d+) '
 _SIZE = 1200
 _WINDOW = 2000
+_HEAD = '{"type":"LOG","containerID":"bench-%d","timestamp":"2026-01-01T00:00:00.000Z","data":'
+
+
+def name(number: int) -> str:
+    """The run of an agent."""
+    return f"BENCH{number:06d}"
+
+
+def line(head: str, run: str, seq: int, message: str) -> bytes:
+    """A LOG of `_SIZE` bytes."""
+    return (
+        f'{head}{{"level":"info","message":"{message.ljust(_SIZE - 200, "x")}",'
+        f'"metadata":{{"source":"claude","kind":"text"}}}},"runID":"{run}","seq":{seq}}}'
+    ).encode()
+
+
+def store(directory: Path, runs: int, mib: float) -> int:
+    """Write runs as a hub stores them, each of so many MiB; return the number of the last line of each."""
+    lines = max(int(mib * 2**20 / _SIZE), 1)
+    texts = [line(_HEAD % 0, name(0), seq, "stored ") for seq in range(1, lines + 1)]
+    whole = b"\n".join(texts) + b"\n"
+    for number in range(runs):
+        place = directory / f"bench-{number}"
+        place.mkdir(parents=True)
+        text = whole.replace(name(0).encode(), name(number).encode()).replace(b"bench-0", b"bench-%d" % number)
+        (place / f"{name(number)}.ndjson").write_bytes(text)
+    return lines
 
 
 def frame(text: bytes) -> bytes:
@@ -46,16 +59,15 @@ def frame(text: bytes) -> bytes:
 class Agent:
     """One simulated agent: numbered LOGs, a HEARTBEAT every 10 s, and what was acknowledged."""
 
-    def __init__(self, number: int, port: int) -> None:
-        self.run = f"BENCH{number:06d}"
+    def __init__(self, number: int, port: int, stored: int = 0) -> None:
+        self.run = name(number)
         self.port = port
-        self.seq = 0
-        self.acked = 0
+        self.seq = self.acked = stored
         self.beat_at = 0.0
         self.beats: list[float] = []
         self._texts: list[bytes] = []
         self.socket: socket.socket | None = None
-        self._head = f'{{"type":"LOG","containerID":"bench-{number}","timestamp":"2026-01-01T00:00:00.000Z","data":'
+        self._head = _HEAD % number
 
     def connect(self) -> bool:
         try:
@@ -82,11 +94,7 @@ class Agent:
         data = b""
         for _ in range(count):
             self.seq += 1
-            message = f"{stamp} {time.monotonic():.6f} ".ljust(_SIZE - 200, "x")
-            text = (
-                f'{self._head}{{"level":"info","message":"{message}","metadata":{{"source":"claude","kind":"text"}}}},'
-                f'"runID":"{self.run}","seq":{self.seq}}}'
-            ).encode()
+            text = line(self._head, self.run, self.seq, f"{stamp} {time.monotonic():.6f} ")
             self._texts.append(text)
             data += frame(text)
         self.socket.sendall(data)
@@ -119,9 +127,9 @@ class Agent:
         return True
 
 
-def agents(pipe: Connection, port: int, count: int, rate: float, seconds: float) -> None:
-    """Run the agents of one process, and report what they saw."""
-    fleet = [Agent(number, port) for number in range(count)]
+def agents(pipe: Connection, port: int, numbers: Sequence[int], rate: float, seconds: float, stored: int = 0) -> None:
+    """Run the agents of one process, each of which comes back to so many stored lines, and report what they saw."""
+    fleet, count = [Agent(number, port, stored) for number in numbers], len(numbers)
     chosen = selectors.DefaultSelector()
     for agent in fleet:
         assert agent.connect()
@@ -177,13 +185,13 @@ def agents(pipe: Connection, port: int, count: int, rate: float, seconds: float)
                 agent.beats.pop()
         drain(0.2)
     pipe.send({
-        "messages": sum(agent.seq for agent in fleet), "took": took,
+        "messages": sum(agent.seq - stored - 1 for agent in fleet), "took": took,
         "missing": sum(agent.seq - agent.acked for agent in fleet), "beats": [b for a in fleet for b in a.beats],
     })  # fmt: skip
 
 
-def watchers(pipe: Connection, port: int, runs: int, fleet: int, agents: int) -> None:
-    """Follow runs and the fleet, and report how late each line was."""
+def watchers(pipe: Connection, port: int, runs: Sequence[int], fleet: int) -> None:
+    """Follow runs of agents, and the fleet as often as said, and report how late each line was."""
     chosen = selectors.DefaultSelector()
     state: dict[int, dict[str, Any]] = {}
 
@@ -193,8 +201,8 @@ def watchers(pipe: Connection, port: int, runs: int, fleet: int, agents: int) ->
         chosen.register(found, selectors.EVENT_READ, path)
         state[found.fileno()] = {"rest": b""}
 
-    for number in range(runs):
-        connect(f"/api/runs/BENCH{number * max(agents // max(runs, 1), 1) % agents:06d}/live")
+    for number in runs:
+        connect(f"/api/runs/{name(number)}/live")
     for _ in range(fleet):
         connect("/api/live")
     late: tuple[list[float], list[float]] = [], []
@@ -233,73 +241,17 @@ def quantiles(values: list[float]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def serve(store: Path, port: int, log: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a hub; return it and its port."""
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "agent", "serve", "--store", str(store), "--port", str(port)]
-        hub = subprocess.Popen([*command, "--connections", "5000", "--json"], stdout=subprocess.DEVNULL, stderr=output)
-    while (found := _LISTENING.search(log.read_bytes())) is None:
-        assert hub.poll() is None, log.read_text()
-        time.sleep(0.01)
-    return hub, int(found[1])
-
-
-def main() -> int:
-    """Run one load. Returns the exit status."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--agents", type=int, default=1000)
-    parser.add_argument("--rate", type=float, default=2.0)
-    parser.add_argument("--watchers", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--restart", action="store_true")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        store, log = Path(directory, "store"), Path(directory, "log")
-        hub, port = serve(store, 0, log)
-        process = psutil.Process(hub.pid)
-        context = multiprocessing.get_context("spawn")
-        (ours, theirs), (eyes, their_eyes) = context.Pipe(), context.Pipe()
-        load = context.Process(target=agents, args=(theirs, port, args.agents, args.rate, args.seconds))
-        load.start()
-        ours.recv()
-        runs = args.watchers // 2
-        watch = context.Process(target=watchers, args=(their_eyes, port, runs, args.watchers - runs, args.agents))
-        watch.start()
-        time.sleep(1)
-        before, start = process.cpu_times(), time.monotonic()
-        ours.send("go")
-        most = 0
-        if args.restart:
-            time.sleep(args.seconds / 2)
-            hub.send_signal(signal.SIGKILL)
-            hub.wait()
-            hub, _ = serve(store, port, log)
-            process = psutil.Process(hub.pid)
-            before, start = process.cpu_times(), time.monotonic()
-        while not ours.poll(0.5):
-            most = max(most, process.memory_info().rss)
-        ours.recv()
-        after, took = process.cpu_times(), time.monotonic() - start
-        sent = ours.recv()
-        time.sleep(1)
-        eyes.send("end")
-        seen = eyes.recv()
-        load.join()
-        watch.join()
-        hub.send_signal(signal.SIGTERM)
-        hub.wait()
-        cpu = after.user + after.system - before.user - before.system
-        messages = sent["messages"] - args.agents
-        rate = messages / sent["took"]
-        print(json.dumps({
-            "agents": args.agents, "watchers": args.watchers, "messages/s": round(rate), "cpu": round(cpu / took, 3),
-            "us/message": round(cpu / took / rate * 1e6), "rss MiB": most >> 20,
-            "line ms": quantiles(seen[0]), "row ms": quantiles(seen[1]), "ack ms": quantiles(sent["beats"]),
-            "lines seen": len(seen[0]), "rows seen": len(seen[1]), "missing": sent["missing"],
-            "load": os.getloadavg()[0],
-        }))  # fmt: skip
-        return 1 if sent["missing"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def readers(pipe: Connection, port: int, paths: Sequence[str]) -> None:
+    """Read the paths again and again, twice a second, and report how long each took."""
+    took: dict[str, list[float]] = {path: [] for path in paths}
+    while not pipe.poll(0.5):
+        for path in paths:
+            began = time.monotonic()
+            address = f"http://127.0.0.1:{port}{path}"
+            # A run is not found before it is indexed.
+            with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(address, timeout=60) as answer:
+                while answer.read(1 << 18):
+                    pass
+            took[path].append(time.monotonic() - began)
+    pipe.recv()
+    pipe.send(took)

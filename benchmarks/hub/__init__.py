@@ -1,0 +1,23 @@
+"""The hub under load: simulated agents, watchers of runs and of the fleet, all on this machine.
+
+    python -m benchmarks.hub load [--agents 1000] [--rate 2] [--watchers 20] [--seconds 20] [--restart]
+    python -m benchmarks.hub back [--runs 200] [--mib 20] [--seconds 20]
+
+Each prints one line of JSON, and exits with 1 if anything was lost.
+
+`load` measures messages a second, the hub's CPU for each and in all, its memory, the latency from an agent's send to a
+watcher's read, and that from HEARTBEAT to acknowledgement. `--rate 0` sends as fast as acknowledgements of 2,000
+messages in flight allow.
+
+`back` starts a hub over large stored runs whose agents come back at once, while one other agent sends ten lines a
+second to a watcher, somebody searches all runs twice a second, and somebody reads whole runs.
+
+With `--stalls` the hub's loop is timed pass by pass. `stalls ms` is how long a pass took, less the time that the kernel
+gave the core to somebody else: other load on the machine does not count; waiting for a disk or for Python's lock does.
+
+Files
+    __main__.py  the options and loads
+    load.py      agents and watchers, each a process
+    serving.py   the hub, and what it used
+    stalls.py    `agent serve` with a clock in its loop
+"""
