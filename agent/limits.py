@@ -290,6 +290,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     receiver_ack_messages: int = 100
     #: Runs remembered; beyond it the oldest is looked up on disk again, or forgotten where nothing is stored.
     receiver_runs: int = 4096
+    #: Threads that read whole runs of agents that come back: more are not faster together, and the loop waits for
+    #: Python's lock behind each of them at every system call.
+    receiver_readers: int = 1
+    #: Runs up to this size are read at once, in 2 ms.
+    receiver_small: int = 256 * KIB
+    #: Bytes that one pass of the loop takes in, some 5 ms; the rest waits for the next one.
+    receiver_turn: int = 256 * KIB
     #: HEARTBEATs become a line of the log this often, so that they do not bury the run.
     receiver_vitals: float = 60.0
     #: What stopping may take: the close handshakes of all connections.
@@ -302,6 +309,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hub_beats: int = 120
     #: How far the index may lag behind; what it lacks after a crash is read from the files.
     hub_index: float = 1.0
+    #: How long the making of the index waits for runs that come back, before each file at most.
+    hub_way: float = 1.0
     #: A run without a connection leaves memory after this.
     hub_rest: float = 30.0
     #: Proxies cut connections that are silent for 60 s.
@@ -310,6 +319,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hub_strangers: int = 512
     #: The body of a request: the longest is a message to claude, of 50,000 characters with 12 bytes each at most.
     hub_body_bytes: int = MIB
+    #: Threads that look up lines in runs' files for watchers; as `receiver_readers`.
+    hub_readers: int = 1
     #: Of a run's file, what one read for a watcher takes.
     hub_read_bytes: int = 256 * KIB
     #: A watcher that takes nothing for so long is gone.

@@ -18,6 +18,7 @@ Files
     hub.py        follows the receiver, keeps rows and index up to date
     fleet.py      the rows that move, and who is woken by what
     index.py      SQLite: lists and searches of all runs
+    rebuild.py    rows made again from the runs' files
     lines.py      stored messages from any number on
     events.py     server-sent events: a run, the fleet
     api.py        the HTTP API; docs/hub.md describes it

@@ -145,9 +145,11 @@ class Api:
         limit, last = _number(request, "limit", 0), _number(request, "last", 0)
         try:
             if last or ("before" in request.query_params and limit):
-                start = await trio.to_thread.run_sync(self._hub.positions.before, path, before, last or limit)
+                start = await trio.to_thread.run_sync(
+                    self._hub.positions.before, path, before, last or limit, limiter=self._hub.readers
+                )
             else:
-                start = await trio.to_thread.run_sync(self._hub.positions.after, path, after)
+                start = await trio.to_thread.run_sync(self._hub.positions.after, path, after, limiter=self._hub.readers)
         except FileNotFoundError:
             start = Position()
         chunks = self._lines(path, start, after, before, limit or last or None)
@@ -159,7 +161,9 @@ class Api:
         sent = 0
         while True:
             try:
-                lines = await trio.to_thread.run_sync(read, path, position, self._hub.limits.hub_read_bytes)
+                lines = await trio.to_thread.run_sync(
+                    read, path, position, self._hub.limits.hub_read_bytes, limiter=self._hub.readers
+                )
             except FileNotFoundError:
                 return
             if not lines:

@@ -65,7 +65,7 @@ async def run(hub: Hub, id: str, after: int) -> AsyncIterator[bytes]:
     if entry is None:
         return
     path = hub.path(entry.row)
-    position = await trio.to_thread.run_sync(_start, hub.positions, path, after)
+    position = await trio.to_thread.run_sync(_start, hub.positions, path, after, limiter=hub.readers)
     told = -1
     while True:
         live = hub.fleet.live(id)

@@ -7,14 +7,14 @@ message; the fleet's changes are gathered for a moment and told at once, as the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 import trio
 from msgspec import Struct
 
-from agent.hub.index import Entry, Index
+from agent.hub.index import Entry, Index, long_id
 from agent.limits import Limits
 from agent.protocol import HEARTBEAT
 from agent.receiver import Message, Row, Run, RunKey
@@ -88,9 +88,9 @@ class Fleet:
         self.changed = Bell()
 
     @property
-    def moving(self) -> int:
-        """Number of runs in memory."""
-        return len(self._live)
+    def live_runs(self) -> Mapping[RunKey, Live]:
+        """The runs in memory. May be looked into from any thread."""
+        return self._live
 
     def live(self, id: str) -> Live | None:
         """The run with an ID, if it moves."""
@@ -102,7 +102,10 @@ class Fleet:
         return live.entry if live else self._index.get(id)
 
     def adopt(self, key: RunKey, entry: Entry) -> Live:
-        """Take a run into memory, since it moves again."""
+        """Take a run into memory, since it moves."""
+        other = self._by_id.get(entry.row.id)
+        if other is not None and other.key != key:
+            entry.row.id = long_id(key)  # both came before the index knew one of them
         live = self._live[key] = self._by_id[entry.row.id] = Live(key, entry, Bell())
         return live
 
@@ -203,6 +206,14 @@ class Fleet:
     def moves(self, key: RunKey) -> bool:
         """Whether a run is in memory."""
         return key in self._live
+
+    def refresh(self, key: RunKey, entry: Entry) -> None:
+        """Take in the entry of a run that was read from the store, because the run comes back."""
+        live = self._live.get(key)
+        if live is None:
+            self.adopt(key, entry)
+        elif live.entry is not entry:
+            entry.rev, live.entry, live.told = live.entry.rev, entry, ()
 
     def restore(self, key: RunKey, entry: Entry) -> None:
         """Take in a run as its file tells of it."""

@@ -21,6 +21,7 @@ from agent.hub.commands import Commands
 from agent.hub.fleet import Fleet
 from agent.hub.index import Entry, Found, Index, Query
 from agent.hub.lines import Positions
+from agent.hub.rebuild import recall, stale
 from agent.limits import Limits
 from agent.protocol import HEARTBEAT, STATUS, timestamp
 from agent.receiver import (
@@ -35,8 +36,6 @@ from agent.receiver import (
     Step,
     Store,
     Unnumbered,
-    named,
-    parse,
 )
 
 
@@ -66,6 +65,8 @@ class Hub:
         # Revisions grow over restarts, so that a watcher can go on where it was.
         self.fleet = Fleet(self.index, limits, first_rev=int(time.time() * 1000))
         self.positions = Positions()
+        #: Threads that look up lines.
+        self.readers = trio.CapacityLimiter(limits.hub_readers)
         #: Whether the index may lack stored runs, since it still reads files.
         self.indexing = True
         #: Open streams of watchers.
@@ -75,7 +76,11 @@ class Hub:
         #: The connections over which runs send; the receiver's.
         self.links: dict[RunKey, Link] = {}
         self._links: dict[Link, set[RunKey]] = {}
+        #: Entries of runs that were read from the store, and of which no message has been followed yet.
+        self._recalled: dict[RunKey, Entry] = {}
         self._written = trio.Lock()
+        #: When a run came back last.
+        self._recalled_at = 0.0
 
     def close(self) -> None:
         """Write what the index lacks, and close it."""
@@ -95,6 +100,15 @@ class Hub:
 
     # --- from the receiver
 
+    def recall(self, key: RunKey) -> Run:
+        """Read a run that comes, and see to it that its row covers all that is stored. Called in a thread."""
+        live = self.fleet.live_runs.get(key)
+        known = live.entry if live else self.index.of(key)
+        run, entry = recall(self.store, key, known, known.row.id if known else self.index.id_for(key))
+        self._recalled[key] = entry
+        self._recalled_at = time.monotonic()
+        return run
+
     def taken(self, step: Step, link: Link) -> None:
         """Follow one message that was received and, if it is to be, stored."""
         if isinstance(step, Malformed) or step.run is None:
@@ -110,7 +124,8 @@ class Hub:
         keys = self._links.setdefault(link, set())
         if run.key not in keys:
             keys.add(run.key)
-            self._known(run)
+            if (entry := self._recalled.pop(run.key, None)) is not None:
+                self.fleet.refresh(run.key, entry)
             self.fleet.connect(run.key, True)
         if isinstance(step, Accepted):
             size = (len(step.text) if step.text.isascii() else len(step.text.encode())) + 1
@@ -140,16 +155,6 @@ class Hub:
         for key in keys - set().union(*self._links.values()):
             with contextlib.suppress(sqlite3.Error):
                 self.fleet.connect(key, False)
-
-    def _known(self, run: Run) -> None:
-        """See to it that the row of a run that comes back covers all that is stored of it."""
-        live = self.fleet.find(run.key)
-        path = self.store.path(run.key)
-        stored = path.stat().st_size if path.exists() else 0
-        if live.entry.size < stored and run.events > 1:
-            entry = read_entry(self.store, run.key, live.entry.row.id)
-            entry.rev = live.entry.rev
-            live.entry, live.told = entry, ()
 
     # --- for the API
 
@@ -213,11 +218,17 @@ class Hub:
             else:
                 said = False
 
+    async def _give_way(self) -> None:
+        """Wait a moment where runs come back: reading them is more urgent, and two who read are not faster."""
+        with trio.move_on_after(self.limits.hub_way):
+            while time.monotonic() - self._recalled_at < self.limits.hub_way / 4:
+                await trio.sleep(self.limits.hub_way / 20)
+
     async def _catch_up(self) -> None:
         """Index the files that the index does not cover, the newest run first."""
         try:
             known = await trio.to_thread.run_sync(self.index.sizes)
-            async for entry in _stale(self.store, known):
+            async for entry in stale(self.store, known, self.fleet.live_runs, self._give_way):
                 key = RunKey(entry.row.containerID, entry.row.runID)
                 if not self.fleet.moves(key):
                     entry.row.id = await trio.to_thread.run_sync(self.index.id_for, key)
@@ -236,40 +247,6 @@ class Hub:
             self.note(f"the index is not complete: {error}")
         finally:
             self.indexing = False
-
-
-def read_entry(store: Store, key: RunKey, id: str) -> Entry:
-    """Make the entry of a run from its file. Reads all of it, at some 200 MB/s. Raises OSError."""
-    entry = Entry(Row(id=id, runID=key.run_id, containerID=key.container_id))
-    run = Run(key)
-    for text, end in store.read(store.path(key)):
-        size, entry.size = end - entry.size, end
-        message = named(parse(text), key)
-        if message is None:
-            continue
-        entry.row.take(message, message.timestamp)
-        if (seq := run.number(message)) is not None and seq >= run.next:
-            run.accept(message, seq, text)
-            entry.row.count(run, size)
-    return entry
-
-
-async def _stale(store: Store, known: dict[RunKey, int]) -> AsyncIterator[Entry]:
-    """Entries of the stored runs whose size is not the known one, the newest first. Raises OSError."""
-    for path in await trio.to_thread.run_sync(store.files):
-        found = await trio.to_thread.run_sync(_stale_entry, store, known, path)
-        if found is not None:
-            yield found
-
-
-def _stale_entry(store: Store, known: dict[RunKey, int], path: Path) -> Entry | None:
-    try:
-        key = store.key(path)
-        if key is None or known.get(key) == path.stat().st_size:
-            return None
-        return read_entry(store, key, "")
-    except FileNotFoundError:
-        return None  # removed meanwhile
 
 
 @asynccontextmanager

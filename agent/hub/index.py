@@ -129,7 +129,7 @@ class Index:
         found = self._ask("select container from runs where id = ?", id)
         if not found or found[0][0] == key.container_id:
             return id
-        return file_name(f"{key.run_id}/{key.container_id}")
+        return long_id(key)
 
     def sizes(self) -> dict[RunKey, int]:
         """Return the bytes of its file that each run's row covers."""
@@ -179,6 +179,11 @@ class Index:
             states={state: count for state, count, _ in counted},
             cost=sum(cost or 0 for _, _, cost in counted),
         )
+
+
+def long_id(key: RunKey) -> str:
+    """The ID in addresses of a run whose run ID another container has used."""
+    return file_name(f"{key.run_id}/{key.container_id}")
 
 
 def _where(query: Query) -> tuple[str, tuple[object, ...]]:

@@ -78,7 +78,9 @@ class Subscribers:
             if row.containerID == container:
                 key = RunKey(row.containerID, row.runID)
                 path = self._hub.store.path(key)
-                sent[key] = await trio.to_thread.run_sync(self._hub.positions.after, path, row.seq)
+                sent[key] = await trio.to_thread.run_sync(
+                    self._hub.positions.after, path, row.seq, limiter=self._hub.readers
+                )
         while True:
             news = self._hub.fleet.changed.next()
             if self._hub.sends(link):

@@ -11,12 +11,16 @@ Promises
     5. Memory is bounded: `limits.receiver_runs` runs, `receiver_connections` connections, and one message of each.
 
 A message's way
-    server.py takes a text from a connection -> consumer.py decides: new, copy, unnumbered or malformed (messages.py
-    reads it, run.py keeps the run's figures) -> store.py appends it -> view.py shows it -> server.py acknowledges.
+    server.py takes a text from a connection -> intake.py asks consumer.py: new, copy, unnumbered or malformed?
+    (messages.py reads it, run.py keeps the run's figures) -> store.py appends it -> view.py shows it -> server.py
+    acknowledges.
 
 Files
-    server.py    connections, authorization, acknowledgements
+    server.py    connections, acknowledgements
+    admission.py who may connect, without I/O
     link.py      the server's end of one WebSocket
+    turns.py     the loop shared fairly
+    intake.py    from texts to what is stored
     plain.py     names for the runs of senders that give none
     consumer.py  the consumer's rules, without I/O
     messages.py  a message, read leniently
@@ -35,7 +39,7 @@ from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.row import ENDED, VITALS, Row, State
 from agent.receiver.run import Run
 from agent.receiver.server import Receiver, Serve
-from agent.receiver.store import Store, file_name, named
+from agent.receiver.store import Store, file_name
 from agent.receiver.view import JsonView, TextView, View
 
 __all__ = [
@@ -60,7 +64,6 @@ __all__ = [
     "Unnumbered",
     "View",
     "file_name",
-    "named",
     "parse",
     "task_of",
 ]

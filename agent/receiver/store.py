@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,9 @@ from agent.exits import Exit
 from agent.protocol import LOG, LogData, Metadata
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.run import Run
+
+#: Called for each message of a file, with the run after it and the position behind it.
+Seen = Callable[[Message, Run, int], None]
 
 _decode = msgspec.json.Decoder(LogData).decode
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -83,6 +86,13 @@ class Store:
         """Return the path of a run's file."""
         return self.directory / file_name(key.container_id) / (file_name(key.run_id) + suffix)
 
+    def size(self, key: RunKey) -> int:
+        """The bytes that are stored of a run's messages."""
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def files(self) -> list[Path]:
         """The files of all runs, the one that was written last first."""
         found = [entry for place in os.scandir(self.directory) if place.is_dir(follow_symlinks=False)
@@ -98,21 +108,35 @@ class Store:
         key = message.key if message.run_id else RunKey(message.container_id, path.stem)
         return key if self.path(key) == path else None
 
-    def recall(self, key: RunKey, *, keep: bool = False) -> Run:
-        """Read a run from its file, at about 300 MB/s, and cut off a line that is not whole. Needed once for each run
+    def recall(self, key: RunKey, *, keep: bool = False, seen: Seen | None = None) -> Run:
+        """Read a run from its file as `replay` does, and cut off a line that is not whole. Needed once for each run
         after a restart; nobody else may append meanwhile."""
         run = Run(key, keep=keep)
-        path = self.path(key)
-        if not path.exists():
-            return run
-        whole = 0
-        for text, end in self.read(path):
-            whole = end
-            message = named(parse(text), key)
-            if message is not None and (seq := run.number(message)) is not None and seq >= run.next:
-                run.accept(message, seq, text)
-        os.truncate(path, whole)
+        if (whole := self._replay(run, seen)) is not None:
+            os.truncate(self.path(key), whole)
         return run
+
+    def replay(self, key: RunKey, seen: Seen) -> Run:
+        """Read a run from its file, at about 200 MB/s. `seen` is called for each message, with the run after it and the
+        position behind it in the file."""
+        run = Run(key)
+        self._replay(run, seen)
+        return run
+
+    def _replay(self, run: Run, seen: Seen | None) -> int | None:
+        """The length of the whole lines; None if there is no file."""
+        whole = 0
+        try:
+            for text, whole in self.read(self.path(run.key)):
+                message = named(parse(text), run.key)
+                if message is None or (seq := run.number(message)) is None or seq < run.next:
+                    continue
+                run.accept(message, seq, text)
+                if seen is not None:
+                    seen(message, run, whole)
+        except FileNotFoundError:
+            return None
+        return whole
 
     def read(self, path: Path) -> Iterator[tuple[str, int]]:
         """The whole lines of a file, each with the position behind it."""

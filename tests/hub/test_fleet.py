@@ -99,3 +99,13 @@ async def test_a_run_that_is_removed_is_told(index: Index):
     fleet.beat()
     (change,) = fleet.since(start) or []
     assert change.removed == (KEY.run_id,)
+
+
+def test_two_new_runs_with_one_id_have_two_addresses(index: Index):
+    fleet = Fleet(index, Limits(), 1)
+    rows = [fleet.find(RunKey(container, "R")).entry.row for container in ("c1", "c2")]
+    assert rows[0].id == "R"
+    assert rows[1].id not in ("R", "")
+    live = fleet.live(rows[1].id)
+    assert live is not None
+    assert live.key == RunKey("c2", "R")

@@ -255,7 +255,7 @@ async def test_a_large_run_that_comes_back_holds_nobody_up(tmp_path: Path, monke
 
     monkeypatch.setattr(store, "recall", recall)
     async with (
-        open_receiver(store=store) as receiver,
+        open_receiver(store=store, limits=Limits(receiver_small=0)) as receiver,
         connected(receiver.url) as one,
         connected(receiver.url) as two,
         connected(receiver.url) as other,

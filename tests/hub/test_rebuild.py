@@ -1,0 +1,72 @@
+"""Rows made from files are those that were made from messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.hub.index import Entry
+from agent.hub.rebuild import read_entry, recall
+from agent.protocol.events import log
+from agent.receiver import Row, Run, RunKey, Store, parse
+from tests.support.fleets import Told, fleet, showcase
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "runs")) as store:
+        yield store
+
+
+def followed(key: RunKey, lines: list[str]) -> Row:
+    """The row after each message as it came."""
+    row, run = Row(id="x", runID=key.run_id, containerID=key.container_id), Run(key)
+    for line in lines:
+        message = parse(line)
+        assert message is not None
+        assert message.seq is not None
+        run.accept(message, message.seq, line)
+        row.take(message, message.timestamp)
+        row.count(run, len(line.encode()) + 1)
+    return row
+
+
+def key_of(run: Told) -> RunKey:
+    return RunKey(run.envelope.container_id, run.envelope.run_id)
+
+
+def odd() -> Told:
+    """A run that ends in lines of which none is what happens now."""
+    run = Told("R1").begin(title="Odd")
+    part = {"id": "7", "i": 2, "n": 2, "text": "x"}
+    return run.add(log("info", "the last"), log("debug", "not shown"), log("info", "a part", part=part))
+
+
+@pytest.mark.parametrize("run", [*(run for run, _ in fleet()), showcase().complete(), odd()])
+def test_a_file_gives_the_row_that_its_messages_gave(store: Store, run: Told):
+    key = key_of(run)
+    store.append(key, *run.lines)
+    entry = read_entry(store, key, "x")
+    assert msgspec.to_builtins(entry.row) == msgspec.to_builtins(followed(key, run.lines))
+    assert entry.size == store.size(key)
+
+
+def test_a_run_that_comes_back_is_read_once_for_both(store: Store):
+    run = showcase()
+    key = key_of(run)
+    store.append(key, *run.lines)
+    known = Entry(Row(id="x", runID=key.run_id, containerID=key.container_id, seq=3), 500, rev=7)
+    back, entry = recall(store, key, known, "x")
+    assert (back.next, entry.row.seq, entry.size, entry.rev) == (run.seq + 1, run.seq, store.size(key), 7)
+    same, whole = recall(store, key, entry, "x")
+    assert same.next == run.seq + 1
+    assert whole is entry
+
+
+def test_a_new_run_has_an_empty_row(store: Store):
+    run, entry = recall(store, RunKey("c", "R"), None, "R")
+    assert (run.next, entry.row.seq, entry.size) == (1, 0, 0)
