@@ -22,7 +22,7 @@ from agent.replay.load import Recorded, load, transcript_of
 
 #: Variables that are taken from the recorded configuration: they identify the run. The rest is the replay's own.
 _IDENTITY = ("REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID", "LOG_LEVEL")
-_UNKNOWN = {"REPO_URL": "https://recorded.invalid/repository", "TASK": "a replay"}
+_UNKNOWN = {"REPO_URL": "https://recorded.invalid/repository"}
 #: Variables whose problems concern a replay.
 _OURS = ("WS_", "SERVER_", "LOG_", "MESSAGE_LIMIT", "STRICT_DELIVERY")
 #: Seconds. The recording says what ended the run; no limit of the replay may end it.
@@ -40,10 +40,14 @@ def main(argv: Sequence[str]) -> int:
         if options.install is not None or options.as_claude:
             return _stand_in(options, rest)
         recorded = load(options.path, partial=options.partial)
-        config = _configuration(recorded, options.server)
-        from agent.replay.replay import Replay  # what a claude stand-in does without
+        config = _configuration(
+            recorded, options.server, f"replay of {options.path.name or options.path.absolute().name}"
+        )
+        from agent.replay.printing import JsonPrinter, PersonPrinter  # what a claude stand-in does without
+        from agent.replay.replay import Replay
 
-        return trio.run(Replay(recorded, config, options.speed).run)
+        printer = JsonPrinter() if options.json else PersonPrinter(config.limits)
+        return trio.run(Replay(recorded, config, options.speed, printer).run)
     except BaseExceptionGroup as group:
         error = first_leaf(group)
         if not isinstance(error, AgentError):
@@ -69,7 +73,8 @@ def parser() -> ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("path", metavar="PATH", type=Path, help="a directory in RECORD_DIR or JOURNAL_DIR, or a file")
-    parser.add_argument("--server", help="where to send it (WS_SERVER); without either, to stdout")
+    parser.add_argument("--server", help="where to send it (WS_SERVER); without either it is shown here")
+    parser.add_argument("--json", action="store_true", help="print the messages as JSON, one per line, for programs")
     parser.add_argument("--speed", type=_speed, default=1.0, help="2 is twice as fast, max as fast as possible (1)")
     parser.add_argument("--partial", action="store_true", help="play what is there of a run that is cut off")
     parser.add_argument("--as-claude", action="store_true", help="be the claude of that run: output and exit status")
@@ -101,14 +106,14 @@ def _stand_in(options: argparse.Namespace, rest: Sequence[str]) -> int:
     return standin.play(transcript, speed=options.speed, perform_edits=options.perform_edits)
 
 
-def _configuration(recorded: Recorded, server: str | None) -> Config:
+def _configuration(recorded: Recorded, server: str | None, title: str) -> Config:
     """Combine the identity of the recorded run with this replay's server.
 
     Raises:
         ConfigError: the server's variables have problems.
     """
     known = {name: recorded.configuration[name] for name in _IDENTITY if name in recorded.configuration}
-    environ = {**os.environ, **_UNKNOWN, **known}
+    environ = {**os.environ, **_UNKNOWN, "TASK": title, **known}
     environ.pop("TASK_FILE", None)
     environ["WS_SERVER"] = server or environ.get("WS_SERVER") or "none"
     config, problems = examine(environ, in_container=False)
@@ -128,7 +133,7 @@ def _configuration(recorded: Recorded, server: str | None) -> Config:
         config,
         message_limit=max(config.message_limit, longest + KIB) if longest else config.message_limit,
         repo_url=config.repo_url or _UNKNOWN["REPO_URL"],
-        task=config.task or _UNKNOWN["TASK"],
+        task=config.task or title,
         timeout=_FOR_EVER,
         idle_timeout=None,
         push_branch=None,

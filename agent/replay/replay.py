@@ -24,6 +24,7 @@ from agent.protocol import LOG, Envelope, Event, Level, ulid
 from agent.redaction import verified_redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
+from agent.replay.printing import Printer
 from agent.replay.work import PlayedWork
 from agent.report import Console, Reporter, result_fields
 from agent.run import Inbox, Link, Supervisor, endpoint_of
@@ -59,6 +60,10 @@ class Progress:
         sys.stderr.flush()
 
 
+def _nowhere(line: bytes) -> None:
+    """Drop a line that the view of the messages shows anyway."""
+
+
 class _CountingConsole(Console):
     """Counts the LOGs that it is shown, by their source, to compare them with the recorded run's."""
 
@@ -76,9 +81,12 @@ class _CountingConsole(Console):
 
 
 class Replay:
-    """A replay. `speed` is 1.0 for the recorded speed, None for as fast as possible."""
+    """A replay. `speed` is 1.0 for the recorded speed, None for as fast as possible.
 
-    def __init__(self, recorded: Recorded, config: Config, speed: float | None) -> None:
+    `printer` gets the messages if the configuration has no server.
+    """
+
+    def __init__(self, recorded: Recorded, config: Config, speed: float | None, printer: Printer) -> None:
         self._recorded = recorded
         self._config = config
         self._speed = speed
@@ -93,8 +101,10 @@ class Replay:
             now=time.time,
         )
         self._progress = Progress(len(recorded.steps))
-        self._on_terminal = sys.stderr.isatty()
-        write = self._progress.say_above if self._on_terminal else None
+        self._printer = printer
+        watched = config.ws_server is None and printer.for_people
+        self._on_terminal = sys.stderr.isatty() and not (watched and sys.stdout.isatty())
+        write = _nowhere if watched else self._progress.say_above if self._on_terminal else None
         self._console = _CountingConsole(
             "error" if write else "warn", limits=config.limits, redact=self._redactor.text, write=write
         )
@@ -125,12 +135,13 @@ class Replay:
                 raise AgentError(f"stdout takes no more: {self._unprinted.strerror}", exit=Exit.UNDELIVERED)
             return exit
         finally:
+            self._printer.close()
             self._console.close()
             if self._verdict:
                 print(f"agent replay: {self._verdict}", file=sys.stderr)
 
     async def _print_forever(self) -> None:
-        """Without a server, print each message on a line as soon as it is journalled. Cancelling: the way to end it."""
+        """Without a server, print each message as soon as it is journalled. Cancelling: the way to end it."""
         while True:
             self._print_new()
             await self._journal.pulse.wait()
@@ -138,14 +149,14 @@ class Replay:
     def _print_new(self) -> None:
         journal = self._journal
         while records := journal.read(journal.confirmed_seq, 1 << 30, 1 << 30):
-            self._print(b"".join([record.message + b"\n" for record in records]))
+            if self._unprinted is None:
+                self._print([record.message for record in records])
             journal.confirm(records[-1].seq)
 
-    def _print(self, text: bytes) -> None:
+    def _print(self, messages: Sequence[bytes]) -> None:
         """Print to stdout. The replay ends where nobody reads any more, or the disk is full."""
         try:
-            while text and self._unprinted is None:
-                text = text[os.write(1, text) :]
+            self._printer.print(messages)
         except OSError as error:
             self._unprinted = error
             self._interrupt()

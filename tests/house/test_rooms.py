@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "repository", "claude", "artifacts", "report",
     },
 }  # fmt: skip
-MAY_IMPORT["replay"] = {*MAY_IMPORT["run"], "run"}
+MAY_IMPORT["replay"] = {*MAY_IMPORT["run"], "run", "receiver", "terminal"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 
 #: Arrows that still go against the rules. This may only shrink.

@@ -48,7 +48,7 @@ def recording_in(parent: Path) -> Path:
 
 def play(path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", **environ}
-    command = [sys.executable, "-c", _REPLAY, str(path), "--speed", "max", *arguments]
+    command = [sys.executable, "-c", _REPLAY, str(path), "--json", "--speed", "max", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -160,10 +160,11 @@ async def test_no_server_ends_a_replay(tmp_path: Path) -> None:
     assert "no WebSocket server" in played.stderr
 
 
+@pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["person", "json"])
 @pytest.mark.parametrize("file", ["/dev/full", ""], ids=["full", "gone"])
-def test_nobody_takes_what_is_printed(tmp_path: Path, file: str) -> None:
+def test_nobody_takes_what_is_printed(tmp_path: Path, file: str, arguments: list[str]) -> None:
     transcript = TRANSCRIPTS / "07-multi-20.jsonl"
-    command = [sys.executable, "-c", _REPLAY, str(transcript), "--speed", "max"]
+    command = [sys.executable, "-c", _REPLAY, str(transcript), "--speed", "max", *arguments]
     reading, writing = os.pipe()
     os.close(reading)
     with open(file or writing, "wb") as stdout:
@@ -173,7 +174,7 @@ def test_nobody_takes_what_is_printed(tmp_path: Path, file: str) -> None:
     assert "stdout takes no more" in ran.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--as-claude"]])
+@pytest.mark.parametrize("arguments", [["--json"], ["--as-claude"]])
 def test_a_signal_ends_a_replay(tmp_path: Path, arguments: list[str]) -> None:
     """One that waits for the next line of its recording."""
     path = tmp_path / "t.jsonl"
@@ -188,14 +189,14 @@ def test_a_signal_ends_a_replay(tmp_path: Path, arguments: list[str]) -> None:
                 break
         process.terminate()
         _, said = process.communicate(timeout=20)
-    assert process.returncode == (-signal.SIGTERM if arguments else 143), said
+    assert process.returncode == (143 if arguments == ["--json"] else -signal.SIGTERM), said
 
 
-def on_terminal(path: Path, *arguments: str) -> str:
+def on_terminal(path: Path) -> str:
     """What a replay shows on a terminal."""
     ours, theirs = pty.openpty()
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", _REPLAY, str(path), "--speed", "max", *arguments], env=env,
+    with subprocess.Popen([sys.executable, "-c", _REPLAY, str(path), "--json", "--speed", "max"], env=env,
                           stdout=subprocess.DEVNULL, stderr=theirs) as process:  # fmt: skip
         os.close(theirs)
         shown = b""
@@ -205,6 +206,18 @@ def on_terminal(path: Path, *arguments: str) -> str:
         process.wait(20)
     os.close(ours)
     return shown.decode()
+
+
+def test_a_person_watches_a_replay_as_a_run() -> None:
+    command = [sys.executable, "-c", _REPLAY, str(TRANSCRIPTS / "32-401.jsonl"), "--speed", "max"]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    played = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    lines = played.stdout.splitlines()
+    assert lines[0].startswith("── run ")
+    assert [line[9:] for line in lines if "replay of" in line] == ["         title: replay of 32-401.jsonl"]
+    assert any(line[9:].startswith("agent  ■ exit 77") for line in lines)
+    assert len([line for line in lines if "✗" in line]) >= 1
+    assert played.stderr == "agent replay: exit 77; nothing is recorded to compare it with\n"
 
 
 def test_a_bar_is_for_a_terminal_only(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def golden(played: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name)
 def test_recording(path: Path, update_golden: bool) -> None:
-    command = [sys.executable, "-m", "agent", "replay", str(path), "--speed", "max"]
+    command = [sys.executable, "-m", "agent", "replay", str(path), "--json", "--speed", "max"]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(places.ROOT), "HOME": "/nonexistent"}
     played = subprocess.run(command, cwd=path, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in played.stderr
