@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from agent.config import Config
+from agent.config import VARIABLES, Config
 
 #: Set to anything that does not mean true, in the environment or in CLAUDE_ENV, it allows all background work again.
 NO_BACKGROUND: Final = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"
@@ -45,6 +46,13 @@ _PASSED: Final = frozenset(
 _PASSED_PREFIXES: Final = (
     "LC_", "ANTHROPIC_", "CLAUDE_CODE_", "AWS_", "GOOGLE_", "CLOUDSDK_", "VERTEX_REGION_", "OTEL_", "DISABLE_",
 )  # fmt: skip
+#: Variables of the shell, the image, and Kubernetes' list of services: nobody expects claude to need them.
+_MACHINE: Final = frozenset(
+    """
+    HOSTNAME PWD OLDPWD SHLVL _ PYTHONPATH SSH_AUTH_SOCK container NO_COLOR DEBIAN_FRONTEND
+    """.split()  # noqa: SIM905 - as above
+)
+_SERVICE: Final = re.compile(r"^KUBERNETES_|_SERVICE_(HOST|PORT)(_|$)|_PORT(_\d+_(TCP|UDP).*)?$")
 #: Variables of a claude that may have started this agent. With them the new one would take itself for a part of it.
 _OTHERS: Final = frozenset(
     {"CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SSE_PORT"}
@@ -81,6 +89,15 @@ def _passed(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if value and name not in _OTHERS and (name in _PASSED or name.startswith(_PASSED_PREFIXES))
     }
+
+
+def kept(config: Config) -> list[str]:
+    """List the variables of the container that claude does not get, but for the agent's own and the machine's."""
+    own = {*(variable.name for variable in VARIABLES), *(f"{variable.name}_FILE" for variable in VARIABLES), *_MACHINE}
+    return sorted(
+        name for name, value in config.environ.items()
+        if value and name not in own and name not in base(config) and not _SERVICE.search(name) and name not in _OTHERS
+    )  # fmt: skip
 
 
 def allows_background(config: Config) -> bool:

@@ -14,6 +14,7 @@ Files:
     last_resort    ends of a run that are not ordinary
     check          `agent check`: everything that a run needs
     check_local    its checks of this machine alone
+    check_remote   its checks of what is asked elsewhere: servers, and the proxies before them
     flush          `agent flush`: delivers dead runs
     demo           `agent demo`: the whole job without a key
     variables      `agent variables`: the variables of `agent run`

@@ -18,16 +18,13 @@ import trio
 from agent import signals
 from agent.arguments import ArgumentParser
 from agent.claude import program as cli
-from agent.commands.check_local import LOCAL_CHECKS, Finding, State
+from agent.commands.check_local import LOCAL_CHECKS, Finding
+from agent.commands.check_remote import api_proxy, repository, server
 from agent.config import LOGINS, Config, examine, in_container
-from agent.delivery import ConnectionLost, connect
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.files import private_directory
 from agent.process import hardening
 from agent.redaction import Unprotected, verified_redactor
-from agent.repository import clone, git
-from agent.run import endpoint_of
 
 
 def parser() -> ArgumentParser:
@@ -110,6 +107,7 @@ async def findings(config: Config, problems: Sequence[str]) -> AsyncIterator[Fin
         yield await repository(config)
     yield await program(config)
     yield credentials(config)
+    yield await api_proxy(config)
     for check in LOCAL_CHECKS:
         yield check(config)
 
@@ -122,54 +120,6 @@ def configuration(config: Config, problems: Sequence[str]) -> list[Finding]:
 
 def _about_login(warning: str) -> bool:
     return warning.startswith("ANTHROPIC_API_KEY: neither")
-
-
-async def server(config: Config) -> Finding:
-    """Connect to the server and wait for a PONG.
-
-    Cancelling: safe.
-    """
-    if config.ws_server is None:
-        return Finding("server", "ok", "WS_SERVER=none: a run without a server")
-    trouble: State = "fail" if config.server_required else "warn"
-    try:
-        endpoint = endpoint_of(config)
-        began = trio.current_time()
-        with trio.move_on_after(config.limits.connect + config.limits.ping_deadline) as scope:
-            async with connect(endpoint, config.limits) as connection:
-                await connection.ping(b"check")
-                took = trio.current_time() - began
-                await connection.close(within=config.limits.receiver_close)
-        if scope.cancelled_caught:
-            raise ConnectionLost("it accepted the connection but answered no PING")
-    except ConnectionLost as lost:
-        remedy = "check WS_TOKEN" if lost.refused else "check WS_SERVER, and that the server runs"
-        remedy = (lost.unheard and config.server_hint) or remedy
-        return Finding("server", trouble, f"{config.ws_server}: {lost}", remedy)
-    except OSError as error:
-        return Finding("server", "fail", f"WS_CA_FILE cannot be used: {error}", "give it CA certificates as PEM")
-    return Finding("server", "ok", f"{config.ws_server} answers within {took * 1000:.0f} ms")
-
-
-async def repository(config: Config) -> Finding:
-    """Ask for REPO_REF, with the credentials that a clone would use.
-
-    Cancelling: safe.
-    """
-    try:
-        with private_directory() as private:
-            name = await clone.look_up(config, git.prepare(config, private))
-    except (AgentError, OSError) as error:
-        remedies = {
-            Exit.AUTH: "set GITHUB_TOKEN, mount SSH keys, or check that they may read the repository",
-            Exit.RETRYABLE: "check the network, proxies and DNS of this machine",
-            Exit.CONFIG: "",
-        }
-        remedy = "add --tmpfs /tmp, or set TMPDIR"
-        if isinstance(error, AgentError):
-            remedy = remedies.get(error.exit, "check REPO_URL and REPO_REF")
-        return Finding("repository", "fail", str(error), remedy)
-    return Finding("repository", "ok", f"{config.repo_url} can be read, {name}")
 
 
 async def program(config: Config) -> Finding:

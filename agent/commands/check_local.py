@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -10,12 +11,19 @@ from typing import Literal
 
 import msgspec
 
+from agent.claude import variables as claude_variables
 from agent.config import Config
 from agent.errors import CloneError, ConfigError
 from agent.files import nearest, private_directory
 from agent.limits import MIB
 from agent.repository import Workspace
 from agent.vitals import cgroup
+
+#: Seconds from SIGTERM to SIGKILL that `docker stop` gives by default.
+_DOCKERS_GRACE = 10
+
+#: Names of variables in one line for a person.
+_SHOWN = 10
 
 State = Literal["ok", "warn", "fail"]
 
@@ -112,6 +120,28 @@ def clock(config: Config) -> Finding:
     return Finding("clock", "ok", shown)
 
 
+def environment(config: Config) -> Finding:
+    """Name the container's variables that claude does not get."""
+    kept = claude_variables.kept(config)
+    if not kept:
+        return Finding("environment", "ok", "no variable is kept from claude")
+    shown = ", ".join(kept[:_SHOWN]) + (f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else "")
+    return Finding("environment", "ok", f"kept from claude: {shown}; CLAUDE_ENV hands over what it needs")
+
+
+def grace(config: Config) -> Finding:
+    """Compare what a stop takes with what the container gets for it, where that is known."""
+    needed = config.stop_budget
+    if config.termination_grace_seconds is not None:  # too little is a warning of the configuration
+        return Finding("grace", "ok", f"a stop takes up to {needed:g} s of {config.termination_grace_seconds}")
+    message = f"a stop takes up to {needed:g} s; docker gives 10 s and Kubernetes 30 s, unless told otherwise"
+    if needed + 1 > _DOCKERS_GRACE:  # the last second is for the process to end in
+        least = math.ceil(needed + 1)
+        remedy = f"docker run --stop-timeout {least}, and TERMINATION_GRACE_SECONDS={least}; or a shorter KILL_GRACE"
+        return Finding("grace", "warn", message, remedy)
+    return Finding("grace", "ok", message)
+
+
 LOCAL_CHECKS: tuple[Callable[[Config], Finding], ...] = (
-    workspace, journal, output, temporary, memory, processes, clock,
+    workspace, journal, output, temporary, environment, memory, processes, grace, clock,
 )  # fmt: skip

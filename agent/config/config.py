@@ -58,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     # --- repository and workspace
     #: From GITHUB_TOKEN, or from REPO_URL.
     github_token: str | None
+    ssh_known_hosts: str | None
     clone_depth: int | None
     workspace_dir: Path
     replace_workspace: bool

@@ -23,6 +23,8 @@ _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KEY_TYPE = re.compile(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+")
+_KEY = re.compile(r"AAAA[A-Za-z0-9+/]+={0,2}")
 _NOT_IN_REF = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -166,6 +168,23 @@ def uuid(value: str) -> str:
     if not _UUID.fullmatch(value.lower()):
         raise ValueError("must be a UUID")
     return value.lower()
+
+
+def known_hosts(value: str) -> str:
+    """Lines of a known_hosts file, each `HOSTS TYPE KEY`; a literal backslash-n separates them as well.
+
+    ssh skips a line that it does not understand without a word, and the host would then be refused.
+    """
+    lines = value.splitlines() if "\n" in value.strip() else value.replace("\\n", "\n").splitlines()
+    for n, row in enumerate(lines, 1):
+        parts = row.split()
+        if not parts or row.lstrip().startswith("#"):
+            continue
+        if parts[0] in ("@cert-authority", "@revoked"):
+            del parts[0]
+        if len(parts) < 3 or not _KEY_TYPE.fullmatch(parts[1]) or not _KEY.fullmatch(parts[2]):
+            raise ValueError(f"must be HOST TYPE KEY lines, as ssh-keyscan prints them; line {n} is not one")
+    return "\n".join(lines) + "\n"
 
 
 def session(value: str) -> str:

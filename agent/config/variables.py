@@ -143,6 +143,10 @@ VARIABLES: tuple[Variable, ...] = (
         _GIT,
         _own("GITHUB_TOKEN", values.token, "", "For REPO_URL's host only, clone and push over https",
              secret=True),
+        _own("SSH_KNOWN_HOSTS", values.known_hosts, "git.example.com ssh-ed25519 AAAAC3NzaC1",
+             "Host keys (`ssh-keyscan HOST`); then only these are trusted, those of ~/.ssh/known_hosts, and the"
+             " published ones of GitHub, GitLab.com and Bitbucket", text=True,
+             otherwise="a host that is not known is trusted on first use"),
         _own("CLONE_DEPTH", values.integer, "1", "Commits of history", otherwise="all"),
         _own("WORKSPACE_DIR", values.directory, "/workspace", "Where the repository is cloned to",
              default="/workspace"),

@@ -23,7 +23,7 @@ How the files fit together:
     pace              what the next connection needs to know: window, patience, whether the server acknowledges
     connection        Endpoint and Connection: handshake, flush, ping, close; the hazards of trio-websocket
     connection_lost   ConnectionLost, and the sentence for whatever the network raised
-    proxy             the proxy that the environment names for a server, and the tunnel through it
+    proxy             the tunnel through a proxy; agent/proxies.py finds the one that the environment names
     tap               the stream on which the library's frames and ours meet
     frames            our text frames, a batch at a time
     eager_stream      a TCP stream that does not yield while the kernel takes more
@@ -38,7 +38,8 @@ from __future__ import annotations
 
 from agent.delivery.connection import Endpoint, OpenStream, connect
 from agent.delivery.connection_lost import ConnectionLost
+from agent.delivery.proxy import open_tunnel
 from agent.delivery.sender import Sender
 from agent.delivery.session import Listener
 
-__all__ = ["ConnectionLost", "Endpoint", "Listener", "OpenStream", "Sender", "connect"]
+__all__ = ["ConnectionLost", "Endpoint", "Listener", "OpenStream", "Sender", "connect", "open_tunnel"]

@@ -28,13 +28,13 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from agent.delivery import proxy
 from agent.delivery.connection_lost import ConnectionLost, cut_off, explain, is_library_error
 from agent.delivery.eager_stream import EagerStream
 from agent.delivery.frames import text_frames
-from agent.delivery.proxy import Proxy
+from agent.delivery.proxy import open_tunnel
 from agent.delivery.tap import Tap
 from agent.limits import Limits
+from agent.proxies import Proxy, find_proxy
 
 #: Close codes of a server that does not want us: 1008 is the standard's policy violation, 3000 and 3003 are registered
 #: as unauthorized and forbidden, and 4401 and 4403 are what many servers make of HTTP's.
@@ -90,7 +90,7 @@ class Endpoint(msgspec.Struct, frozen=True):
             resource += "?" + parts.query
         headers = () if token is None else _authorization(token)
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-        way = proxy.find(environ, host, port, secure=secure)
+        way = find_proxy(environ, host, port, secure=secure)
         return cls(host, port, resource, context, headers, hint, ca_file, way)
 
     def with_token(self, token: str) -> Endpoint:
@@ -135,7 +135,7 @@ class Endpoint(msgspec.Struct, frozen=True):
             if self.proxy is None:
                 tcp: trio.abc.Stream = await trio.open_tcp_stream(self.host, self.port)
             else:
-                tcp = await self.proxy.open_tunnel(self.host, self.port)
+                tcp = await open_tunnel(self.proxy, self.host, self.port)
         except RuntimeError as error:  # claude may have used up the process limit: then no thread can do the look-up
             raise ConnectionLost(f"{self.host} cannot be looked up: {error}") from None
         # A tunnel through a proxy with TLS is no plain socket.

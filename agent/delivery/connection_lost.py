@@ -24,7 +24,7 @@ class ConnectionLost(Exception):
 
     `refused`: the server refused our credentials. `retry_after`: it asked us to wait so many seconds. `unheard`:
     nothing listens at that address. `final`: it will be the same until somebody changes something. `location`: where
-    the server sends us instead.
+    the server sends us instead. `remedy`: what to do about it, where that is not about the server; else empty.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class ConnectionLost(Exception):
         unheard: bool = False,
         final: bool = False,
         location: str | None = None,
+        remedy: str = "",
     ) -> None:
         super().__init__(message)
         self.refused = refused
@@ -45,6 +46,7 @@ class ConnectionLost(Exception):
         self.unheard = unheard
         self.final = final
         self.location = location
+        self.remedy = remedy
 
 
 def is_library_error(error: BaseException) -> bool:

@@ -90,7 +90,7 @@ class Sender:
         while True:
             confirmed = self._journal.confirmed_seq
             self._largest = 0
-            lost = ConnectionLost(str(self._last), unheard=self._last.unheard)
+            lost = ConnectionLost(str(self._last), unheard=self._last.unheard, remedy=self._last.remedy)
             with trio.CancelScope(deadline=float("inf") if self.ever_connected else self._deadline) as self._opening:
                 try:
                     await self._converse()
@@ -183,7 +183,7 @@ class Sender:
         if self.ever_answered:
             words = f"the server {self._endpoint} answers, but has confirmed no message within {gate:g} s"
             return f"{words}: {lost}; check the path in WS_SERVER"
-        hint = (lost.unheard and self._endpoint.hint) or "check WS_SERVER, and that the server runs"
+        hint = lost.remedy or (lost.unheard and self._endpoint.hint) or "check WS_SERVER, and that the server runs"
         return f"no WebSocket server at {self._endpoint} within {gate:g} s: {lost}; {hint}"
 
     def _back_off(self, attempt: int, lost: ConnectionLost) -> float:

@@ -7,7 +7,10 @@
 - A git that runs after claude reads no configuration that claude could have written.
 
     git.py           environments, credentials, running one command; git_settings.py has the parts of its configuration
-    clone.py         ask, clone, check out, with retries; push_check.py decides about PUSH_BRANCH
+    git_calls.py     commands of git before claude: what they say is published, a failure is a CloneError
+    remote.py        what the server has; push_check.py decides about PUSH_BRANCH
+    clone.py         ask, clone, check out, with retries
+    host_keys.py     the SSH host keys that hosting services publish
     cloned.py        the result
     workspace.py     the directory: checked, emptied, restored after a failure
     git_stderr.py    git's stderr -> LOG, STATUS and the deadline of a transfer; git_progress.py reads its lines
@@ -23,6 +26,7 @@ from agent.repository.cloned import Cloned
 from agent.repository.git import Git, run_git
 from agent.repository.git_errors import clone_error
 from agent.repository.git_progress import StderrParser
+from agent.repository.remote import look_up
 from agent.repository.workspace import Workspace
 
-__all__ = ["Cloned", "Git", "StderrParser", "Workspace", "clone", "clone_error", "git", "run_git"]
+__all__ = ["Cloned", "Git", "StderrParser", "Workspace", "clone", "clone_error", "git", "look_up", "run_git"]

@@ -18,6 +18,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import trio
@@ -28,6 +29,7 @@ from agent.exits import ExitStatus
 from agent.files import PrivateDirectory
 from agent.limits import Limits
 from agent.process import Command, Patience, Stdio, run_process
+from agent.proxies import Proxy, find_proxy
 from agent.repository.git_settings import (
     Settings,
     as_environment,
@@ -39,6 +41,7 @@ from agent.repository.git_settings import (
     safe_source,
     ssh_command,
 )
+from agent.repository.host_keys import PUBLISHED
 
 #: Needed to find programs, keys and the network. Not GIT_TRACE and its like: they print credentials.
 _PASSED = (
@@ -61,6 +64,10 @@ class Git:
     #: For use with a git directory of one's own (GIT_DIR, GIT_WORK_TREE): the workspace's `.git/config` is read
     #: otherwise, and its filters, textconv programs and aliases would run.
     untrusted_environment: Mapping[str, str] = field(repr=False)
+    #: Where ssh keeps the keys of hosts that it met for the first time.
+    met: Path = Path("/dev/null")
+    #: The proxy on the way to the repository.
+    proxy: Proxy | None = None
     #: A configuration file with nothing but what a git needs that serves REPO_URL from this disk.
     server_configuration: str = ""
 
@@ -95,12 +102,14 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
     given = [(key, value) for name, key, value in author if config.is_set(name)]
     defaults = [(key, value) for name, key, value in author if not config.is_set(name)]
     included = [("include.path", str(path)) for path in operators_files(environ)]
+    met = private.path / "known_hosts"
+    host_keys = private.write("host_keys", PUBLISHED + (config.ssh_known_hosts or ""))
     file = private.write("gitconfig", as_file([*defaults, *included, *given, *safe, *credential]))
 
     quiet = {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",  # empty, not unset: no program asks, core.askPass included
-        "GIT_SSH_COMMAND": ssh_command(environ, private.path / "known_hosts", limits),
+        "GIT_SSH_COMMAND": ssh_command(environ, met, host_keys, limits, strict=config.ssh_known_hosts is not None),
         **certificates(environ),
     }
     ours = {
@@ -131,6 +140,8 @@ def prepare(config: Config, private: PrivateDirectory) -> Git:
             "GIT_OPTIONAL_LOCKS": "0",
             **as_environment([*defaults, *given, *safe, *credential, *guards]),
         },
+        met=met,
+        proxy=_proxy(url, environ),
         server_configuration=as_file(safe_source(url)),
     )
 
@@ -205,6 +216,15 @@ async def _read(fd: int, deliver: Callable[[bytes], object], max_bytes: int) -> 
     async with trio.lowlevel.FdStream(fd) as stream:
         while chunk := await stream.receive_some(max_bytes):
             deliver(chunk)
+
+
+def _proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
+    if not url.startswith(("https://", "http://")):
+        return None
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    return find_proxy(environ, parts.hostname or "", port, secure=secure, spare_local=False)
 
 
 def _credential(url: str, token: str | None, private: PrivateDirectory) -> Settings:

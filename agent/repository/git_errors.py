@@ -8,13 +8,14 @@ after a refused key as well as after a broken connection).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from agent.config import is_loopback
 from agent.errors import CloneError, ErrorCode
 from agent.exits import Exit
+from agent.proxies import Proxy
 
 
 class _Meaning(NamedTuple):
@@ -45,12 +46,13 @@ _TABLE = (
         r"remote host identification has changed",
         Exit.AUTH,
         "the SSH host key of {url} is not the one in known_hosts: somebody may be in between; if the key was really"
-        " changed, update ~/.ssh/known_hosts",
+        " changed, put the new one into SSH_KNOWN_HOSTS",
     ),
     _Meaning(
         r"host key verification failed|no \S+ host key is known",
         Exit.AUTH,
-        "the SSH host key of {url} is not accepted: add it to ~/.ssh/known_hosts (ssh-keyscan HOST)",
+        "the SSH host key of {url} is not accepted: put it into SSH_KNOWN_HOSTS, or into ~/.ssh/known_hosts"
+        " (ssh-keyscan HOST)",
     ),
     _Meaning(
         r"unprotected private key file|bad permissions",
@@ -83,11 +85,6 @@ _TABLE = (
         r"authentication failed|returned error: 40[13]|http 40[13]|invalid credentials|access denied",
         Exit.AUTH,
         "the credentials for {url} were refused: check GITHUB_TOKEN, its expiry and what it may read",
-    ),
-    _Meaning(
-        r"http code 407 from proxy|returned error: 407",
-        Exit.AUTH,
-        "the proxy on the way to {url} demands credentials: check HTTPS_PROXY",
     ),
     _Meaning(
         r"certificate (problem|verif)|unable to get local issuer|ssl: no alternative certificate|self.signed cert",
@@ -138,6 +135,31 @@ _TABLE = (
 )
 
 
+#: The same for a proxy on the way; {proxy} is its name.
+_PROXY_TABLE = (
+    _Meaning(
+        r"http code 407 from proxy|connect tunnel failed, response 40[17]|returned error: 407",
+        Exit.AUTH,
+        "{proxy} on the way to {url} demands a user and a password, or refuses them: http://USER:PASSWORD@HOST:PORT",
+    ),
+    _Meaning(
+        r"http code 40[35] from proxy|connect tunnel failed, response 40[35]",
+        Exit.CLONE_FAILED,
+        "{proxy} does not let us through to {url}: allow it there, or name the repository's host in NO_PROXY",
+    ),
+    _Meaning(
+        r"could not resolve proxy|failed to connect to {address} |proxy connect aborted",
+        Exit.RETRYABLE,
+        "{proxy} on the way to {url} cannot be reached: check its variable and that it runs, or name the repository's"
+        " host in NO_PROXY",
+    ),
+    _Meaning(
+        r"http code \d+ from proxy|connect tunnel failed|unsupported proxy",
+        Exit.RETRYABLE,
+        "{proxy} does not reach {url}: check REPO_URL, and that the proxy finds that host",
+    ),
+)
+
 #: Nothing listens there; whatever else fails had somebody to answer.
 _UNHEARD = re.compile(
     r"connection (refused|timed out)|couldn't connect|failed to connect|no route to host|network is unreachable",
@@ -147,20 +169,33 @@ _UNHEARD = re.compile(
 _GENERIC = "fatal: Could not read from remote repository."
 
 
-def clone_error(stderr: Sequence[str], url: str) -> CloneError:
-    """The error that git's last lines stand for; exit RETRYABLE means that another attempt may help."""
+def clone_error(stderr: Sequence[str], url: str, proxy: Proxy | None = None) -> CloneError:
+    """The error that git's last lines stand for; exit RETRYABLE means that another attempt may help.
+
+    `proxy` is the one on the way.
+    """
     text = "\n".join(stderr)
     if (target := _redirected(text, url)) is not None:
         message = f"{url} leads to {target}: put that into REPO_URL (the token is given to REPO_URL's host only)"
         return CloneError(message, details=text, exit=Exit.AUTH, code="auth")
-    for meaning in _TABLE:
+    for meaning in (*_of_proxy(proxy), *_TABLE):
         if re.search(meaning.pattern, text, re.IGNORECASE):
             code: ErrorCode = "auth" if meaning.exit is Exit.AUTH else "clone"
             message = meaning.message.format(url=url) + _container_hint(text, url)
+            if proxy and meaning in _TABLE and meaning.exit is Exit.RETRYABLE:
+                message += f" (by way of {proxy})"
             return CloneError(message, details=text, exit=meaning.exit, code=code)
     fatal = [line for line in stderr if line.startswith(("fatal:", "error:")) and line != _GENERIC]
     reason = (fatal or list(stderr) or ["it said nothing"])[-1]
     return CloneError(f"git could not clone {url}: {reason}", details=text)
+
+
+def _of_proxy(proxy: Proxy | None) -> Iterator[_Meaning]:
+    name = str(proxy) if proxy else "the proxy"
+    address = rf"{re.escape(proxy.host)} port {proxy.port}" if proxy else "the proxy"
+    for row in _PROXY_TABLE:
+        message = row.message.replace("{proxy}", name)
+        yield row._replace(pattern=row.pattern.replace("{address}", address), message=message)
 
 
 def stalled(url: str, seconds: float, stderr: Sequence[str]) -> CloneError:

@@ -50,11 +50,12 @@ def proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def ssh_command(environ: Mapping[str, str], known_hosts: Path, limits: Limits) -> str:
+def ssh_command(environ: Mapping[str, str], met: Path, given: Path, limits: Limits, *, strict: bool) -> str:
     """ssh that never asks; what the operator's own GIT_SSH_COMMAND sets stands first and so wins.
 
-    A new host key is accepted and remembered in the private directory, since ~/.ssh may be mounted read-only; a known
-    one must match. ssh finds ~ by the user database and not by HOME: where they differ, HOME's files are named.
+    The key of a known host must be one of those in `given` or ~/.ssh/known_hosts. That of another is accepted and
+    remembered in `met`, since ~/.ssh may be mounted read-only; with `strict` it is refused. ssh finds ~ by the user
+    database and not by HOME: where they differ, HOME's files are named.
     """
     command = [environ.get("GIT_SSH_COMMAND") or "ssh"]
     directory = Path(environ.get("HOME") or "/") / ".ssh"
@@ -70,8 +71,9 @@ def ssh_command(environ: Mapping[str, str], known_hosts: Path, limits: Limits) -
                 command += ["-i", shlex.quote(str(directory / key))]
     options = {
         "BatchMode": "yes",
-        "StrictHostKeyChecking": "accept-new",
-        "UserKnownHostsFile": f'"{known_hosts}" "{directory / "known_hosts"}"',
+        "StrictHostKeyChecking": "yes" if strict else "accept-new",
+        # It writes into the first.
+        "UserKnownHostsFile": f'"{met}" "{given}" "{directory / "known_hosts"}"',
         "ConnectTimeout": math.ceil(limits.connect),
         "ServerAliveInterval": math.ceil(limits.git_stall / 4),
         "ServerAliveCountMax": 4,

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from agent.config import Config
 from agent.errors import CloneError, ErrorCode
 from agent.exits import Exit
+from agent.repository.git_calls import GitCalls
 
 _HEADS = "refs/heads/"
 
@@ -42,7 +43,28 @@ def problem(config: Config, url: str, refs: Collection[str], default_branch: str
     return None
 
 
-def not_allowed(error: CloneError, url: str) -> CloneError:
+async def try_push(calls: GitCalls, commit: str, branch: str) -> bool:
+    """Find out whether the server takes a push of a commit that is here; nothing is pushed.
+
+    False: the branch that is there stands in the way, or a rule of the server's.
+
+    Raises CloneError: these credentials may not push, or the server cannot be reached.
+
+    Cancelling: safe.
+    """
+    arguments = ("push", "--dry-run", "--porcelain", "--no-verify", "--recurse-submodules=no")
+    try:
+        await calls.transfer(*arguments, "--", calls.url, f"{commit}:{_HEADS}{branch}")
+    except CloneError as e:
+        if e.exit is Exit.AUTH:
+            raise _not_allowed(e, calls.url) from e
+        if e.exit is Exit.RETRYABLE:
+            raise
+        return False
+    return True
+
+
+def _not_allowed(error: CloneError, url: str) -> CloneError:
     """The error for credentials that were good for the clone and are not for a push."""
     code: ErrorCode = "auth"
     message = (

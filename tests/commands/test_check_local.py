@@ -80,3 +80,29 @@ def test_a_clock_that_is_wrong_by_years(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "time", lambda: 0.0)
     found = check_local.clock(configured(tmp_path))
     assert (found.state, found.message[:4]) == ("fail", "1970")
+
+
+def test_variables_that_claude_does_not_get_are_named_without_their_values(tmp_path: Path) -> None:
+    usual = {"HOSTNAME": "x", "PATH": "/bin", "DB_PORT_5432_TCP_ADDR": "1", "KUBERNETES_PORT": "1", "EMPTY": ""}
+    none = check_local.environment(configured(tmp_path, **usual, GITHUB_TOKEN_FILE="", AWS_REGION="x"))
+    assert (none.state, none.message) == ("ok", "no variable is kept from claude")
+    kept = check_local.environment(configured(tmp_path, **usual, NPM_TOKEN="s3cr3t", DATABASE_URL="s3cr3t"))
+    assert kept.message.startswith("kept from claude: DATABASE_URL, NPM_TOKEN; CLAUDE_ENV")
+    handed = check_local.environment(configured(tmp_path, NPM_TOKEN="s3cr3t", CLAUDE_ENV="NPM_TOKEN: other"))
+    assert handed.message == "no variable is kept from claude"
+    many = check_local.environment(configured(tmp_path, **{f"OTHER_{n}": "1" for n in range(15)}))
+    assert "and 5 more" in many.message
+
+
+@pytest.mark.parametrize(
+    ("variables", "state", "says"),
+    [
+        ({}, "ok", "up to 9 s; docker gives 10 s"),
+        ({"KILL_GRACE": "8s"}, "warn", "up to 12 s; docker gives 10 s"),
+        ({"KILL_GRACE": "8s", "TERMINATION_GRACE_SECONDS": "20"}, "ok", "up to 12 s of 20"),
+    ],
+)
+def test_the_grace_that_docker_gives(tmp_path: Path, variables: dict[str, str], state: str, says: str) -> None:
+    found = check_local.grace(configured(tmp_path, **variables))
+    assert (found.state, says in found.message) == (state, True), found
+    assert ("--stop-timeout 13" in found.remedy) == (state == "warn")

@@ -12,7 +12,8 @@ from agent.config import parsers as values
 PARSERS = [
     values.boolean, values.integer, values.amount, values.duration, values.positive_duration, values.optional_duration,
     values.size(1024, 1 << 30), values.path, values.directory, values.program, values.uuid, values.ref, values.labels,
-    values.branch_template, values.environment, values.word, values.token, values.identifier, values.choice("a", "b"),
+    values.branch_template, values.environment, values.word, values.token, values.known_hosts,
+    values.identifier, values.choice("a", "b"),
 ]  # fmt: skip
 
 
@@ -192,3 +193,28 @@ def test_durations_that_nobody_could_read(value: str) -> None:
 )
 def test_sizes_of_docker_and_kubernetes(value: str, number: int) -> None:
     assert values.size(1024, 1 << 30)(value) == number
+
+
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"h ssh-ed25519 {KEY}", f"[h]:2222,10.0.0.1 ssh-ed25519 {KEY} a comment\n\n# none\n", f"h ssh-rsa {KEY}==",
+        f"@cert-authority *.h ssh-ed25519 {KEY}", f"|1|aGFzaA==|aGFzaA== ecdsa-sha2-nistp256 {KEY}",
+        f"h sk-ssh-ed25519@openssh.com {KEY}",
+    ],
+)  # fmt: skip
+def test_known_hosts(value: str) -> None:
+    assert values.known_hosts(value) == "\n".join(value.splitlines()) + "\n"
+
+
+def test_known_hosts_of_one_line() -> None:
+    assert values.known_hosts(f"a ssh-rsa {KEY}\\nb ssh-rsa {KEY}") == f"a ssh-rsa {KEY}\nb ssh-rsa {KEY}\n"
+
+
+@pytest.mark.parametrize("value", ["h", f"ssh-ed25519 {KEY}", "/etc/known_hosts", f"h ssh-ed25519 x{KEY}", f"h {KEY}"])
+def test_known_hosts_that_are_none(value: str) -> None:
+    with pytest.raises(ValueError, match="HOST TYPE KEY lines, as ssh-keyscan prints them; line 1 is not one"):
+        values.known_hosts(value)

@@ -19,9 +19,10 @@ from agent.exits import Exit
 from agent.files.private import PrivateDirectory, private_directory
 from agent.limits import Limits
 from agent.process.run import Patience
-from agent.repository.clone import clone, look_up
+from agent.repository.clone import clone
 from agent.repository.cloned import Cloned
 from agent.repository.git import Git, prepare
+from agent.repository.remote import look_up
 from tests.support import git_servers
 from tests.support.git_servers import HttpServer, SshServer, git, http_server, make_origin, ssh_server
 
@@ -204,14 +205,16 @@ def ambiguous_origin(tmp_path_factory) -> Path:
     ],
 )
 async def test_a_full_name_is_taken_literally_and_a_short_one_is_said_to_be_ambiguous(
-    run, ambiguous_origin, depth, ref, commit, branch, warned
+    run, ambiguous_origin, tmp_path, depth, ref, commit, branch, warned
 ):
     ref = ref.format(commit=rev(ambiguous_origin, "main~1"))
     r = run(f"file://{ambiguous_origin}", REPO_REF=ref, **({"CLONE_DEPTH": depth} if depth else {}))
     cloned = await r.clone()
     assert (cloned.head, cloned.branch) == (rev(ambiguous_origin, commit), branch)
     assert any("REPO_REF=v1 names a branch and a tag: the branch is taken" in line for line in r.logs()) is warned
-    said = await look_up(r.config, r.git)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    said = await look_up(r.config, r.git, scratch)
     assert ("a branch and a tag" in said) is warned
 
 
@@ -493,6 +496,29 @@ async def test_ssh_with_a_changed_host_key(run, sshd, origin, tmp_path):
     error = await r.fails()
     assert error.exit is Exit.AUTH
     assert "host key" in str(error)
+
+
+@pytest.mark.sshd
+async def test_a_new_host_key_beside_the_old_one(run, sshd, origin, tmp_path):
+    new = " ".join((sshd.key.parent / "host_key.pub").read_text().split()[:2])
+    r = run(sshd.url(origin), SSH_KNOWN_HOSTS=f"[127.0.0.1]:{sshd.port} {new}")
+    keys = user_keys(r, sshd.key.read_text())
+    old = " ".join((sshd.key.parent / "user_key.pub").read_text().split()[:2])
+    (keys / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {old}\n")
+    r.prepare_again()
+    await r.clone()
+    assert not r.git.met.exists()
+
+
+@pytest.mark.sshd
+async def test_a_host_that_ssh_known_hosts_does_not_name(run, sshd, origin, tmp_path):
+    new = " ".join((sshd.key.parent / "host_key.pub").read_text().split()[:2])
+    r = run(sshd.url(origin), SSH_KNOWN_HOSTS=f"other.example.com {new}")
+    user_keys(r, sshd.key.read_text())
+    r.prepare_again()
+    error = await r.fails()
+    assert error.exit is Exit.AUTH
+    assert "put it into SSH_KNOWN_HOSTS" in str(error)
 
 
 @pytest.mark.sshd

@@ -156,7 +156,8 @@ def test_a_refused_credential_stays(tmp_path, private):
 @pytest.mark.parametrize("url", ["ssh://git@example.com/x.git", "git@example.com:x.git", "/x.git"])
 def test_a_token_is_not_written_where_it_is_of_no_use(tmp_path, private, url):
     prepare(configured(tmp_path, url, GITHUB_TOKEN="t" * 20), private)
-    assert [path.name for path in private.path.iterdir()] == ["gitconfig"]
+    assert sorted(path.name for path in private.path.iterdir()) == ["gitconfig", "host_keys"]
+    assert all("t" * 20 not in path.read_text() for path in private.path.iterdir())
 
 
 def test_a_line_break_in_a_credential_is_refused(tmp_path, private):

@@ -1,6 +1,7 @@
 import pytest
 
 from agent.exits import Exit
+from agent.proxies import Proxy
 from agent.repository.git_errors import clone_error, stalled
 
 URL = "https://github.com/acme/site.git"
@@ -23,6 +24,10 @@ RECORDED = [
      "fatal: Could not read from remote repository.", Exit.AUTH, "known_hosts"),
     ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", Exit.AUTH, "between"),
     ("fatal: unable to access 'https://h/x/': Received HTTP code 407 from proxy after CONNECT", Exit.AUTH, "proxy"),
+    ("fatal: unable to access 'https://h/x/': CONNECT tunnel failed, response 407", Exit.AUTH, "a user and a password"),
+    ("fatal: unable to access 'https://h/x/': CONNECT tunnel failed, response 403", Exit.CLONE_FAILED, "not let us"),
+    ("fatal: unable to access 'https://h/x/': CONNECT tunnel failed, response 500", Exit.RETRYABLE, "does not reach"),
+    ("fatal: unable to access 'http://h/x/': Could not resolve proxy: p", Exit.RETRYABLE, "cannot be reached"),
     # the repository
     ("fatal: repository 'https://h/x/' not found", Exit.CLONE_FAILED, "no git repository"),
     ("fatal: '/x' does not appear to be a git repository\nfatal: Could not read from remote repository.\n\n"
@@ -127,3 +132,16 @@ def test_a_redirect_to_another_host_names_it(stderr: list[str], target: str) -> 
 def test_the_own_host_that_asks_for_a_credential_is_no_redirect() -> None:
     said = ["fatal: could not read Username for 'https://old.example.com': terminal prompts disabled"]
     assert "set GITHUB_TOKEN" in str(clone_error(said, "https://old.example.com/a/b"))
+
+
+PROXY = Proxy("HTTPS_PROXY", "http", "10.0.0.1", 3128, b"user:s3cr3t")
+_FAILED = "fatal: unable to access 'https://h/x/': Failed to connect to {} port {} after 0 ms: Couldn't connect"
+
+
+def test_a_proxy_that_is_away_is_named_and_another_address_is_not_taken_for_it() -> None:
+    gone = clone_error([_FAILED.format("10.0.0.1", 3128)], URL, PROXY)
+    assert str(gone).startswith(f"the proxy 10.0.0.1:3128 (HTTPS_PROXY) on the way to {URL} cannot be reached")
+    other = clone_error([_FAILED.format("10.0.0.1", 31280)], URL, PROXY)
+    assert str(other) == f"the network failed while cloning {URL} (by way of the proxy 10.0.0.1:3128 (HTTPS_PROXY))"
+    assert "proxy" not in str(clone_error([_FAILED.format("10.0.0.1", 3128)], URL))
+    assert "s3cr3t" not in str(gone) + str(other)

@@ -65,9 +65,13 @@ def test_certificates():
     assert certificates({"SSL_CERT_FILE": "/a", "GIT_SSL_CAINFO": "/b"}) == {"GIT_SSL_CAINFO": "/b"}
 
 
-def ssh_options(environ: dict[str, str], known_hosts: Path, limits: Limits = Limits()) -> dict[str, str]:  # noqa: B008
+def command(environ: dict[str, str], met: Path, *, strict: bool = False) -> str:
+    return ssh_command(environ, met, met.with_name("given"), Limits(), strict=strict)
+
+
+def ssh_options(environ: dict[str, str], met: Path, *, strict: bool = False) -> dict[str, str]:
     """As ssh itself understands the command."""
-    argv = [*shlex.split(ssh_command(environ, known_hosts, limits)), "-G", "host"]
+    argv = [*shlex.split(command(environ, met, strict=strict)), "-G", "host"]
     shown = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout
     found: dict[str, str] = {}
     for key, _, value in (line.partition(" ") for line in shown.splitlines()):
@@ -86,7 +90,8 @@ def test_ssh_never_asks_and_ends_by_itself(tmp_path):
     }
     assert options | expected == options
     assert "controlpath" not in options
-    assert options["userknownhostsfile"] == f"{tmp_path}/a b {tmp_path}/.ssh/known_hosts"
+    assert options["userknownhostsfile"] == f"{tmp_path}/a b {tmp_path}/given {tmp_path}/.ssh/known_hosts"
+    assert ssh_options({"HOME": str(tmp_path)}, tmp_path / "a", strict=True)["stricthostkeychecking"] == "true"
 
 
 def test_the_operators_own_ssh_command_wins(tmp_path):
@@ -102,7 +107,7 @@ def test_keys_and_configuration_of_a_home_that_ssh_does_not_know(tmp_path):
     options = ssh_options({"HOME": str(tmp_path)}, tmp_path / "known")
     assert (options["user"], options["identityfile"]) == ("deploy", f"{tmp_path}/.ssh/id_rsa")
     own = pwd.getpwuid(os.getuid()).pw_dir
-    assert " -i " not in ssh_command({"HOME": own}, tmp_path / "known", Limits())
+    assert " -i " not in command({"HOME": own}, tmp_path / "known")
 
 
 def test_a_user_without_a_name_gets_an_answer(tmp_path, monkeypatch):
@@ -110,4 +115,4 @@ def test_a_user_without_a_name_gets_an_answer(tmp_path, monkeypatch):
         raise KeyError(uid)
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    assert ssh_command({"HOME": str(tmp_path)}, tmp_path / "known", Limits()).startswith("ssh ")
+    assert command({"HOME": str(tmp_path)}, tmp_path / "known").startswith("ssh ")

@@ -12,6 +12,7 @@ from agent.files import private_directory
 from agent.process import Patience
 from agent.repository import clone, push_check
 from agent.repository.git import prepare
+from agent.repository.remote import look_up
 from tests.support.git_servers import git, http_server, make_origin
 from tests.support.snapshots import configuration
 
@@ -41,7 +42,7 @@ async def test_a_branch_that_cannot_be(branch: str, ref: str | None, message: st
             assert (await clone.clone(config, environment, lambda batch: None, Patience())).head
             return
         with pytest.raises(ConfigError, match=message):
-            await clone.look_up(config, environment)
+            await look_up(config, environment, private.path)
         with pytest.raises(ConfigError, match=message):
             await clone.clone(config, environment, lambda batch: None, Patience())
     assert not (tmp_path / "workspace").exists()
