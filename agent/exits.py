@@ -40,7 +40,8 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
     #: Cancelled by SIGQUIT, which is ctrl-\\ at a terminal.
     QUIT = 131
-    #: claude was killed by a SIGKILL that the stop did not send: out of memory, or our memory guard.
+    #: claude was killed by a SIGKILL that the stop did not send: out of memory, or our memory guard. In the COMPLETE
+    #: that is added for a dead run: the agent was.
     KILLED = 137
     #: Cancelled by SIGTERM or by the server.
     TERMINATED = 143

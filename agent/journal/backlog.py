@@ -82,8 +82,8 @@ class Backlog:
         self._splits.append(split)
         return split
 
-    def adopt(self, segment: Segment) -> str | None:
-        """Take over a segment of a dead run, oldest first. Return the type of its last record, None if it has none.
+    def adopt(self, segment: Segment) -> list[Record]:
+        """Take over a segment of a dead run, oldest first. Return its records.
 
         Raises:
             OSError: it is the newest and cannot be read.
@@ -100,13 +100,13 @@ class Backlog:
         if segment.last < segment.first:
             store.take_out(segment)
             store.discard(segment)
-            return None
+            return []
         totals, self._totals = self._totals, Totals()  # mending must not count: take_over() counts what is left
         records = self._records(segment)
         self._totals = totals
         totals.take_over(records)
         self.sent_seq = segment.last
-        return records[-1].type
+        return records
 
     def read(self, after: int, max_bytes: int, max_count: int) -> list[Record]:
         """Return records above `after`: at least one if there is any, else no more than the bounds allow."""

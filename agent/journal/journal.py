@@ -17,7 +17,7 @@ from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
 from agent.limits import Limits
-from agent.protocol import COMPLETE, LOG, Envelope, Event, timestamp
+from agent.protocol import COMPLETE, LOG, STATUS, Envelope, Event, timestamp
 from agent.pulse import Pulse
 
 __all__ = ["Journal", "Record"]
@@ -83,8 +83,10 @@ class Journal:
             directory = RunDirectory.create(parent, run)
         return cls(directory, envelope, **options)
 
-    def adopt(self) -> None:
+    def adopt(self) -> Record | None:
         """Take over the messages that a dead run left in the directory. Any of them may have been sent.
+
+        Returns the last STATUS that is still here.
 
         Reads everything once, which takes about a second for 512 MiB.
 
@@ -94,12 +96,16 @@ class Journal:
         assert self._directory is not None
         sizes = self._directory.segments()
         ends = [first - 1 for first in sizes][1:]
-        kind = ""
+        last_record = status = None
         for (first, size), last in zip(sizes.items(), [*ends, None], strict=False):
-            kind = self._backlog.adopt(Segment.existing(self._directory, first, size, last)) or kind
+            for record in self._backlog.adopt(Segment.existing(self._directory, first, size, last)):
+                last_record = record
+                if record.type == STATUS.name:
+                    status = record
         self.last_seq = self._store.active.last
-        self.completed = self._backlog.final = kind == COMPLETE.name
+        self.completed = self._backlog.final = last_record is not None and last_record.type == COMPLETE.name
         self._totals.whole = self.confirmed_seq == 0
+        return status
 
     # --- in
 

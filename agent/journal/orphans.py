@@ -10,11 +10,32 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from agent.exits import Exit
 from agent.journal.journal import Journal
+from agent.journal.record import Record
 from agent.journal.run_directory import RunDirectory, is_run
 from agent.limits import Limits
 from agent.protocol import Envelope, events
+from agent.text import one_line
+
+_LOST = (
+    "The agent was killed before it could report (docker kill, the end of a stop's grace, memory, or its node); how the"
+    " task ended is not known."
+)
+
+
+class _Data(msgspec.Struct):
+    message: str = ""
+
+
+class _Status(msgspec.Struct):
+    timestamp: str
+    data: _Data
+
+
+_decode = msgspec.json.Decoder(_Status).decode
 
 
 def find(journal_dir: Path) -> list[Path]:
@@ -32,10 +53,10 @@ def find(journal_dir: Path) -> list[Path]:
 def recover(path: Path, *, limits: Limits, now: Callable[[], float]) -> Journal:
     """Lock a dead run and open its journal for delivery. `remove` it when all is confirmed, else `close` it.
 
-    A run without COMPLETE gets one with the reason `agent_lost`. How its process ended is unknown. The exit code is 70,
-    because an agent that dies without COMPLETE is our fault or its node's, and worth a retry. The journal's `problems`
-    name torn and damaged lines, and gap markers stand where messages are missing. Reads everything once, about a second
-    for 512 MiB: call it in a thread.
+    A run without COMPLETE gets one with the reason `agent_lost` and exit code 137, which is that of a process that was
+    killed: an agent that ends in any other way, a bug of its own included, writes its COMPLETE itself. The journal's
+    `problems` name torn and damaged lines, and gap markers stand where messages are missing. Reads everything once,
+    about a second for 512 MiB: call it in a thread.
 
     Raises:
         BlockingIOError: the run is alive, or another process delivers it.
@@ -53,15 +74,26 @@ def recover(path: Path, *, limits: Limits, now: Callable[[], float]) -> Journal:
             redact=lambda data: data,
             now=now,
         )
-        journal.adopt()
+        status = journal.adopt()
     except OSError:
         directory.close()
         raise
     if not journal.completed:
-        message = "The agent died before it could report; how the task ended is not known."
-        data = {"exitCode": int(Exit.INTERNAL), "message": message, "reason": "agent_lost"}
+        data = {"exitCode": int(Exit.KILLED), "message": _LOST + _last_words(status), "reason": "agent_lost"}
+        message = str(data["message"])
         journal.append([events.complete(data, message, failed=True)])
     return journal
+
+
+def _last_words(status: Record | None) -> str:
+    """The last STATUS of a run as a sentence, "" where it is unknown."""
+    if status is None:
+        return ""
+    try:
+        found = _decode(status.message)
+    except msgspec.DecodeError:  # another version's
+        return ""
+    return f" Its last status, at {found.timestamp}: {one_line(found.data.message)}." if found.data.message else ""
 
 
 def _is_free(path: Path) -> bool:

@@ -53,7 +53,9 @@ def test_a_lost_run_is_completed_and_its_rest_delivered(tmp_path):
     assert (journal.run_id, journal.sent_seq, journal.last_seq, journal.completed) == ("R1", 100, 101, True)
     complete = data_of(records[-1])
     stream = complete.pop("stream")
-    assert (complete["exitCode"], complete["reason"]) == (70, "agent_lost")
+    assert (complete["exitCode"], complete["reason"]) == (137, "agent_lost")
+    assert complete["message"].startswith("The agent was killed before it could report (docker kill, ")
+    assert complete["message"].endswith("Z: phase.")
     assert stream == {
         "lastSeq": 101, "counts": {"LOG": 99, "STATUS": 1, "ERROR": 0},
         "bytes": sum(record.size for record in records[:-1]),
@@ -63,6 +65,18 @@ def test_a_lost_run_is_completed_and_its_rest_delivered(tmp_path):
     journal.confirm(101)
     journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_run_tells_what_it_was_about_as_far_as_that_is_here(tmp_path):
+    journal = open_journal(tmp_path, "R1")
+    journal.append([events.status("running", "cloning"), events.status("running", "stopping: cancelled by SIGTERM")])
+    journal.append([events.log("info", "the last word")])
+    journal.close()
+    assert data_of(read_all(reopen(tmp_path / "R1"))[-1])["message"].endswith("Z: stopping: cancelled by SIGTERM.")
+    journal = open_journal(tmp_path, "R2")
+    journal.append([events.log("info", "only a word")])
+    journal.close()
+    assert data_of(read_all(reopen(tmp_path / "R2"))[-1])["message"].endswith("how the task ended is not known.")
 
 
 def test_an_interrupted_delivery_goes_on_and_completes_once(tmp_path):
