@@ -13,6 +13,7 @@ What this room promises:
 Files:
 
     reporter            Reporter: words for phases, HEARTBEAT, the health file and the end
+    answer              claude's whole answer, for stderr where there is no server (pure)
     complete            the data of COMPLETE (pure)
     console             stderr, as text or JSON
     termination_log     the line that Kubernetes shows as the reason of a pod's end

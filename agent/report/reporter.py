@@ -14,6 +14,7 @@ from agent.config import Config
 from agent.journal import Journal
 from agent.outcome import Cause, Outcome, after_delivery
 from agent.protocol import Event, Phase, events
+from agent.report.answer import Answer
 from agent.report.complete import complete_fields
 from agent.report.console import Console
 from agent.report.termination_log import termination_message, write_termination_message
@@ -74,6 +75,7 @@ class Reporter:
         self._said: set[str] = set()
         #: The outcome that COMPLETE has told. Nothing changes it afterwards.
         self.outcome: Outcome | None = None
+        self._answer = Answer()
         self._config = config
         self._journal = journal
         self._console = console
@@ -100,6 +102,8 @@ class Reporter:
         if self.outcome is None:
             self._journal.append(batch)
         self._console.show(batch)
+        if self._config.ws_server is None:
+            self._answer.take(batch)
 
     def notice(self, level: events.Level, message: str) -> None:
         """Report something about the connection to the server."""
@@ -186,9 +190,8 @@ class Reporter:
         self._journal.append([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
         self._console.say("info", f"{word}: {outcome.reason}")
-        if self._config.ws_server is None and summary is not None and summary.last_result is not None:
-            # Nobody else gets it.
-            self._console.say("info", f"claude's answer:\n{summary.last_result.text}", always=True)
+        if answer := self._answer.text:
+            self._console.say("info", f"claude's answer:\n{answer}", always=True)
         if outcome.code == "internal" and outcome.details:
             self._show_traceback(outcome.details)
         return fields

@@ -221,8 +221,10 @@ async def test_without_a_server_claude_s_answer_stands_whole_on_stderr(tmp_path,
     answer = "line\n" * 300 + "token s3cr3t, the end"
     for server, whole in (("none", True), ("ws://server", False)):
         voice = Voice(tmp_path, WS_SERVER=server, LOG_LEVEL="error")
-        summary = Summary(last_result=Result("success", False, 3, 0.41, text=answer))
+        summary = Summary(last_result=Result("success", False, 3, 0.41, text=answer[:50]))
         voice.reporter.run = SimpleNamespace(summary=summary)
+        line = json.dumps({"type": "result", "result": answer}).encode()
+        voice.reporter.publish([events.claude_log("info", "result: success", "result", line)])
         voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
         shown = "".join(voice.lines)
         assert ("token ***, the end" in shown) == whole
