@@ -345,3 +345,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hub_collect: float = 3600.0
     #: How long a login lasts.
     hub_session: float = 30 * 86400.0
+
+    # --- a fleet
+    #: A command of the container engine. `run` may unpack an image, and an engine under load answers late.
+    fleet_command: float = 120.0
+    #: Beyond TIMEOUT, SERVER_WAIT and DELIVERY_WAIT, for the start and the save: then the attempt is stopped.
+    fleet_margin: float = 300.0
+    #: What a container is granted between SIGTERM and SIGKILL, as in Kubernetes: the work is saved in it.
+    fleet_grace: int = 30
+    #: Beyond it, until a container that the engine should have killed is killed again.
+    fleet_kill: float = 15.0
+    #: Before the second attempt, doubled for each further one, as Kubernetes does with a Job's pods ...
+    fleet_pause: float = 10.0
+    #: ... up to this.
+    fleet_pause_max: float = 360.0
+    #: Between two looks at the hub, which costs one request for all tasks.
+    fleet_look: float = 1.0
+    #: A hub of our own that starts.
+    fleet_hub_start: float = 30.0
+    #: The rows of the hub's list that one look takes.
+    fleet_rows: int = 1000
+    #: `result.json` of a run: no figures, changes and denials are this long.
+    fleet_result_bytes: int = 4 * MIB

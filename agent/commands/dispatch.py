@@ -68,6 +68,13 @@ def _serve() -> Program:
     return command
 
 
+@_command("fleet", "run many tasks side by side, each in a container of its own")
+def _fleet() -> Program:
+    from agent.fleet import command
+
+    return command
+
+
 @_command("watch", "follow the runs of a hub (agent serve) from anywhere")
 def _watch() -> Program:
     from agent.hub import watch

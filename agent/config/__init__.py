@@ -35,8 +35,9 @@ from agent.config.advice import LOGINS
 from agent.config.config import Config
 from agent.config.load import examine
 from agent.config.renewal import Renewal
+from agent.config.sources import Entry
 from agent.config.surroundings import in_container
 from agent.config.urls import is_loopback
 from agent.config.variables import VARIABLES, Variable
 
-__all__ = ["LOGINS", "VARIABLES", "Config", "Renewal", "Variable", "examine", "in_container", "is_loopback"]
+__all__ = ["LOGINS", "VARIABLES", "Config", "Entry", "Renewal", "Variable", "examine", "in_container", "is_loopback"]

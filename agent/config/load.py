@@ -38,15 +38,21 @@ def load(environ: Mapping[str, str], *, dotenv: Path | None = None, in_container
 
 
 def examine(
-    environ: Mapping[str, str], *, dotenv: Path | None = None, in_container: bool
+    environ: Mapping[str, str],
+    *,
+    dotenv: Path | None = None,
+    in_container: bool,
+    entry: sources.Entry | None = None,
 ) -> tuple[Config, tuple[str, ...]]:
     """Load the configuration and its problems. A wrong variable has its default, REPO_URL and TASK are empty then.
+
+    `entry` lies over everything else, as an entry of TASKS_FILE does.
 
     A run with problems still sends its COMPLETE (exit 78): `ws_server` (None if it is wrong itself), `ws_token`,
     `ws_ca_file`, `container_id` and `secrets` are usable whatever else is wrong.
     """
     limits = Limits()
-    gathered = sources.gather(environ, dotenv, limits)
+    gathered = sources.gather(environ, dotenv, limits, entry)
     problems = gathered.problems
     fields: dict[str, Any] = {}
     for variable in VARIABLES:

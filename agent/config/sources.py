@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,13 @@ from agent.limits import Limits
 
 #: Variables that an entry of TASKS_FILE must set itself: the environment's would run the wrong task.
 _ENTRY_HAS = ("REPO_URL", "TASK")
+
+
+class Entry(NamedTuple):
+    """An entry of a list of tasks that somebody else has read, and its name in problems ("entry 3 of tasks.yaml")."""
+
+    content: Any
+    origin: str
 
 
 class Sources(msgspec.Struct):
@@ -34,14 +41,22 @@ class Sources(msgspec.Struct):
     files: dict[str, Path] = {}
 
 
-def gather(environ: Mapping[str, str], dotenv_path: Path | None, limits: Limits) -> Sources:
-    """Lay the layers over each other and replace each NAME_FILE by NAME. Never raises; problems are collected."""
+def gather(environ: Mapping[str, str], dotenv_path: Path | None, limits: Limits, entry: Entry | None = None) -> Sources:
+    """Lay the layers over each other and replace each NAME_FILE by NAME. Never raises; problems are collected.
+
+    An `entry` takes the place of the one that TASKS_FILE and JOB_COMPLETION_INDEX name.
+    """
     sources = Sources(dict(environ), [], {})
     if dotenv_path is not None:
         _add_dotenv(sources, dotenv_path, limits)
-    for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX"):
-        _resolve(sources, name, limits)
-    _add_entry(sources, limits)
+    if entry is not None:
+        for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX", "JOB_COMPLETION_INDEX_FILE"):
+            sources.values.pop(name, None)
+        _lay_over(sources, entry, entry.origin)
+    else:
+        for name in ("TASKS_FILE", "JOB_COMPLETION_INDEX"):
+            _resolve(sources, name, limits)
+        _add_entry(sources, limits)
     for name in BY_NAME:
         _resolve(sources, name, limits)
     return sources
@@ -175,9 +190,13 @@ def _add_entry(sources: Sources, limits: Limits) -> None:
         sources.origins.update(dict.fromkeys(_ENTRY_HAS, "TASKS_FILE"))
         return
     origin = f"entry {int(index)} of TASKS_FILE"
-    entry = _texts(tasks[int(index)], origin, sources.problems)
-    sources.values = _overlay(sources.values, entry)
-    sources.origins.update(dict.fromkeys([*entry, *_ENTRY_HAS], origin))
+    _lay_over(sources, Entry(tasks[int(index)], origin), f"TASKS_FILE: {origin}")
+
+
+def _lay_over(sources: Sources, entry: Entry, place: str) -> None:
+    values = _texts(entry.content, place, sources.problems)
+    sources.values = _overlay(sources.values, values)
+    sources.origins.update(dict.fromkeys([*values, *_ENTRY_HAS], entry.origin))
 
 
 def _tasks(path: Path, limits: Limits) -> list[Any]:
@@ -195,24 +214,24 @@ def _tasks(path: Path, limits: Limits) -> list[Any]:
     return tasks
 
 
-def _texts(entry: Any, origin: str, problems: list[str]) -> dict[str, str]:
+def _texts(entry: Any, place: str, problems: list[str]) -> dict[str, str]:
     """Take an entry's variables as the environment would hold them; it may use numbers and booleans too."""
     if not isinstance(entry, dict):
-        problems.append(f"TASKS_FILE: {origin} is not an object with REPO_URL and TASK")
+        problems.append(f"{place} is not an object with REPO_URL and TASK")
         return {}
     found: dict[str, str] = {}
     for n, (name, value) in enumerate(entry.items(), 1):
         known = name if name in BY_NAME else name.removesuffix("_FILE")
         if known not in BY_NAME or known in ("TASKS_FILE", "JOB_COMPLETION_INDEX"):
-            problems.append(f"TASKS_FILE: {origin}: key {n} is not a variable that an entry may set{_meant(name)}")
+            problems.append(f"{place}: key {n} is not a variable that an entry may set{_meant(name)}")
         elif isinstance(value, bool):
             found[name] = "1" if value else "0"
         elif isinstance(value, str | int | float):
             found[name] = str(value)
         else:
-            problems.append(f"TASKS_FILE: {origin}: {name} must be a string, a number or a boolean")
+            problems.append(f"{place}: {name} must be a string, a number or a boolean")
     problems += [
-        f"TASKS_FILE: {origin} has no {name}"
+        f"{place} has no {name}"
         for name in _ENTRY_HAS
         if not is_set(found.get(name)) and not is_set(found.get(f"{name}_FILE"))
     ]

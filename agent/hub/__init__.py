@@ -40,4 +40,4 @@ Files
 
 from __future__ import annotations
 
-__all__ = ["command", "steer", "watch"]
+__all__ = ["client", "command", "secrets", "steer", "watch"]

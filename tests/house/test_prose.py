@@ -52,7 +52,14 @@ def test_docstrings_begin_with_a_noun_or_a_verb_and_tell_of_cancelling(path: Pat
 
 
 #: The configuration makes the Limits of a run. The receiver has no configuration, and the diagram shows the defaults.
-MAKERS = {"config/config.py", "config/load.py", "receiver/command.py", "receiver/listen.py", "run/diagram.py"}
+MAKERS = {
+    "fleet/command.py",
+    "config/config.py",
+    "config/load.py",
+    "receiver/command.py",
+    "receiver/listen.py",
+    "run/diagram.py",
+}
 
 
 def test_limits_are_made_in_one_place_and_handed_on() -> None:

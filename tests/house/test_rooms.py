@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "repository", "claude", "artifacts", "report",
     },
 }  # fmt: skip
+MAY_IMPORT["fleet"] = {"config", "files", "hub", "process"}
 MAY_IMPORT["replay"] = {*MAY_IMPORT["run"], "run", "receiver", "terminal"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 
@@ -152,6 +153,8 @@ DECLARATIONS = {
 }
 #: Parts of the receiver that its server, store, view and consumer are tested with.
 DECLARATIONS |= {f"receiver.{name}" for name in ("messages", "phrases", "run")}
+#: Parts of a fleet that whole fleets are tested with.
+DECLARATIONS |= {f"fleet.{name}" for name in ("engine", "hub", "local")}
 #: Parts of the hub that its API, its options and `agent watch` are tested with.
 DECLARATIONS |= {f"hub.{name}" for name in ("client", "guard", "hub", "listen", "secrets")}
 

@@ -1,0 +1,53 @@
+"""Retry: which ends of an attempt are worth another one, and how that one differs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.exits import Exit
+from agent.fleet.results import Attempt, State
+from agent.limits import Limits
+
+#: Ends that another attempt cannot change. deploy/kubernetes has the same list in its failure policy.
+FINAL = frozenset({
+    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
+    Exit.CLI_NOT_EXECUTABLE, Exit.CLI_MISSING,
+})  # fmt: skip
+#: Stopped by a signal or by the server. Nothing in a fleet stops an attempt but people.
+CANCELLED = frozenset({Exit.HANGUP, Exit.INTERRUPTED, Exit.QUIT, Exit.TERMINATED})
+
+
+def state_after(attempt: Attempt, *, stopped: bool, overdue: bool, again: bool) -> State:
+    """Decide what a task is after an attempt: final, or PAUSED before the next one.
+
+    Args:
+        stopped: the fleet stopped it.
+        overdue: the fleet stopped it because it was beyond its time.
+        again: another attempt is allowed.
+    """
+    code = attempt.exitCode
+    if code == Exit.SUCCEEDED:
+        return State.SUCCEEDED
+    if overdue or code in FINAL:
+        return State.FAILED
+    if stopped or code in CANCELLED:
+        return State.CANCELLED
+    return State.PAUSED if again else State.FAILED
+
+
+def pause(attempts: int, limits: Limits) -> float:
+    """Seconds before the next attempt, after so many."""
+    return min(limits.fleet_pause * 2.0 ** (attempts - 1), limits.fleet_pause_max)
+
+
+def changed(values: dict[str, str], attempts: Sequence[Attempt]) -> dict[str, str]:
+    """Change a task's variables for the attempt after these: it goes on with the session, and on the branch."""
+    if not attempts:
+        return values
+    again = {"RESUME_SESSION": "auto"} | values
+    branch = next(
+        (name for attempt in reversed(attempts) if (name := (attempt.changes or {}).get("branch")) is not None), None
+    )
+    if isinstance(branch, str) and values.get("PUSH_BRANCH"):
+        again |= {"REPO_REF": branch, "PUSH_BRANCH": branch}
+    return again
