@@ -7,6 +7,7 @@ is the decision of the run (agent/run/supervisor.py), not of the reader.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,17 @@ from agent.transcript import OURS
 class Conversation:
     """The input of one claude. Its calls do not wait; `feed` is a task of its own, and closes the pipe at its end."""
 
-    def __init__(self, task: str, directory: Path, limits: Limits) -> None:
-        """Open the pipe, in the private `directory`, with the task in it. Raises OSError."""
+    def __init__(self, task: str, directory: Path, limits: Limits, told: Callable[[bytes], None] | None = None) -> None:
+        """Open the pipe, in the private `directory`, with the task in it. Raises OSError.
+
+        `told` gets each line that is handed over, but for the task: a recording listens in.
+        """
         self._pipe = open_prompt(user_line(encode_prompt(task).decode()), directory, limits.pipe_bytes)
         #: claude's stdin; the code that starts claude closes it.
         self.read_end = self._pipe.read_end
         self._lines, self._waiting = trio.open_memory_channel[bytes](limits.input_lines)
         self._numbers = count(1)
+        self._told = told or (lambda line: None)
         self.open = True
 
     def tell(self, *lines: bytes) -> bool:
@@ -39,6 +44,7 @@ class Conversation:
         try:
             for line in lines:
                 self._lines.send_nowait(line)
+                self._told(line)
         except trio.BrokenResourceError:  # the writer is gone, as claude's end of the pipe is
             self.hang_up()
         return self.open

@@ -34,6 +34,7 @@ class LocalClaude(ClaudeOutput):
         *,
         transcribe: Callable[[bytes], None] | None = None,
         tap: Tap | None = None,
+        told: Callable[[bytes], None] | None = None,
     ) -> None:
         """Open the pipes; no process is started yet. Raises OSError.
 
@@ -41,13 +42,14 @@ class LocalClaude(ClaudeOutput):
             private: the directory where the pipe of the conversation is made.
             transcribe: takes the redacted lines of each read of stdout, and must not raise.
             tap: gives a stream in place of each output pipe, for a recording to listen in.
+            told: gets each line that claude is told after its task, for a recording too.
         """
         limits = config.limits
         self._config = config
         self._command = command
         #: Control requests about the usage.
         self._asked = 0
-        self._conversation = Conversation(config.task, private, limits)
+        self._conversation = Conversation(config.task, private, limits, told)
         stdout, stdout_end = open_output_pipe(limits.pipe_bytes)
         stderr, stderr_end = open_output_pipe(limits.pipe_bytes)
         self._stdio = Stdio(self._conversation.read_end, stdout_end, stderr_end)

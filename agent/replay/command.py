@@ -20,8 +20,12 @@ from agent.limits import KIB
 from agent.replay import standin
 from agent.replay.load import Recorded, load, transcript_of
 
-#: Variables that are taken from the recorded configuration: they identify the run. The rest is the replay's own.
-_IDENTITY = ("REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID", "LOG_LEVEL")
+#: Variables that are taken from the recorded configuration: they identify the run, or say what it obeyed. The rest is
+#: the replay's own.
+_IDENTITY = (
+    "REPO_URL", "REPO_REF", "TASK", "LABELS", "CONTAINER_ID", "LOG_LEVEL", "ALLOW_STEERING", "ALLOW_REMOTE_CANCEL",
+    "ASK", "ASK_TIMEOUT",
+)  # fmt: skip
 _UNKNOWN = {"REPO_URL": "https://recorded.invalid/repository"}
 #: Variables whose problems concern a replay.
 _OURS = ("WS_", "SERVER_", "LOG_", "MESSAGE_LIMIT", "STRICT_DELIVERY")

@@ -65,6 +65,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     stdout: int = 0
     #: A line of claude's stderr.
     stderr: str | None = None
+    #: A line that claude was told after its task, as JSON.
+    stdin: Any = None
     git: Said | None = None
     inbox: Inbox | None = None
     oversize: Skipped | None = None

@@ -15,6 +15,8 @@ from agent.replay import messages as recorded_journal
 from agent.replay import report_codec as recorded_reports
 from agent.replay.format import FORMAT, About, Entry, Inbox, Skipped
 from agent.replay.lines import RecordedError
+from agent.run import TIMER
+from agent.transcript import COMMANDED
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -40,8 +42,16 @@ class Recorded(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
     #: COMPLETE.data of the recorded run.
     complete: Mapping[str, Any] | None = None
+    #: What claude was told by operators, in this order; None where the recording does not know it.
+    told: tuple[Mapping[str, Any], ...] | None = None
     #: The number of LOGs of the recorded run, by source; None where some were dropped.
     logs: Mapping[str, int] | None = None
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The IDs of the questions that were shown to somebody: each had a timer, whose end is recorded."""
+        tasks = (step.inbox.task for step in self.steps if step.inbox is not None)
+        return frozenset(task.removeprefix(TIMER) for task in tasks if task.startswith(TIMER))
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -113,6 +123,7 @@ def _recording(path: Path, partial: bool) -> Recorded:
     entries = [(number, recorded_lines.decode(timeline, number, line, Entry)) for number, line in lines]
     transcript = iter(recorded_lines.whole_or_rest(path / "claude.jsonl"))
     steps: list[Step] = []
+    told: list[Mapping[str, Any]] = []
     outcome = None
     for number, entry in entries:
         for _ in range(entry.stdout):
@@ -124,6 +135,8 @@ def _recording(path: Path, partial: bool) -> Recorded:
             raise RecordedError(f"{timeline} line {number}: the recording reached its limit here; --partial plays it")
         if entry.stderr is not None:
             steps.append(Step(entry.t, stderr=entry.stderr.encode() + b"\n"))
+        if isinstance(entry.stdin, dict):
+            told.append(entry.stdin)
         if entry.git is not None:
             said = entry.git
             fields = {**msgspec.structs.asdict(said), "pieces": (bytes(said.data),)}
@@ -141,7 +154,15 @@ def _recording(path: Path, partial: bool) -> Recorded:
             " there"
         )
     complete, logs = _kept(path / "journal")
-    return Recorded("recording", tuple(steps), about.configuration, outcome, complete, logs)
+    # Every run that was stopped or asked for its cost has told claude something.
+    by_operators = tuple(line for line in told if not _is_ours(line)) if told else None
+    return Recorded("recording", tuple(steps), about.configuration, outcome, complete, by_operators, logs)
+
+
+def _is_ours(line: Mapping[str, Any]) -> bool:
+    """Whether the agent told it on its own: a stop, or a question about the cost. A replay asks claude nothing."""
+    id = str(line.get("request_id", ""))
+    return line.get("type") == "control_request" and not id.startswith(COMMANDED)
 
 
 def _check_report(timeline: Path, number: int, inbox: Inbox) -> None:
@@ -166,7 +187,7 @@ def _kept(directory: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, int] 
 def _journal(files: list[Path], partial: bool) -> Recorded:
     found = recorded_journal.read(files, partial)
     steps = tuple(Step(time, message=message) for time, message in found.messages)
-    return Recorded("journal", steps, {}, None, found.complete, found.logs)
+    return Recorded("journal", steps, {}, None, found.complete, logs=found.logs)
 
 
 # --- transcripts

@@ -21,7 +21,7 @@ from agent.replay.format import Inbox, Skipped
 from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.work import PlayedWork
-from agent.run import CancelRequested, Commanded, Ended, Failed, MemoryExceeded, Report, Signalled, Swept
+from agent.run import TIMER, CancelRequested, Commanded, Ended, Failed, Heard, MemoryExceeded, Report, Signalled, Swept
 
 
 class Player:
@@ -56,10 +56,16 @@ class Player:
         self._progress = progress
         self._awaited: tuple[str, str] | None = None
         self._heard = Pulse()
+        #: What claude said to the run: how much of it the supervisor has heard, and how much it had by this step.
+        self._said = 0
+        self._said_then = 0
 
     def observe(self, report: Report, phase: Phase) -> None:
         """For the supervisor: it has heard this, and handles it before anything else can happen."""
-        if self._awaited == (type(report).__name__, getattr(report, "task", "")):
+        if isinstance(report, Heard):
+            self._said += 1
+            self._heard.set()
+        elif self._awaited == (type(report).__name__, getattr(report, "task", "")):
             self._awaited = None
             self._heard.set()
         elif isinstance(report, Signalled | CancelRequested | MemoryExceeded | Failed):
@@ -125,6 +131,12 @@ class Player:
 
     async def _decide(self, inbox: Inbox) -> None:
         """Report a decision of the world, in the order in which the supervisor heard of it."""
+        if inbox.report == "Heard":
+            # An answer must not come before its question is read.
+            self._said_then += 1
+            while self._said < self._said_then:
+                await self._heard.wait()
+            return
         results, task = self._work.results, inbox.task
         error = recorded_reports.error(inbox)
         self._awaited = (inbox.report, task)
@@ -148,7 +160,7 @@ class Player:
                 return
             case "Ended" if task in results and (not inbox.cancelled or task == "harvest"):
                 results[task].settle(recorded_reports.value(inbox))
-            case "Ended" if task.startswith("question:") and not inbox.cancelled:
+            case "Ended" if task.startswith(TIMER) and not inbox.cancelled:
                 self._post(Ended(task))
             case "Ended" if task == "deadline" and not inbox.cancelled:
                 self._post(Ended("deadline"))

@@ -86,6 +86,10 @@ class Recording:
         self._meta.began = self._now()
         return _Tap(stream, lambda chunk: self._lines(name, self._framers[name].feed(chunk)))
 
+    def told(self, line: bytes) -> None:
+        """Record a line that claude is told."""
+        self._stream(Entry(self._now(), stdin=msgspec.Raw(line.rstrip(b"\n"))), len(line))
+
     def tee(self, publish: Publish) -> Publish:
         """Wrap `publish`, so that git's lines are recorded on their way."""
 

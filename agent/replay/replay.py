@@ -29,8 +29,12 @@ from agent.replay.work import PlayedWork
 from agent.report import Console, Reporter, result_fields
 from agent.run import Inbox, Link, Supervisor, endpoint_of
 
+_OPERATORS = "lines of operators"
 #: Figures that are compared, by the source of the LOG. The agent's own LOGs tell of its surroundings and are not.
-_COUNTED = {"lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git"}
+_COUNTED = {
+    "lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git",
+    _OPERATORS: "operator",
+}  # fmt: skip
 
 
 class Progress:
@@ -167,7 +171,7 @@ class Replay:
     async def _play_run(self) -> int:
         """Play a recording or a transcript through the whole pipeline, in place of the world."""
         config, journal = self._config, self._journal
-        work = PlayedWork(config, self._redactor)
+        work = PlayedWork(config, self._redactor, self._recorded.told)
         inbox = Inbox()
         patience = config.server_wait + config.limits.replay_patience
         player = Player(
@@ -180,6 +184,7 @@ class Replay:
             progress=self._advance,
         )
         self._interrupt = player.interrupt
+        asked = self._recorded.asked
         reporter = Reporter(config, journal, self._console, work.vital_signs, "replay")
         link = Link(config, journal, reporter, inbox.post)
         supervisor = Supervisor(
@@ -192,6 +197,7 @@ class Replay:
             write_health=lambda: None,
             emergency_exit=lambda number: os._exit(128 + number),
             observe=player.observe,
+            somebody_there=lambda question: question.id in asked,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(player.run)
@@ -207,6 +213,7 @@ class Replay:
         found = {
             "exit code": int(outcome.exit),
             "reason": outcome.reason,
+            "lines told to claude": work.claude.told,
             **{name: logs[source] for name, source in _COUNTED.items()},
             "result": msgspec.json.decode(msgspec.json.encode(result)),
         }
@@ -220,8 +227,12 @@ class Replay:
         expected: dict[str, Any] = {}
         if recorded.outcome is not None:
             expected |= {"exit code": recorded.outcome.exit, "reason": recorded.outcome.reason}
+        if recorded.told is not None:
+            expected["lines told to claude"] = len(recorded.told)
         if recorded.logs is not None:
             expected |= {name: recorded.logs.get(source, 0) for name, source in _COUNTED.items()}
+            if not (expected[_OPERATORS] or found[_OPERATORS]):
+                del expected[_OPERATORS]  # nobody steered it
         if recorded.complete is not None:
             expected["result"] = then = recorded.complete.get("result")
             if isinstance(then, dict) and found["result"] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import trio
 
 from agent.claude import Bark, ClaudeOutput
@@ -73,7 +74,12 @@ class _Pipe(trio.abc.ReceiveStream):
 class PlayedClaude(ClaudeOutput):
     """The recorded claude (run.work.ClaudeRun)."""
 
-    def __init__(self, config: Config, redactor: Redactor, status: Result) -> None:
+    def __init__(
+        self, config: Config, redactor: Redactor, status: Result, expected: Sequence[Mapping[str, Any]] | None
+    ) -> None:
+        #: The number of lines that it was told, as recorded so far.
+        self.told = 0
+        self._expected = expected
         self.stdout = _Pipe()
         self.stderr = _Pipe()
         self._status = status
@@ -89,8 +95,13 @@ class PlayedClaude(ClaudeOutput):
         """Do nothing, since nobody reads a prompt. Cancelling: safe."""
 
     def tell(self, *lines: bytes) -> bool:
-        """Whether claude takes it shows in its output."""
-        return True
+        """Take what the recorded claude took next; refuse anything else, as a claude that has ended does."""
+        if self._expected is None:
+            return True
+        told = [msgspec.json.decode(line) for line in lines]
+        as_recorded = list(self._expected[self.told : self.told + len(told)]) == told
+        self.told += len(told) if as_recorded else 0
+        return as_recorded
 
     def hang_up(self) -> None:
         """claude ends when it did then."""
@@ -107,12 +118,13 @@ class PlayedClaude(ClaudeOutput):
 class PlayedWork:
     """The recorded work (run.work.Work): each step waits until the player supplies its result."""
 
-    def __init__(self, config: Config, redactor: Redactor) -> None:
+    def __init__(self, config: Config, redactor: Redactor, expected: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """`expected` is what claude was told after its task; None if that is not known."""
         self.results = {name: Result() for name in ("check", "clone", "claude", "sweep", "harvest")}
         self.cloning = trio.Event()
         self.began = trio.Event()
         self.publish: Publish = lambda batch: None
-        self.claude = PlayedClaude(config, redactor, self.results["claude"])
+        self.claude = PlayedClaude(config, redactor, self.results["claude"], expected)
 
     async def check(self) -> str:
         """Wait for the recorded version. Cancelling: safe."""

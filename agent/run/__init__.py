@@ -37,7 +37,8 @@ with simulated work.
 
 from __future__ import annotations
 
-from agent.run.inbox import CancelRequested, Commanded, Ended, Failed, Inbox, MemoryExceeded, Report, Signalled
+from agent.run.dialogue import TIMER
+from agent.run.inbox import CancelRequested, Commanded, Ended, Failed, Heard, Inbox, MemoryExceeded, Report, Signalled
 from agent.run.link import Link, endpoint_of
 from agent.run.local_work import LocalWork
 from agent.run.salvage import deliver, open_orphan, salvage_all, troubles
@@ -45,10 +46,12 @@ from agent.run.supervisor import Supervisor
 from agent.run.work import Swept, Work
 
 __all__ = [
+    "TIMER",
     "CancelRequested",
     "Commanded",
     "Ended",
     "Failed",
+    "Heard",
     "Inbox",
     "Link",
     "LocalWork",

@@ -23,7 +23,7 @@ _DESTINATION: Final = "session"
 class Asking:
     """The questions of one run."""
 
-    def __init__(self, config: Config, publish: Publish, somebody_there: Callable[[], bool]) -> None:
+    def __init__(self, config: Config, publish: Publish, somebody_there: Callable[[Question], bool]) -> None:
         """`somebody_there` tells whether a server is connected that could show a question."""
         self.open: dict[str, Question] = {}
         self._config = config
@@ -40,7 +40,7 @@ class Asking:
         reason = ""
         if not question.tool:
             reason = "the call is too long to be shown to anybody"
-        elif not self._somebody_there():
+        elif not self._somebody_there(question):
             reason = "nobody is there to be asked: no server is connected"
         elif len(self.open) >= self._config.limits.questions:
             reason = f"{len(self.open)} questions are open already"

@@ -22,7 +22,7 @@ from agent.run.work import ClaudeRun
 from agent.transcript import Question, QuestionWithdrawn, Said
 
 #: The timer of a question is called so, with its ID.
-_TIMER: Final = "question:"
+TIMER: Final = "question:"
 
 
 class Dialogue:
@@ -31,15 +31,21 @@ class Dialogue:
     Args:
         start: starts the timer of a question, as a task that ends with the work.
         cancel: ends the run, as a server may ask where ALLOW_REMOTE_CANCEL allows it.
+        somebody_there: whether a question can be shown to anybody.
     """
 
     def __init__(
-        self, config: Config, reporter: Reporter, start: Callable[[str, Task], None], cancel: Callable[[], None]
+        self,
+        config: Config,
+        reporter: Reporter,
+        start: Callable[[str, Task], None],
+        cancel: Callable[[], None],
+        somebody_there: Callable[[Question], bool],
     ) -> None:
         self._ask_timeout = config.ask_timeout
         self._start = start
         self._steering = Steering(config.allow_steering, reporter.publish, config.limits)
-        self._asking = Asking(config, reporter.publish, lambda: reporter.connected is True)
+        self._asking = Asking(config, reporter.publish, somebody_there)
         if config.ask:
             self._steering.answer = self._asking.answer
         if config.allow_remote_cancel:
@@ -72,7 +78,7 @@ class Dialogue:
         match said:
             case Question(id):
                 if self._asking.ask(said):
-                    self._start(f"{_TIMER}{id}", partial(trio.sleep, self._ask_timeout))
+                    self._start(f"{TIMER}{id}", partial(trio.sleep, self._ask_timeout))
             case QuestionWithdrawn(id):
                 self._asking.withdraw(id)
             case _:
@@ -81,11 +87,11 @@ class Dialogue:
 
     def owns(self, task: str) -> bool:
         """Whether this task is the timer of a question."""
-        return task.startswith(_TIMER)
+        return task.startswith(TIMER)
 
     def timer_ended(self, task: str) -> None:
         """Deny the question of this timer, if it is still open."""
-        self._asking.expire(task.removeprefix(_TIMER))
+        self._asking.expire(task.removeprefix(TIMER))
         self._follow_questions()
 
     def _follow_questions(self) -> None:

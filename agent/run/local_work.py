@@ -116,8 +116,8 @@ class LocalWork:
         self._oom_kills = self._sampler.sample().oom_kills or 0
         transcribe = self._transcriber(self._output, publish) if self._output else None
         command = Command(argv, self._environment, config.workspace_dir, launch)
-        tap = self._recording.tap if self._recording else None
-        return LocalClaude(config, command, private.path, self._redactor, transcribe=transcribe, tap=tap)
+        tap, told = (self._recording.tap, self._recording.told) if self._recording else (None, None)
+        return LocalClaude(config, command, private.path, self._redactor, transcribe=transcribe, tap=tap, told=told)
 
     async def sweep(self) -> Swept:
         """Cancelling: takes effect after the sweep, which is shielded and bounded."""

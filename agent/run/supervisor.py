@@ -45,6 +45,7 @@ from agent.run.machine import RunMachine
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
+from agent.transcript import Question
 from agent.vitals import beat_forever
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
@@ -68,6 +69,7 @@ class Supervisor:
         fault: Cause | None = None,
         salvage: Task | None = None,
         observe: Callable[[Report, Phase], None] | None = None,
+        somebody_there: Callable[[Question], bool] | None = None,
     ) -> None:
         """Args:
         sender: None without a server.
@@ -77,6 +79,7 @@ class Supervisor:
         fault: ends the run before it begins (a bad configuration).
         salvage: delivers what dead runs left, beside this one.
         observe: called with each report, and the phase that it meets, before it is handled.
+        somebody_there: whether a question can be shown to anybody; without it, whether a server is connected.
         """
         self._config = config
         self._limits = config.limits
@@ -98,7 +101,9 @@ class Supervisor:
             Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
         )
         self._delivering = Delivering(sender, config, self._budget, self._start)
-        self._dialogue = Dialogue(config, reporter, partial(self._start, self._working), self._cancel)
+        timer = partial(self._start, self._working)
+        there = somebody_there or (lambda question: reporter.connected is True)
+        self._dialogue = Dialogue(config, reporter, timer, self._cancel, there)
         self._signals = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None

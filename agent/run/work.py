@@ -95,6 +95,10 @@ class Listening(Protocol):
         """A stream that copies all that is read from it."""
         ...
 
+    def told(self, line: bytes) -> None:
+        """Copy a line that claude is told."""
+        ...
+
     def tee(self, publish: Publish) -> Publish:
         """A `publish` that copies git's lines."""
         ...

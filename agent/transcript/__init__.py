@@ -33,12 +33,23 @@ Callers: claude/ feeds it; outcome/, report/, run/ and the watchdog read the sum
 
 from __future__ import annotations
 
-from agent.transcript.control import OURS, REPLY, MessageState, Question, QuestionWithdrawn, Replied, ResultGiven, Said
+from agent.transcript.control import (
+    COMMANDED,
+    OURS,
+    REPLY,
+    MessageState,
+    Question,
+    QuestionWithdrawn,
+    Replied,
+    ResultGiven,
+    Said,
+)
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
 from agent.transcript.transcript import Transcript
 
 __all__ = [
+    "COMMANDED",
     "OURS",
     "REPLY",
     "MessageState",

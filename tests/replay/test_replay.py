@@ -104,6 +104,63 @@ async def test_a_cancelled_run_comes_to_the_same(tmp_path: Path) -> None:
     assert messages(played.stdout)[-1]["data"]["signal"] == "SIGTERM"
 
 
+def of_operators(found: list[dict[str, Any]]) -> list[Any]:
+    """States of commands and questions."""
+    states = []
+    for message in found:
+        data = message["data"]
+        if data.get("metadata", {}).get("source") == "operator":
+            states.append((data["metadata"]["command"], data["message"]))
+        elif "question" in data:
+            states.append(data["question"])
+    return states
+
+
+@pytest.mark.system
+async def test_a_run_that_was_steered_and_asked_comes_to_the_same(tmp_path: Path) -> None:
+    records = tmp_path / "record"
+    script = [["read"], ["init"], ["ask", "q1", "Bash", {"command": "make"}], ["ask", "q2", "Bash", {"command": "rm"}],
+              ["answered"], ["follow"]]  # fmt: skip
+    allowed = {"ALLOW_STEERING": "1", "ASK": "1"}
+    async with (
+        collecting() as collector,
+        start_agent(tmp_path, collector.url, script, RECORD_DIR=str(records), **allowed) as agent,
+    ):
+        first = await collector.until(lambda message: message["data"].get("question", {}).get("id") == "q2")
+
+        async def command(id: str, **data: str) -> None:
+            names = {name: first[name] for name in ("containerID", "runID")}
+            for _ in range(2):
+                await collector.send({"type": "COMMAND", **names, "id": id, "by": "ada", "data": data})
+
+        async def told(words: str) -> None:
+            await collector.until(lambda message: words in str(message["data"].get("message")))
+
+        await command("k1", command="answer", question="q2", behavior="deny", message="no")
+        await command("k2", command="answer", question="q2", behavior="allow")
+        await command("k3", command="message", text=f"use tabs, not {KEY}")
+        await command("k4", command="answer", question="q1", behavior="allow")
+        await told("I am told: use tabs")
+        await command("k5", command="interrupt", text="finish")
+        assert (await agent.ended()).code == 0
+        then = collector.messages
+    path = recording_in(records)
+    assert KEY not in (path / "timeline.ndjson").read_text()
+    went_in = [entry["stdin"] for entry in messages((path / "timeline.ndjson").read_text()) if "stdin" in entry]
+    assert [line["type"] for line in went_in] == [
+        "control_response", "user", "control_response", "control_request", "user",
+    ]  # fmt: skip
+    played = await trio.to_thread.run_sync(play, path)
+    assert played.returncode == 0, played.stderr
+    assert "lines told to claude, " in played.stderr
+    assert "lines of operators, result as recorded" in played.stderr
+    assert of_operators(messages(played.stdout)) == of_operators(then)
+    timeline = path / "timeline.ndjson"
+    timeline.write_text(timeline.read_text().replace('"behavior":"deny"', '"behavior":"allow"', 1))
+    played = await trio.to_thread.run_sync(play, path)
+    assert (played.returncode, "lines told to claude" in played.stderr) == (70, True), played.stderr
+
+
 @pytest.mark.system
 async def test_a_recording_holds_everything_and_no_secret(tmp_path: Path) -> None:
     records = tmp_path / "record"

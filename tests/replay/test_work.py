@@ -25,6 +25,17 @@ async def test_a_step_waits_for_what_it_came_to(autojump_clock: MockClock) -> No
     assert await work.check() == "2.1.330"
 
 
+async def test_claude_takes_what_it_took_then_and_nothing_else(autojump_clock: MockClock) -> None:
+    config, _ = examine({"REPO_URL": "https://example.com/r", "TASK": "t"}, in_container=False)
+    claude = PlayedWork(config, Redactor({}), [{"a": 1}, {"b": 2}, {"c": 3}]).claude
+    assert claude.tell(b'{"a":1}\n', b'{"b":2}\n')
+    assert not claude.tell(b'{"b":2}\n')
+    assert claude.told == 2
+    assert claude.tell(b'{"c":3}\n')
+    assert not claude.tell(b'{"d":4}\n')
+    assert played().claude.tell(b"whatever"), "a transcript does not tell what claude was told"
+
+
 async def test_a_step_fails_as_it_did(autojump_clock: MockClock) -> None:
     work = played()
     work.results["clone"].settle(None, ValueError("then"))

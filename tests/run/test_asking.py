@@ -20,7 +20,7 @@ class Stage:
     def __init__(self, *, there: bool = True) -> None:
         self.said: list[dict[str, Any]] = []
         self.claude = Claude()
-        self.asking = Asking(configuration(ASK="1"), self.publish, lambda: there)
+        self.asking = Asking(configuration(ASK="1"), self.publish, lambda question: there)
         self.asking.begin(self.claude)
 
     def publish(self, batch: Sequence[Event]) -> None:

@@ -28,7 +28,9 @@ class Stage:
         self.claude = Claude()
         self.claude.activity = Activity()  # type: ignore[attr-defined]
         reporter = SimpleNamespace(run_id="R", publish=self.publish, connected=True)
-        self.dialogue = Dialogue(configuration(ASK="1"), cast("Reporter", reporter), self.start, lambda: None)
+        self.dialogue = Dialogue(
+            configuration(ASK="1"), cast("Reporter", reporter), self.start, lambda: None, lambda question: True
+        )
         self.dialogue.begin(cast("ClaudeRun", self.claude))
 
     def publish(self, batch: Sequence[Event]) -> None:

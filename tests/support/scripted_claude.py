@@ -256,7 +256,8 @@ class Claude:
         self.say(type="control_request", request_id=id, request=request)
 
     def do_answered(self):
-        """Waits until all that was asked is answered, and tells the answers."""
+        """Waits until all that was asked is answered, and tells the answers. Messages are for the next action."""
+        kept = b""
         while self.asked:
             line = self.take()
             if line is None:
@@ -269,6 +270,9 @@ class Claude:
                 answer = line["response"]
                 self.asked.remove(answer["request_id"])
                 self.do_text(f"{answer['request_id']}: {answer['response']['behavior']}")
+            else:
+                kept += json.dumps(line).encode() + b"\n"
+        self.input = kept + self.input
 
     def heard(self, message):
         """A polite one answers as the real one; any other takes no notice."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import trio
 
 from tests.support.collector import Collector, Message, collecting
 from tests.support.mock_api import MockApi, Step
+from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
 from tests.support.run_agent import Ran, start_agent
 
@@ -58,6 +61,17 @@ def states(ran: Ran) -> list[tuple[str, str]]:
     return [(command["id"], command["state"]) for command in commands]
 
 
+async def replayed(tmp_path: Path) -> str:
+    """What a replay of the one recorded run says at its end; it comes to the same."""
+    (recorded,) = (tmp_path / "record").iterdir()
+    command = [sys.executable, "-m", "agent", "replay", str(recorded), "--speed", "max"]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"}
+    done = await trio.run_process(command, env=env, capture_stdout=True, capture_stderr=True, check=False)
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    return said
+
+
 async def test_a_message_during_a_tool_is_in_the_next_request(
     tmp_path: Path, collector: Collector, api: MockApi
 ) -> None:
@@ -80,13 +94,15 @@ async def test_an_interrupt_with_a_message_ends_in_one_complete(
     tmp_path: Path, collector: Collector, api: MockApi
 ) -> None:
     script = [bash("touch began; sleep 300"), {"text": "That instead."}]
-    async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script)) as agent:
+    record = {"RECORD_DIR": str(tmp_path / "record")}
+    async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script, **record)) as agent:
         await until((tmp_path / "agent" / "workspace" / "began").exists)
         await command(collector, "k1", {"command": "interrupt", "text": "do something else"})
         ran = await agent.ended()
     ran.agrees(collector, code=0, reason="success")
     assert ran.complete["result"]["text"] == "That instead."
     assert states(ran) == [("k1", "accepted"), ("k1", "delivered")]
+    assert "lines told to claude, " in await replayed(tmp_path)
 
 
 async def test_a_run_that_may_not_be_steered_refuses(tmp_path: Path, collector: Collector, api: MockApi) -> None:
@@ -119,7 +135,8 @@ async def test_two_questions_are_told_apart(tmp_path: Path, collector: Collector
         {"text": "Done."},
     ]
     time = "2s" if behavior == "nobody" else "60s"
-    asking = {"ASK": "1", "ASK_TIMEOUT": time, "ALLOW_STEERING": "0", "IDLE_TIMEOUT": "30s"}
+    asking = {"ASK": "1", "ASK_TIMEOUT": time, "ALLOW_STEERING": "0", "IDLE_TIMEOUT": "30s",
+              "RECORD_DIR": str(tmp_path / "record")}  # fmt: skip
     async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script, **asking)) as agent:
         if behavior != "nobody":
             for number, name in enumerate(("one", "two")):
@@ -141,3 +158,4 @@ async def test_two_questions_are_told_apart(tmp_path: Path, collector: Collector
         assert any("nobody answered within 2 s" in data["message"] for data in ran.of_type("LOG"))
     else:
         assert states(ran) == [(f"k{n}", state) for n in (0, 1) for state in ("accepted", "delivered")]
+    assert "lines told to claude, " in await replayed(tmp_path)
