@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # --- start
     #: `claude --version` takes 10 ms; a cold image, a throttled processor or emulation takes many seconds.
     cli_check: float = 60.0
+    #: What claude says when it is started to ask it about its options: 60 KB with many commands and agents.
+    rehearsal_bytes: int = 4 * MIB
     #: Removing the private directories of killed runs, which are usually small. A large one is removed beside the run.
     stale_removal: float = 1.0
     #: How long a run that fails immediately waits for the server's first answer.
@@ -140,6 +142,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     skipped_head_bytes: int = KIB
     #: The text of a result in COMPLETE, and each JSON value beside it. COMPLETE is a single message and never split.
     result_bytes: int = 16 * KIB
+    #: The output that fits OUTPUT_SCHEMA, in output.json; COMPLETE has it up to `result_bytes`.
+    output_bytes: int = 4 * MIB
     #: Changed files, open tasks, to-do items, calls without an answer, denials: at most this many of each are kept.
     remembered: int = 1000
 

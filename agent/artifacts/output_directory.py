@@ -4,6 +4,7 @@
     commits.mbox       claude's own commits, for `git am`; only where it made some
     transcript.jsonl   claude's messages as they came, secrets masked; written while the run goes on
     result.json        the outcome as COMPLETE has it
+    output.json        claude's output that fits OUTPUT_SCHEMA
     session/ID.jsonl   the CLI's own log of the session, for RESUME_SESSION
     others/NAME.patch  the same difference for each other branch, stash or worktree with work of claude's
     lfs/OID            content of changed files that Git LFS keeps, for which the patches have pointers
@@ -38,7 +39,7 @@ class Output:
         self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._transcript = -1
         try:
-            for name in ("changes.patch", "commits.mbox", "transcript.jsonl", "result.json"):
+            for name in ("changes.patch", "commits.mbox", "transcript.jsonl", "result.json", "output.json"):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._fd)
             for name in _OF_ONE_RUN:
@@ -56,8 +57,15 @@ class Output:
 
     def write_result(self, result: bytes) -> None:
         """`result`: JSON, redacted already."""
-        with self.whole("result.json") as write:
-            write(msgspec.json.format(result, indent=2) + b"\n")
+        self._write_json("result.json", result)
+
+    def write_output(self, output: bytes) -> None:
+        """`output`: JSON, redacted already."""
+        self._write_json("output.json", output)
+
+    def _write_json(self, name: str, content: bytes) -> None:
+        with self.whole(name) as write:
+            write(msgspec.json.format(content, indent=2) + b"\n")
 
     def whole(self, name: str) -> AbstractContextManager[Write]:
         """A file that appears under its name when the block has ended well, and not at all otherwise."""

@@ -18,7 +18,9 @@ Files:
 
     command         arguments of the call, and the files that stand in them
     variables       the environment of the call
+    settings        SETTINGS, and the tools that no run may have
     program         the program: where it is, whether it runs, its version
+    rehearsal       a start without a task, to ask claude whether it takes what it is given
     instructions    the instructions of an untrusted repository
     prompt          the named pipe that carries the task to claude's stdin
     conversation    the lines that go through it, from the task until the input is closed
@@ -32,7 +34,7 @@ looks for the program.
 
 from __future__ import annotations
 
-from agent.claude import command, instructions, program, variables
+from agent.claude import command, instructions, program, rehearsal, variables
 from agent.claude.conversation import control_answer, control_request, user_line
 from agent.claude.output import ClaudeOutput
 from agent.claude.run import LocalClaude
@@ -48,6 +50,7 @@ __all__ = [
     "control_request",
     "instructions",
     "program",
+    "rehearsal",
     "user_line",
     "variables",
 ]

@@ -6,21 +6,16 @@ values cannot swallow the next argument: every value is followed by another opti
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from agent.claude import variables
+from agent.claude.settings import merged
 from agent.config import Config
 from agent.files import PrivateDirectory
 
-#: Tools that continue after the result and keep the process alive. No variable of the CLI turns them off.
-BACKGROUND_TOOLS: Final = ("Monitor", "ScheduleWakeup", "Workflow")
-#: Tools that ask a person for more than allow or deny. The CLI offers them only to a run that asks.
-DIALOG_TOOLS: Final = ("AskUserQuestion", "EnterPlanMode", "ExitPlanMode")
 #: From this version on, a session keeps the system prompt that it began with, and a run that resumes it with another
 #: one is told nothing. `--system-prompt-snapshot off` makes the new one count; older versions refuse the option.
 _KEEPS_PROMPT: Final = (2, 1, 257)
@@ -32,10 +27,12 @@ class Files(msgspec.Struct, frozen=True):
     mcp_config: Path | None = None
     system_prompt: Path | None = None
     append_system_prompt: Path | None = None
+    agents: Path | None = None
+    settings: Path | None = None
 
 
 def write_files(config: Config, private: PrivateDirectory, instructions: str = "") -> Files:
-    """Write an inline MCP configuration, and the prompts that must not appear in an argument list.
+    """Write what must not appear in an argument list: JSON that may hold secrets, and long prompts.
 
     `instructions` are those of an untrusted repository; they come before APPEND_SYSTEM_PROMPT. Raises OSError.
     """
@@ -48,6 +45,8 @@ def write_files(config: Config, private: PrivateDirectory, instructions: str = "
         None
         if not instructions and _is_argument(appended, config)
         else private.write("append-system-prompt", appended),
+        private.write("agents.json", _compact(config.agents)) if config.agents else None,
+        private.write("settings.json", _compact(merged(config))) if config.settings is not None else None,
     )
 
 
@@ -74,22 +73,34 @@ def arguments(config: Config, files: Files, session: str, version: str) -> list[
         ("--model", config.model),
         ("--permission-mode", config.permission_mode),
         ("--max-budget-usd", config.max_budget_usd),
+        ("--json-schema", _compact(config.output_schema) if config.output_schema is not None else None),
+        ("--effort", config.effort),
+        ("--agents", files.agents),
+        ("--agent", config.agent),
         ("--resume", config.resume_session) if config.resume_session else ("--session-id", session),
     )
     given = [item for name, value in options if value for item in (name, str(value))]
     trust = [] if config.trust_repo else ["--setting-sources", "", "--strict-mcp-config"]
-    # In the settings, since the value of --disallowedTools is the user's.
-    deny = {"permissions": {"deny": BACKGROUND_TOOLS + (DIALOG_TOOLS if config.ask else ())}}
-    settings = [] if variables.allows_background(config) else ["--settings", json.dumps(deny, separators=(",", ":"))]
+    tools = [] if config.tools is None else ["--tools", config.tools]
+    plugins = [item for path in config.plugin_dirs for item in ("--plugin-dir", str(path))]
+    directories = ["--add-dir", *map(str, config.add_dirs)] if config.add_dirs else []
+    # One --settings only: a second would replace the first.
+    laid_down = merged(config)
+    settings = ["--settings", str(files.settings or _compact(laid_down))] if laid_down else []
     is_kept = config.resume_session is not None and _numbers(version) >= _KEEPS_PROMPT
     prompts = ["--system-prompt-snapshot", "off"] if is_kept else []
     ask = ["--permission-prompt-tool", "stdio"] if config.ask else []
     streams = ["--output-format", "stream-json", "--input-format", "stream-json"]
-    return ["-p", "--verbose", *streams, *ask, *given, *prompts, *trust, *settings]
+    more = [*tools, *plugins, *directories, *config.claude_args]
+    return ["-p", "--verbose", *streams, *ask, *given, *prompts, *trust, *settings, *more]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _compact(found: dict[str, Any] | None) -> str:
+    return msgspec.json.encode(found).decode()
 
 
 def _is_json(mcp_config: str | None) -> bool:

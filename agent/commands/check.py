@@ -18,11 +18,13 @@ import trio
 from agent import signals
 from agent.arguments import ArgumentParser
 from agent.claude import program as cli
+from agent.claude import rehearsal, variables
 from agent.commands.check_local import LOCAL_CHECKS, Finding
 from agent.commands.check_remote import api_proxy, repository, server
 from agent.config import LOGINS, Config, examine, in_container
-from agent.errors import AgentError
+from agent.errors import AgentError, ConfigError
 from agent.exits import Exit
+from agent.files import private_directory
 from agent.process import hardening
 from agent.redaction import Unprotected, verified_redactor
 
@@ -123,9 +125,15 @@ def _about_login(warning: str) -> bool:
 
 
 async def program(config: Config) -> Finding:
-    """Look for claude. Cancelling: safe."""
+    """Look for claude, and ask it whether it takes its options. Cancelling: safe."""
     try:
-        return Finding("claude", "ok", f"claude {await cli.check_cli(config)}")
+        version = await cli.check_cli(config)
+        if rehearsal.is_due(config):
+            with private_directory() as private:
+                await rehearsal.rehearse(config, variables.of_claude(config, private.path, {}), version)
+        return Finding("claude", "ok", f"claude {version}")
+    except ConfigError as error:
+        return Finding("claude", "fail", str(error))
     except AgentError as error:
         return Finding("claude", "fail", str(error), "a run needs a claude that answers --version; CLAUDE_BIN names it")
 

@@ -1,4 +1,4 @@
-"""The configuration: some seventy variables, checked before anything is spent.
+"""The configuration: some eighty variables, checked before anything is spent.
 
 What this room promises:
 
@@ -6,7 +6,8 @@ What this room promises:
   value. No problem repeats a value: a secret may have been put into the wrong variable.
 - A configuration with problems is still usable to report them: the server, its token and the secrets are known.
 - Every secret of the configuration is known to the redactor before the first line is written.
-- Nothing is written and no program is started. `sources` and `load` read files, and nothing else in this room does.
+- Nothing is written and no program is started. `sources`, `json_objects` and `load` read files, and nothing else in
+  this room does.
 
 Files:
 
@@ -15,7 +16,9 @@ Files:
     dotenv              the `.env` file
     parsers             single values: text in, value out
     urls                REPO_URL, WS_SERVER, and credentials in any URL
-    permission_rules    ALLOWED_TOOLS and DISALLOWED_TOOLS
+    permission_rules    ALLOWED_TOOLS, DISALLOWED_TOOLS and TOOLS
+    json_objects        MCP_CONFIG, OUTPUT_SCHEMA, AGENTS and SETTINGS: inline or in a file
+    claude_args         CLAUDE_ARGS: what claude gets beside the variables
     secret_values       the secrets of a configuration, for the redactor
     load                from the variables to a Config, with all problems
     config              Config: one field a variable

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from agent.config import permission_rules as tools
 from agent.config import sources, urls
@@ -17,26 +20,70 @@ LOGINS = (
 )  # fmt: skip
 
 
+#: Variables whose values stand in claude's argument list.
+_ARGUMENTS = (
+    "TOOLS", "AGENT", "PLUGIN_DIRS", "ADD_DIRS", "CLAUDE_ARGS",
+)  # fmt: skip
+#: Characters of the shortest credential that is looked for in arguments; shorter ones are parts of words.
+_CREDENTIAL_LENGTH = 8
+
+
+def _credentials(config: Config) -> list[str]:
+    """The credentials that have a variable of their own. Values of CLAUDE_ENV may be words such as "production"."""
+    return [
+        secret for place, secret in config.secrets.items() if " " not in place and len(secret) >= _CREDENTIAL_LENGTH
+    ]
+
+
+def _denies(tool: str, rules: str | None) -> bool:
+    return tool in re.split(r"[\s,]+", rules or "")
+
+
 def conflicts(config: Config) -> Iterator[str]:
     """Problems of values that are right by themselves and wrong together."""
     for name in ("JOURNAL_DIR", "OUTPUT_DIR", "RECORD_DIR", "HEALTH_FILE", "TERMINATION_LOG"):
         path: Path | None = getattr(config, name.lower())
         if config.is_set(name) and path is not None and path.is_relative_to(config.workspace_dir):
             yield f"{name}: must not be inside WORKSPACE_DIR, which is claude's; for example {BY_NAME[name].shown}"
+    for name, paths in (("PLUGIN_DIRS", config.plugin_dirs), ("ADD_DIRS", config.add_dirs)):
+        for n, path in enumerate(paths, 1):
+            if path.resolve().is_relative_to(config.workspace_dir.resolve()):
+                yield f"{name}: path {n} is inside WORKSPACE_DIR, which is the repository's; claude works there anyway"
+            elif not (path.is_dir() or (name == "PLUGIN_DIRS" and path.suffix == ".zip" and path.is_file())):
+                wanted = "neither a directory nor a .zip file" if name == "PLUGIN_DIRS" else "no directory"
+                yield f"{name}: path {n} is {wanted} here; for example {BY_NAME[name].shown}"
+    if config.output_schema is not None and _denies("StructuredOutput", config.disallowed_tools):
+        yield "OUTPUT_SCHEMA: DISALLOWED_TOOLS denies StructuredOutput, the tool by which claude gives its output"
+    arguments = {name: config.environ.get(name, "") for name in _ARGUMENTS}
+    arguments["OUTPUT_SCHEMA"] = msgspec.json.encode(config.output_schema).decode()
+    for name, text in arguments.items():
+        if any(secret in text for secret in _credentials(config)):
+            yield f"{name}: holds a credential, and every user of the machine can read the arguments of a program"
 
 
 def warnings(config: Config) -> Iterator[str]:
     """Sentences about settings that are allowed but probably not meant."""
     if config.github_token and urls.is_clear_text(config.repo_url):
         yield "REPO_URL: http:// sends the token unencrypted; use https://"
-    for name, rules in (("ALLOWED_TOOLS", config.allowed_tools), ("DISALLOWED_TOOLS", config.disallowed_tools)):
-        for tool, near in tools.unknown(rules or ""):
+    tool_lists = {
+        "ALLOWED_TOOLS": config.allowed_tools,
+        "DISALLOWED_TOOLS": config.disallowed_tools,
+        "TOOLS": None if config.tools == "default" else config.tools,
+    }
+    for name, listed in tool_lists.items():
+        for tool, near in tools.unknown(listed or ""):
             meant = f"; {near} is the nearest that it has" if near else ""
             yield f"{name}: claude has no tool {tool[:80]} and ignores it silently{meant}"
     if not any(config.is_set(name) or name in config.claude_env for name in LOGINS):
         yield (
             "ANTHROPIC_API_KEY: neither this nor another credential of claude is set (ANTHROPIC_AUTH_TOKEN, "
             "CLAUDE_CODE_OAUTH_TOKEN, Bedrock, Vertex); without a login in its home claude refuses to work"
+        )
+    permissions = (config.settings or {}).get("permissions", {})
+    if "defaultMode" in permissions and not config.is_set("PERMISSION_MODE"):
+        yield (
+            "SETTINGS: permissions.defaultMode does not count, since the agent chooses a mode "
+            f"({config.permission_mode}): set PERMISSION_MODE"
         )
     if config.timeout < 1:
         yield f"TIMEOUT: is {config.timeout * 1000:.0f} milliseconds; a plain number is milliseconds: write 90s or 30m"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,9 +50,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     permission_mode: str
     system_prompt: str | None
     append_system_prompt: str | None
+    #: A JSON Schema of an object.
+    output_schema: dict[str, Any] | None
+    effort: str | None
+    #: The CLI's list; empty for no tool.
+    tools: str | None
+    #: Definitions of subagents by name.
+    agents: dict[str, Any] | None
+    agent: str | None
+    plugin_dirs: tuple[Path, ...]
+    add_dirs: tuple[Path, ...]
+    #: As in a settings.json of the CLI, without what the agent adds.
+    settings: dict[str, Any] | None
     #: JSON text, or the absolute path of a file that holds some.
     mcp_config: str | None
     claude_env: dict[str, str]
+    claude_args: tuple[str, ...]
     resume_session: str | None
     trust_repo: bool
     claude_bin: str

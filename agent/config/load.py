@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from agent.config import advice, sources, urls
+from agent.config import advice, json_objects, sources, urls
 from agent.config import parsers as values
 from agent.config import secret_values as credentials
 from agent.config.config import Config
@@ -61,9 +61,10 @@ def examine(
             fields[variable.field] = value
     fields["claude_env"] = fields["claude_env"] or {}
     fields["labels"] = fields["labels"] or {}
-    mcp = _read_mcp(fields, gathered, limits)
+    fields.update({name: fields[name] or () for name in ("claude_args", "plugin_dirs", "add_dirs")})
+    objects = _read_objects(fields, gathered, limits)
     _check_ca_file(fields, gathered, limits)
-    secrets = credentials.collect(gathered.values, fields["claude_env"], mcp)
+    secrets = credentials.collect(gathered.values, fields["claude_env"], objects)
     repository: urls.Repository = fields["repo_url"] or urls.Repository("")
     fields["repo_url"] = repository.url
     fields["github_token"] = fields["github_token"] or repository.token
@@ -91,6 +92,8 @@ def _value(variable: Variable, gathered: sources.Sources, limits: Limits) -> Any
         try:
             if variable.text:
                 given = values.text(given, limits.task_bytes if name == "TASK" else limits.text_bytes)
+            elif variable.lines:
+                given = values.lines(given, limits.line_value_bytes)
             else:
                 given = values.line(given, limits.line_value_bytes)
             gathered.values[name] = given
@@ -110,15 +113,23 @@ def _complain(variable: Variable, error: ValueError | str, gathered: sources.Sou
     gathered.problems.append(f"{place}: {error}; for example {variable.shown}")
 
 
-def _read_mcp(fields: dict[str, Any], gathered: sources.Sources, limits: Limits) -> dict[str, Any] | None:
-    if fields["mcp_config"] is None:
-        return None
-    try:
-        fields["mcp_config"], servers = sources.mcp_servers(fields["mcp_config"], limits)
-    except ValueError as error:
-        _complain(BY_NAME["MCP_CONFIG"], error, gathered)
-        return None
-    return servers
+def _read_objects(fields: dict[str, Any], gathered: sources.Sources, limits: Limits) -> dict[str, dict[str, Any]]:
+    """Read the variables that are JSON, inline or in a file, and return those that are right, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    readers = (("OUTPUT_SCHEMA", json_objects.output_schema), ("AGENTS", json_objects.agents),
+               ("SETTINGS", json_objects.settings), ("MCP_CONFIG", json_objects.mcp_servers))  # fmt: skip
+    for name, read in readers:
+        given, fields[name.lower()] = fields[name.lower()], None
+        if given is None:
+            continue
+        try:
+            value = read(given, limits)
+        except ValueError as error:
+            _complain(BY_NAME[name], error, gathered)
+            continue
+        # MCP_CONFIG stays a text or a path, since claude reads it itself.
+        fields[name.lower()], found[name] = value if isinstance(value, tuple) else (value, value)
+    return found
 
 
 def _check_ca_file(fields: dict[str, Any], gathered: sources.Sources, limits: Limits) -> None:

@@ -48,6 +48,14 @@ def line(value: str, max_bytes: int) -> str:
     return value
 
 
+def lines(value: str, max_bytes: int) -> str:
+    """A list of any number of lines, without the white space around it."""
+    value = text(value.strip(), max_bytes)
+    if _CONTROL.search(re.sub(r"\r?\n|\t", " ", value)):
+        raise ValueError("holds a control character")
+    return value
+
+
 def word(value: str) -> str:
     """A value that becomes an argument of a program and so must not look like an option."""
     if value.startswith("-"):
@@ -147,6 +155,11 @@ def path(value: str) -> Path:
     if not value.startswith("/"):
         raise ValueError('must be an absolute path, one that begins with "/"')
     return Path(value)
+
+
+def paths(value: str) -> tuple[Path, ...]:
+    """Absolute paths, with commas or line breaks between them."""
+    return tuple(path(each.strip()) for each in re.split(r"[,\n]", value) if each.strip())
 
 
 def directory(value: str) -> Path:

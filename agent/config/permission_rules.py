@@ -34,14 +34,38 @@ _GAP = re.compile(r"[\s,]*")
 def rules(value: str) -> str:
     """Check a list as --allowedTools takes it, with commas or spaces between rules: `Edit,Bash(git log:*)`.
 
+    Rules on lines of their own get commas between them, since the CLI would take all lines for one rule.
+
     Raises:
         ValueError: the list cannot be taken apart into rules, so the CLI would silently read something else.
     """
+    value = _one_line(value)
     if value.startswith("-"):
         raise ValueError('must not begin with "-"')
     if not _split(value):
         raise ValueError("names no tool")
     return value
+
+
+def names(value: str) -> str:
+    """Check a list as --tools takes it: names without parentheses; `none` is the empty list.
+
+    Raises:
+        ValueError: it is no list of names.
+    """
+    value = rules(value)
+    if "(" in value:
+        raise ValueError("must be names of tools; a rule with parentheses belongs into ALLOWED_TOOLS")
+    return "" if value.lower() == "none" else value
+
+
+def _one_line(value: str) -> str:
+    if "\n" not in value:
+        return value
+    lines = [stripped for line in value.split("\n") if (stripped := line.strip(" \t\r,"))]
+    for line in lines:
+        _split(line)  # a rule in two lines would become two rules
+    return ",".join(lines)
 
 
 def unknown(value: str) -> list[tuple[str, str | None]]:

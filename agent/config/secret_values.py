@@ -20,14 +20,14 @@ _REFERENCE = re.compile(r"\$\{[^}]*\}")
 
 
 def collect(
-    environment: Mapping[str, str], claude_env: Mapping[str, str], mcp: dict[str, Any] | None
+    environment: Mapping[str, str], claude_env: Mapping[str, str], objects: Mapping[str, dict[str, Any]]
 ) -> dict[str, str]:
-    """Collect every secret of the merged environment, of CLAUDE_ENV and of the decoded MCP_CONFIG.
+    """Collect every secret of the merged environment, of CLAUDE_ENV, and of decoded `objects` by variable.
 
     Those that are too short or too ordinary to be searched for are the redactor's business.
     """
     found: dict[str, str] = {}
-    for place, value in _places(environment, claude_env, mcp):
+    for place, value in _places(environment, claude_env, objects):
         for each in (value, value.strip()):
             if each.strip() and each not in found.values():
                 found[place if place not in found else f"{place} #{len(found)}"] = each
@@ -35,7 +35,7 @@ def collect(
 
 
 def _places(
-    environment: Mapping[str, str], claude_env: Mapping[str, str], mcp: dict[str, Any] | None
+    environment: Mapping[str, str], claude_env: Mapping[str, str], objects: Mapping[str, dict[str, Any]]
 ) -> Iterator[tuple[str, str]]:
     for variable in VARIABLES:
         if variable.secret:
@@ -54,9 +54,25 @@ def _places(
                 yield f"a credential in {name}", secret
     for name, value in claude_env.items():
         yield f"CLAUDE_ENV {name}", value
-    for name, server in (mcp or {}).get("mcpServers", {}).items():
+    for name, server in objects.get("MCP_CONFIG", {}).get("mcpServers", {}).items():
         if isinstance(server, dict):
             yield from _of_mcp_server(f"MCP_CONFIG {name}", server)
+    for agent, definition in objects.get("AGENTS", {}).items():
+        for server in _dicts(definition.get("mcpServers")):
+            for name, inner in ((agent, server), *server.items()):
+                if isinstance(inner, dict):
+                    yield from _of_mcp_server(f"AGENTS {name}", inner)
+    settings = objects.get("SETTINGS", {}).get("env")
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        # Most of them are switches and names of models, which must stay readable.
+        if isinstance(value, str) and (_SECRET_NAME.fullmatch(name) or urls.is_telling(name)):
+            yield from _header(f"SETTINGS env {name}", value)
+
+
+def _dicts(found: Any) -> list[dict[str, Any]]:
+    """The objects of a list, or of the values of an object."""
+    inner = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return [each for each in inner if isinstance(each, dict)]
 
 
 def _of_mcp_server(place: str, server: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Sources of values: the environment over `.env`, an entry of TASKS_FILE over both, and NAME_FILE for any NAME.
 
-This module and load.py are the only ones of the room that read files.
+This module, json_objects.py and load.py are the only ones of the room that read files.
 """
 
 from __future__ import annotations
@@ -82,29 +82,6 @@ def read(path: Path, max_bytes: int) -> str:
         raise ValueError("does not exist") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-
-
-def mcp_servers(text: str, limits: Limits) -> tuple[str, dict[str, Any]]:
-    """Read MCP_CONFIG: its text, and the servers in it. A path is made absolute, since claude runs elsewhere.
-
-    Raises:
-        ValueError: completes "MCP_CONFIG ..."; it does not repeat the text, which may hold secrets.
-    """
-    content = text
-    if not text.lstrip().startswith("{"):
-        path = Path(text.strip()).absolute()
-        text = str(path)
-        try:
-            content = read(path, limits.config_file_bytes)
-        except ValueError as error:
-            raise ValueError(f"is not inline JSON, and as a file it {error}") from None
-    try:
-        servers = msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
-        raise ValueError("is not valid JSON") from None
-    if not isinstance(servers, dict) or not isinstance(servers.get("mcpServers"), dict):
-        raise ValueError('is JSON without an object "mcpServers"')
-    return text, servers
 
 
 def is_set(value: str | None) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from agent.config import parsers as values
 from agent.config import permission_rules as tools
 from agent.config import urls
+from agent.config.claude_args import claude_args
 from agent.limits import KIB, MIB
 
 
@@ -34,6 +35,8 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
     secret: bool = False
     #: Any number of lines, white space kept.
     text: bool = False
+    #: A list that may have line breaks, and becomes one argument of claude's.
+    lines: bool = False
     field: str | None = None
 
     @property
@@ -119,19 +122,39 @@ VARIABLES: tuple[Variable, ...] = (
         _own("MAX_TURNS", values.integer, "20", "Turns after which claude stops"),
         _own("MAX_BUDGET_USD", values.amount, "2.50", "Cost after which claude stops"),
         _own("ALLOWED_TOOLS", tools.rules, "Edit,Write,Bash(npm test:*)",
-             "Permission rules; with them, everything else that would ask is denied"),
-        _own("DISALLOWED_TOOLS", tools.rules, "WebFetch,Bash(git push:*)", "Permission rules of what is denied"),
+             "Permission rules, with commas or one a line; with them, everything else that would ask is denied",
+             lines=True),
+        _own("DISALLOWED_TOOLS", tools.rules, "WebFetch,Bash(git push:*)",
+             "Permission rules of what is denied, with commas or one a line", lines=True),
+        _own("TOOLS", tools.names, "Bash,Read,Edit,Grep", "The only built-in tools that claude has; `none` for no tool",
+             otherwise="the CLI's", lines=True),
         _own("PERMISSION_MODE",
              values.choice("acceptEdits", "auto", "bypassPermissions", "manual", "dontAsk", "plan", "default"),
              "acceptEdits", "The CLI's permission mode",
              otherwise="`dontAsk` with ALLOWED_TOOLS, else `bypassPermissions` in a container, `acceptEdits` outside"),
         _own("SYSTEM_PROMPT", str, "You are a careful reviewer.", "Replaces the CLI's system prompt", text=True),
         _own("APPEND_SYSTEM_PROMPT", str, "Answer in German.", "Is added to the CLI's system prompt", text=True),
+        _own("OUTPUT_SCHEMA", str, "/etc/task/review.schema.json",
+             "JSON Schema of the output: a file or inline. COMPLETE and output.json have what fits it; a run without it"
+             " fails", text=True),
+        _own("EFFORT", values.choice("low", "medium", "high", "xhigh", "max"), "high", "How much the model thinks",
+             otherwise="the CLI's"),
+        _own("AGENTS", str, "/etc/task/agents.json",
+             'Subagents: a file or inline JSON, `{"reviewer": {"description": ..., "prompt": ...}}`', text=True),
+        _own("AGENT", values.word, "reviewer", "Which agent claude is: one of AGENTS, of a plugin, or the CLI's own"),
+        _own("PLUGIN_DIRS", values.paths, "/opt/plugins/web",
+             "Plugins: directories or .zip files, with commas or one a line", lines=True),
+        _own("ADD_DIRS", values.paths, "/data/fixtures",
+             "More directories that claude may use, with commas or one a line", lines=True),
+        _own("SETTINGS", str, "/etc/task/settings.json",
+             'A settings.json of claude\'s: a file or inline JSON, such as `{"env": {"CI": "1"}}`', text=True),
         _own("MCP_CONFIG", str, "/etc/mcp/servers.json", 'MCP servers: a file or inline JSON, `{"mcpServers": ...}`',
              text=True),
         _own("CLAUDE_ENV", values.environment, "CI: 1",
              "`KEY: VALUE` lines (or with a literal `\\n` between them) for claude's environment; every value is "
              "redacted from all output", text=True),
+        _own("CLAUDE_ARGS", claude_args, "--betas name --name 'nightly run'",
+             "More arguments of claude's, quoted as for a shell, behind all others", lines=True),
         _own("RESUME_SESSION", values.session, _UUID,
              "Session of an earlier run to go on with; `auto`: the newest one in OUTPUT_DIR, or else a new one"),
         _own("TRUST_REPO", values.boolean, "1",

@@ -44,6 +44,12 @@ class _Facts(msgspec.Struct, frozen=True):
         return self.result is not None and self.result.good
 
     @property
+    def without_output(self) -> bool:
+        """Whether claude ended in order, but without the output that it was asked for."""
+        in_order = self.good and (self.status.code == 0 or self.stopped_after_result)
+        return in_order and self.summary.wants_output and self.result is not None and not self.result.has_output
+
+    @property
     def sigkill(self) -> bool:
         """Whether SIGKILL ended claude. If CLAUDE_BIN is a script around the CLI, its shell reports that as 137."""
         return self.status.signal == signal.SIGKILL or self.status.code == 128 + signal.SIGKILL
@@ -141,6 +147,9 @@ _TERMINAL: tuple[tuple[str, str, ErrorCode, str], ...] = (
 #: The first row that holds is the verdict. Success is five facts: exit status 0; a last result exists; its is_error is
 #: false; its subtype is success; its num_turns > 0 (the last three are `Result.good`).
 _TABLE = (
+    # It counts as done for the CLI, which reminds the model once and then lets it go.
+    _Row(lambda f: f.without_output, Exit.TASK_FAILED, "structured_output", "task_failed",
+         "claude gave no output that fits OUTPUT_SCHEMA: {said}"),
     # The CLI lingers after its result now and then; RESULT_GRACE ends that, and the work is done.
     _Row(lambda f: f.good and f.stopped_after_result, Exit.SUCCEEDED, "exited_after_kill", None,
          "claude finished the task; it did not exit by itself and was stopped"),

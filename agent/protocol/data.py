@@ -224,6 +224,7 @@ class Result(Struct, frozen=True, kw_only=True):
     text: Annotated[str, _is("claude's last words")] | None = None
     model_usage: Annotated[dict[str, Any], _is("tokens and cost of the run by model")] | None = None
     terminal_reason: str | None = None
+    structured_output: Annotated[Any, _is("JSON that fits OUTPUT_SCHEMA; null if it is too long for COMPLETE")] = UNSET
 
 
 class OtherChanges(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ def result_fields(result: Result, summary: Summary) -> dict[str, Any]:
         "session_id": result.session_id or summary.session_id,
         "terminal_reason": result.terminal_reason,
         "text": result.text,
+        **({"structured_output": result.structured_output} if result.has_output else {}),
         "permission_denials": [
             {"tool_name": denial.tool_name, "tool_use_id": denial.tool_use_id, "call": denial.call}
             for denial in bill.permission_denials

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -17,7 +18,7 @@ import trio
 
 from agent.artifacts import Harvest, Output, Snapshot, Store, branch_name, cloned_commits
 from agent.artifacts import session_log as cli_session
-from agent.claude import LocalClaude, program, variables
+from agent.claude import LocalClaude, program, rehearsal, variables
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config, Renewal
@@ -89,6 +90,8 @@ class LocalWork:
         self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
         self._version = await program.check_cli(self._config)
         self._program = program.find_cli(self._config)
+        if rehearsal.is_due(config):
+            await rehearsal.rehearse(config, self._environment, self._version)
         return self._version
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
@@ -128,6 +131,7 @@ class LocalWork:
     async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
         """Save the work. Cancelling: its time is over; it returns what is known by then, and raises nothing."""
         config = self._config
+        self._write_output(run, publish)
         place = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._private.path))
         # A missing isolation was reported when claude began.
         launch = Launch(report=lambda text: None, hidden=self._hidden)
@@ -140,6 +144,18 @@ class LocalWork:
         with suppress(trio.Cancelled):
             await harvest.gather(snapshot, cloned, self._cloned_commits)
         return harvest.fields
+
+    def _write_output(self, run: Any, publish: Publish) -> None:
+        result = run.summary.last_result if run is not None else None
+        if result is None or not result.has_output or self._output is None:
+            return
+        try:
+            if result.output is None:
+                raise OSError(errno.EFBIG, f"it is longer than {self._limits.output_bytes:,} bytes")
+            self._output.write_output(result.output)
+        except OSError as error:
+            words = f"OUTPUT_DIR: no output.json: {error.strerror}; the result in the stream has the output"
+            publish([log("warn", words, kind="harvest")])
 
     def conclude(self, fields: Mapping[str, Any], publish: Publish) -> None:
         if self._config.output_dir is None:

@@ -45,8 +45,14 @@ def read_result(line: Line, cwd: str, limits: Limits) -> Result:
         model_usage=model_usage,
         share=share,
         permission_denials=_read_denials(line.permission_denials, cwd, limits),
+        has_output=line.structured_output is not NONE,
         structured_output=value(line.structured_output, limits.result_bytes),
+        output=_output(line.structured_output, limits),
     )
+
+
+def _output(raw: Raw, limits: Limits) -> bytes | None:
+    return bytes(raw) if raw is not NONE and len(memoryview(raw)) <= limits.output_bytes else None
 
 
 def _read_denials(raw: Raw, cwd: str, limits: Limits) -> tuple[Denial, ...]:

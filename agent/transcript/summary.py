@@ -78,7 +78,10 @@ class Result(msgspec.Struct, frozen=True):
     #: Of `model_usage`, what came since the result before this one; None from an older CLI.
     share: dict[str, Any] | None = None
     permission_denials: tuple[Denial, ...] = ()
+    #: Output that fits OUTPUT_SCHEMA: whether there is some, as a value, and as JSON. Too long for a limit: None.
+    has_output: bool = False
     structured_output: Any = None
+    output: bytes | None = None
 
     @property
     def good(self) -> bool:
@@ -150,6 +153,8 @@ class Summary(msgspec.Struct, frozen=True):
     mcp_failed: tuple[str, ...] = ()
     #: In order; each once.
     published: tuple[Publication, ...] = ()
+    #: claude was asked for an output that fits a schema: it has the tool for it.
+    wants_output: bool = False
     usage: Usage = Usage()
 
     @property

@@ -271,6 +271,7 @@ class Transcript:
             model=model or self._summary.model,
             cli_version=version or self._summary.cli_version,
             mcp_failed=tuple(failed[: self._limits.remembered]),
+            wants_output=self._summary.wants_output or "StructuredOutput" in items(line.tools, str),
         )
         if failed:
             return Note("warn", "init", one_line(f"MCP servers that are not available: {', '.join(failed)}"))

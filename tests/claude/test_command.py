@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,37 @@ def test_every_option_in_the_official_order_with_its_value_untouched(private: Pr
         "--system-prompt-snapshot", "off",
         *UNTRUSTED,
     ]  # fmt: skip
+
+
+def test_what_claude_is_given_comes_behind_and_json_with_secrets_is_a_file(private: PrivateDirectory) -> None:
+    given = config(
+        OUTPUT_SCHEMA='{ "type": "object", "properties": {"a": {"type": "string"}} }', EFFORT="HIGH",
+        TOOLS="Bash\nRead",
+        AGENTS='{"reviewer": {"description": "d", "prompt": "p"}}', AGENT="reviewer", PLUGIN_DIRS="/usr,/etc",
+        ADD_DIRS="/usr\n/etc", SETTINGS='{"env": {"X": "y"}}', CLAUDE_ARGS="--name 'a b'",
+    )  # fmt: skip
+    files = write_files(given, private)
+    assert arguments(given, files, SESSION, VERSION) == [
+        "-p", "--verbose", "--output-format", "stream-json", "--input-format", "stream-json",
+        "--permission-mode", "bypassPermissions",
+        "--json-schema", '{"type":"object","properties":{"a":{"type":"string"}}}',
+        "--effort", "high",
+        "--agents", str(private.path / "agents.json"),
+        "--agent", "reviewer",
+        "--session-id", SESSION, "--setting-sources", "", "--strict-mcp-config",
+        "--settings", str(private.path / "settings.json"),
+        "--tools", "Bash,Read", "--plugin-dir", "/usr", "--plugin-dir", "/etc", "--add-dir", "/usr", "/etc",
+        "--name", "a b",
+    ]  # fmt: skip
+    assert files.settings is not None
+    assert json.loads(files.settings.read_text()) == {
+        "env": {"X": "y"}, "permissions": {"deny": ["Monitor", "ScheduleWakeup", "Workflow"]},
+    }  # fmt: skip
+
+
+def test_no_tool_at_all_is_an_empty_list() -> None:
+    given = arguments(config(TOOLS="none"), Files(), SESSION, VERSION)
+    assert given[given.index("--tools") + 1] == ""
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.config.load import load
+from agent.config.load import examine, load
 
 GIVEN = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "k" * 30}
 
@@ -17,3 +17,32 @@ def test_a_setting_that_is_probably_not_meant(name: str, value: str, said: str) 
     (warning,) = load({**GIVEN, name: value}, in_container=True).warnings
     assert warning.startswith(f"{name}: ")
     assert said in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PLUGIN_DIRS", "/nowhere/plugin", "path 1 is neither a directory nor a .zip file here"),
+        ("ADD_DIRS", "/usr,/nowhere", "path 2 is no directory here"),
+        ("ADD_DIRS", "/workspace/docs", "path 1 is inside WORKSPACE_DIR"),
+        ("CLAUDE_ARGS", f"--name {'k' * 30}", "holds a credential"),
+        ("OUTPUT_SCHEMA", f'{{"type": "object", "title": "{"k" * 30}"}}', "holds a credential"),
+    ],
+)
+def test_what_claude_cannot_be_given(name: str, value: str, said: str) -> None:
+    _, problems = examine({**GIVEN, name: value}, in_container=True)
+    assert [problem.partition(":")[0] for problem in problems] == [name]
+    assert said in problems[0]
+
+
+def test_an_output_needs_its_tool() -> None:
+    schema = {"OUTPUT_SCHEMA": '{"type": "object"}', "DISALLOWED_TOOLS": "Edit,StructuredOutput"}
+    (problem,) = examine({**GIVEN, **schema}, in_container=True)[1]
+    assert "DISALLOWED_TOOLS denies StructuredOutput" in problem
+
+
+def test_a_default_mode_in_the_settings_does_not_count() -> None:
+    settings = {"SETTINGS": '{"permissions": {"defaultMode": "plan"}}'}
+    (warning,) = load({**GIVEN, **settings}, in_container=True).warnings
+    assert "set PERMISSION_MODE" in warning
+    assert load({**GIVEN, **settings, "PERMISSION_MODE": "plan"}, in_container=True).warnings == ()

@@ -59,3 +59,16 @@ def test_any_text_is_taken_apart_or_refused(value):
     except ValueError:
         return
     tools.unknown(value)
+
+
+def test_one_rule_a_line_as_the_action_had_it():
+    assert tools.rules("Edit\nBash(git log:*, x)\r\n\n  Read,\n") == "Edit,Bash(git log:*, x),Read"
+    with pytest.raises(ValueError, match="parentheses that do not match"):
+        tools.rules("Edit\nBash(git\nlog)")
+
+
+def test_names_of_tools_are_a_list_without_rules():
+    assert tools.names("Bash\nRead") == "Bash,Read"
+    assert tools.names("none") == ""
+    with pytest.raises(ValueError, match="belongs into ALLOWED_TOOLS"):
+        tools.names("Bash(git log:*)")

@@ -12,7 +12,7 @@ def test_variables_by_table_and_by_kind_of_name():
             "HOME": "/root", "ANTHROPIC_MODEL": "opus", "WS_TOKEN_UNRELATED": "x", "AWS_SESSION_TOKEN": "",
         },
         {},
-        None,
+        {},
     )  # fmt: skip
     assert set(found.values()) == {
         "g-secret", "w-secret", "a-secret\n", "a-secret", "f-secret", "p-secret", "s-secret",
@@ -27,25 +27,23 @@ def test_urls_of_every_kind():
             "https_proxy": "http://u:proxy-secret@host:1", "ANTHROPIC_BASE_URL": "https://h/?api_key=base-secret",
         },
         {},
-        None,
+        {},
     )  # fmt: skip
     assert set(found.values()) == {"repo-secret", "ws%2Fsecret", "ws/secret", "proxy-secret", "base-secret"}
 
 
 def test_headers_with_and_without_their_scheme():
-    found = collect({"ANTHROPIC_CUSTOM_HEADERS": "X-Team: web-secret\nAuthorization: Bearer b-secret"}, {}, None)
+    found = collect({"ANTHROPIC_CUSTOM_HEADERS": "X-Team: web-secret\nAuthorization: Bearer b-secret"}, {}, {})
     assert {"web-secret", "Bearer b-secret", "b-secret"} <= set(found.values())
 
 
 def test_headers_of_telemetry_are_encoded_pairs():
-    found = collect({"OTEL_EXPORTER_OTLP_HEADERS": "x-team=web-secret,Authorization=Bearer%20b-secret"}, {}, None)
+    found = collect({"OTEL_EXPORTER_OTLP_HEADERS": "x-team=web-secret,Authorization=Bearer%20b-secret"}, {}, {})
     assert {"web-secret", "Bearer b-secret", "b-secret"} <= set(found.values())
 
 
 def test_every_value_of_claude_env():
-    assert collect({}, {"NPM": "npm-secret", "EMPTY": "", "SAME": "npm-secret"}, None) == {
-        "CLAUDE_ENV NPM": "npm-secret"
-    }
+    assert collect({}, {"NPM": "npm-secret", "EMPTY": "", "SAME": "npm-secret"}, {}) == {"CLAUDE_ENV NPM": "npm-secret"}
 
 
 def test_mcp_servers():
@@ -55,7 +53,7 @@ def test_mcp_servers():
         "b": {"type": "http", "url": "https://h/?key=url-secret", "headers": {"Authorization": "Bearer h-secret"}},
         "odd": None, "odder": {"env": [], "headers": "x", "url": 1, "args": 3},
     }  # fmt: skip
-    found = collect({}, {}, {"mcpServers": servers})
+    found = collect({}, {}, {"MCP_CONFIG": {"mcpServers": servers}})
     assert set(found.values()) == {
         "env-secret", "arg-secret", "url-secret", "Bearer h-secret", "h-secret", "o-secret", "i-secret",
     }  # fmt: skip

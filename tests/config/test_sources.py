@@ -205,28 +205,3 @@ def test_misspelt_variables_are_found_at_one_letters_distance():
         ("ALLOWD_TOOLS", "ALLOWED_TOOLS"), ("ALLOWED_TOOLSS", "ALLOWED_TOOLS"), ("ALOLWED_TOOLS", "ALLOWED_TOOLS"),
         ("LOGLEVEL", "LOG_LEVEL"), ("TIMOUT", "TIMEOUT"), ("TIMEOUTS", "TIMEOUT"),
     ]  # fmt: skip
-
-
-def test_mcp_servers(tmp_path, monkeypatch):
-    (tmp_path / "mcp.json").write_text('{"mcpServers": {}}')
-    assert sources.mcp_servers(f"{tmp_path}/mcp.json", LIMITS) == (f"{tmp_path}/mcp.json", {"mcpServers": {}})
-    monkeypatch.chdir(tmp_path)
-    assert sources.mcp_servers("mcp.json\n", LIMITS)[0] == f"{tmp_path}/mcp.json"
-    inline = ' {"mcpServers": {"a": {}}}'
-    assert sources.mcp_servers(inline, LIMITS) == (inline, {"mcpServers": {"a": {}}})
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ('{"hunter2', "is not valid JSON"),
-        ('{"a":' * 100_000, "is not valid JSON"),
-        ("{}", 'without an object "mcpServers"'),
-        ('{"mcpServers": []}', 'without an object "mcpServers"'),
-        ("/no/such/hunter2", "is not inline JSON, and as a file it does not exist"),
-    ],
-)
-def test_mcp_servers_refuses(text, problem):
-    with pytest.raises(ValueError, match=problem) as caught:
-        sources.mcp_servers(text, LIMITS)
-    assert "hunter2" not in str(caught.value)

@@ -26,7 +26,7 @@ def judge(status: ExitStatus | None, result: Result | None = None, /, turns: int
     error = facts.pop("api_error", None)
     lines = facts.pop("lines", 5)
     summary = Summary(lines=lines, turns=turns, last_result=result, results=int(result is not None),
-                      last_api_error=error)  # fmt: skip
+                      last_api_error=error, wants_output=facts.pop("wants_output", False))  # fmt: skip
     return verdict(status, summary, facts.pop("cause", None), **facts)
 
 
@@ -68,6 +68,16 @@ def test_stopped_after_a_good_result_is_a_success(status: ExitStatus) -> None:
 def test_stopped_after_a_bad_result_is_none() -> None:
     result = failed("error_max_turns", errors=("Reached maximum number of turns (3)",))
     assert judge(ExitStatus(code=143), result, stopped_after_result=True).reason == "max_turns"
+
+
+def test_a_success_without_the_output_that_was_asked_for_is_none() -> None:
+    output = msgspec.structs.replace(GOOD, has_output=True)
+    for result, exit, reason in ((GOOD, 1, "structured_output"), (output, 0, "success")):
+        outcome = judge(STATUS_0, result, wants_output=True)
+        assert (outcome.exit, outcome.reason) == (exit, reason)
+    lingered = judge(ExitStatus(code=143), GOOD, wants_output=True, stopped_after_result=True)
+    assert lingered.reason == "structured_output"
+    assert judge(STATUS_1, failed("error_max_structured_output_retries")).reason == "structured_output"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ def test_the_bill_is_in_it() -> None:
     assert made["result"]["permission_denials"] == [{"tool_name": "Bash", "tool_use_id": "toolu_1", "call": "Bash: rm"}]
 
 
+def test_an_output_is_in_it_where_there_is_some() -> None:
+    result = Result("success", False, 4, has_output=True, structured_output={"a": 1})
+    assert fields(Summary(last_result=result))["result"]["structured_output"] == {"a": 1}
+    assert "structured_output" not in fields(Summary(last_result=RESULT))["result"]
+
+
 def test_what_is_not_known_is_not_there() -> None:
     assert set(fields()) == {"exitCode", "message", "duration", "reason"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -50,3 +51,20 @@ def test_the_last_result_counts_and_keeps_what_complete_needs() -> None:
     )  # fmt: skip
     assert [denial.call for denial in result.permission_denials] == ["Write a"]
     assert result.text == "é" * (Limits().result_bytes // 2 - 1) + "…"
+
+
+def test_an_output_that_is_too_long_for_complete_stays_whole_for_its_file() -> None:
+    output = ["x" * Limits().result_bytes]
+    _, summary = feed(INIT, line("result", structured_output=output))
+    result = summary.last_result
+    assert result is not None
+    assert (result.has_output, result.structured_output) == (True, None)
+    assert json.loads(result.output or b"") == output
+    _, summary = feed(INIT, line("result"))
+    assert summary.last_result is not None
+    assert not summary.last_result.has_output
+
+
+def test_a_claude_with_the_tool_for_it_was_asked_for_an_output() -> None:
+    assert feed(line("system", subtype="init", tools=["Bash", "StructuredOutput"]))[1].wants_output
+    assert not feed(INIT)[1].wants_output

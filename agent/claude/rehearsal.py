@@ -1,0 +1,155 @@
+"""The rehearsal: claude started once without a task, to ask it whether it takes what it is given.
+
+claude alone knows its options, its dialect of JSON Schema, its settings and its agents, and half of what is wrong with
+them it ignores without a word. A start costs half a second and no request to the API. Hooks and MCP servers stay out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import trio
+
+from agent.claude.command import arguments, write_files
+from agent.claude.conversation import control_request
+from agent.claude.program import cannot_run, find_cli
+from agent.config import Config
+from agent.errors import CliError, ConfigError
+from agent.exits import Exit, ExitStatus
+from agent.files import private_directory
+from agent.process import Command, Patience, Stdio, open_output_pipe, run_process
+from agent.text import one_line
+
+_INITIALIZE, _SETTINGS = "agent-initialize", "agent-settings"
+#: Words in a refusal of the CLI's, and the variable that they are about.
+_ABOUT = {
+    "--json-schema": "OUTPUT_SCHEMA", "--agents": "AGENTS", "--plugin-dir": "PLUGIN_DIRS", "--add-dir": "ADD_DIRS",
+    "--tools": "TOOLS", "--effort": "EFFORT",
+}  # fmt: skip
+
+
+def is_due(config: Config) -> bool:
+    """Whether something is set that claude alone can check."""
+    given = (config.output_schema, config.effort, config.agents, config.agent, config.settings)
+    return any(each is not None for each in given) or bool(config.plugin_dirs or config.claude_args)
+
+
+async def rehearse(config: Config, environment: Mapping[str, str], version: str) -> None:
+    """Start claude without a task and ask it what it made of its options.
+
+    Raises:
+        ConfigError: it refuses some, or ignores them (78).
+        CliError: it does not answer in time (75), or cannot be executed (126).
+
+    Cancelling: safe; claude is ended.
+    """
+    settings = {**(config.settings or {}), "disableAllHooks": True}
+    rehearsed = msgspec.structs.replace(config, settings=settings, mcp_config=None, resume_session=None)
+    with private_directory() as private:
+        given = arguments(rehearsed, write_files(rehearsed, private), str(uuid4()), version)
+        questions = control_request(_INITIALIZE, "initialize") + control_request(_SETTINGS, "get_settings")
+        command = Command(
+            [find_cli(config), *given, "--no-session-persistence"],
+            environment,
+            private.path,
+        )
+        stdin = os.open(private.write("questions", questions), os.O_RDONLY | os.O_CLOEXEC)
+        status, said, complaint = await _ask(command, stdin, config)
+    ended_well = status.code == 0
+    problems = [*_ignored(config, _answers(said))] if ended_well else [_refused(config, status, complaint)]
+    if problems:
+        raise ConfigError(problems)
+
+
+async def _ask(command: Command, stdin: int, config: Config) -> tuple[ExitStatus, bytes, bytes]:
+    """Run claude to its end; returns how it ended, and what it wrote to stdout and stderr.
+
+    Cancelling: safe.
+    """
+    limits = config.limits
+    written = bytearray(), bytearray()
+    status, failure = ExitStatus(), None
+
+    async def collect(pipe: trio.abc.ReceiveStream, into: bytearray) -> None:
+        """Cancelling: safe."""
+        while chunk := await pipe.receive_some(limits.read_bytes):
+            if len(into) < limits.rehearsal_bytes:
+                into += chunk
+
+    out, out_end = open_output_pipe(limits.pipe_bytes)
+    err, err_end = open_output_pipe(limits.pipe_bytes)
+    async with out, err:
+        with trio.move_on_after(limits.cli_check) as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(collect, out, written[0])
+                nursery.start_soon(collect, err, written[1])
+                try:
+                    status = await run_process(
+                        command, Stdio(stdin, out_end, err_end), stop=(), patience=Patience(), limits=limits
+                    )
+                except OSError as error:
+                    failure = error
+                # A child of claude's may hold the pipes.
+                nursery.cancel_scope.deadline = trio.current_time() + limits.drain
+    await trio.lowlevel.checkpoint_if_cancelled()
+    if failure is not None:
+        raise cannot_run(command.argv[0], failure) from failure
+    if scope.cancel_called:
+        raise CliError(f"{command.argv[0]} did not say within {limits.cli_check:g} s whether it takes its options; "
+                       "give the container more CPU, and try again", exit=Exit.RETRYABLE)  # fmt: skip
+    return status, bytes(written[0]), bytes(written[1])
+
+
+def _answers(said: bytes) -> dict[str, dict[str, Any]]:
+    """The answers to the questions, by their ID. Lines of other kinds are left out."""
+    found = {}
+    for line in said.splitlines():
+        try:
+            response = msgspec.json.decode(line)["response"]
+            found[str(response["request_id"])] = dict(response["response"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def _refused(config: Config, status: ExitStatus, complaint: bytes) -> str:
+    lines = [line for line in complaint.decode(errors="replace").splitlines() if line.strip()]
+    # Warnings may come before the error, and its details after it.
+    first = next((n for n, line in enumerate(lines) if line.lower().startswith("error")), 0)
+    words = one_line(" ".join(lines[first:]), 400) or f"it ends with {status} and gives no reason"
+    about = [name for option, name in _ABOUT.items() if option in words]
+    name = about[0] if about else "CLAUDE_ARGS" if config.claude_args else "CLAUDE_BIN"
+    return f"{name}: claude refuses it: {words}"
+
+
+def _ignored(config: Config, answers: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Problems that claude passes over without a word. An older claude that answers nothing is believed."""
+    if config.settings is not None and _SETTINGS in answers:
+        yield from _ignored_settings(config.settings, answers[_SETTINGS])
+    agents = [_member(agent, "name") for agent in _list(answers.get(_INITIALIZE, {}), "agents")]
+    # A trusted repository brings agents of its own.
+    if agents and config.agent is not None and config.agent not in agents and not config.trust_repo:
+        yield f"AGENT: claude has no agent of this name; it has {one_line(', '.join(map(str, agents)), 400)}"
+
+
+def _ignored_settings(given: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
+    taken = [_member(source, "settings") for source in _list(answer, "sources")
+             if _member(source, "source") == "flagSettings"]  # fmt: skip
+    errors = "; ".join(f"{_member(e, 'path')}: {_member(e, 'message')}" for e in _list(answer, "errors"))
+    if not taken or not isinstance(taken[0], dict):
+        yield f"SETTINGS: claude ignores all of it: {one_line(errors, 400) or 'it gives no reason'}"
+    elif missing := sorted(given.keys() - taken[0].keys()):
+        yield f"SETTINGS: claude ignores {', '.join(missing)}: the value has another form than it takes"
+
+
+def _list(found: Mapping[str, Any], key: str) -> list[Any]:
+    value = found.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _member(found: Any, key: str) -> Any:
+    return found.get(key) if isinstance(found, dict) else None

@@ -1,0 +1,125 @@
+"""The rehearsal against programs that answer as claude does, and against some that do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.claude import rehearsal
+from agent.config.config import Config
+from agent.config.load import load
+from agent.errors import CliError, ConfigError
+from agent.exits import Exit
+from tests.support import scripted_claude
+
+SETTINGS = '{"env": {"A": "b"}}'
+
+
+def config(**environ: str) -> Config:
+    required = {
+        "REPO_URL": "https://example.com/r.git",
+        "TASK": "Fix it",
+        "WS_SERVER": "none",
+        "ANTHROPIC_API_KEY": "k",
+    }
+    return load({**required, **environ}, in_container=True)
+
+
+def claude(tmp_path: Path, *lines: str, code: int = 0, errors: str = "") -> str:
+    path = tmp_path / "claude"
+    (tmp_path / "out").write_text("\n".join([*lines, ""]))
+    (tmp_path / "err").write_text(errors)
+    path.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/argv\ncat > {tmp_path}/stdin\n'
+                    f"cat {tmp_path}/out; cat {tmp_path}/err >&2; exit {code}\n")  # fmt: skip
+    path.chmod(0o755)
+    return str(path)
+
+
+def answer(id: str, **response: Any) -> str:
+    return json.dumps({"type": "control_response", "response": {"request_id": id, "response": response}})
+
+
+async def problems(given: Config) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
+    assert caught.value.exit == Exit.CONFIG
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("environ", "due"),
+    [
+        ({}, False),
+        ({"MODEL": "x", "ALLOWED_TOOLS": "Edit", "MCP_CONFIG": '{"mcpServers": {}}', "TOOLS": "Bash"}, False),
+        ({"SETTINGS": "{}"}, True),
+        ({"AGENT": "x"}, True),
+        ({"CLAUDE_ARGS": "--brief"}, True),
+        ({"PLUGIN_DIRS": "/usr"}, True),
+    ],
+)
+def test_it_is_due_only_for_what_claude_alone_can_check(environ: dict[str, str], due: bool) -> None:
+    assert rehearsal.is_due(config(**environ)) is due
+
+
+async def test_no_hook_and_no_server_takes_part(tmp_path: Path) -> None:
+    settings = {"source": "flagSettings", "settings": {"env": {}, "disableAllHooks": True, "permissions": {}}}
+    program = claude(tmp_path, "noise", '{"type":"system"}', "[1]", answer("agent-settings", sources=[settings]))
+    given = config(CLAUDE_BIN=program, SETTINGS=SETTINGS, MCP_CONFIG='{"mcpServers": {}}')
+    await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
+    argv = (tmp_path / "argv").read_text()
+    assert "--mcp-config" not in argv
+    assert argv.rstrip().endswith("--no-session-persistence")
+    asked = [json.loads(line)["request"]["subtype"] for line in (tmp_path / "stdin").read_text().splitlines()]
+    assert asked == ["initialize", "get_settings"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "problem"),
+    [
+        ("strict mode: a warning\nError: --json-schema is not a valid JSON Schema: data/type\n",
+         "OUTPUT_SCHEMA: claude refuses it: Error: --json-schema is not a valid JSON Schema: data/type"),
+        ("error: unknown option '--nope'\n", "CLAUDE_ARGS: claude refuses it: error: unknown option '--nope'"),
+        ("Error: Invalid --agents configuration:\na: Invalid input\n",
+         "AGENTS: claude refuses it: Error: Invalid --agents configuration: a: Invalid input"),
+        ("", "CLAUDE_ARGS: claude refuses it: it ends with exit status 1 and gives no reason"),
+    ],
+)  # fmt: skip
+async def test_a_refusal_names_the_variable(tmp_path: Path, errors: str, problem: str) -> None:
+    program = claude(tmp_path, code=1, errors=errors)
+    assert await problems(config(CLAUDE_BIN=program, CLAUDE_ARGS="--brief")) == (problem,)
+
+
+async def test_settings_that_are_ignored_are_named(tmp_path: Path) -> None:
+    error = {"path": "env", "message": "Expected record, but received number"}
+    program = claude(tmp_path, answer("agent-settings", sources=[], errors=[error]))
+    assert await problems(config(CLAUDE_BIN=program, SETTINGS=SETTINGS)) == (
+        "SETTINGS: claude ignores all of it: env: Expected record, but received number",
+    )
+    source = {"source": "flagSettings", "settings": {"disableAllHooks": True}}
+    program = claude(tmp_path, answer("agent-settings", sources=[source]))
+    assert await problems(config(CLAUDE_BIN=program, SETTINGS=SETTINGS)) == (
+        "SETTINGS: claude ignores env: the value has another form than it takes",
+    )
+
+
+async def test_an_agent_that_claude_does_not_have(tmp_path: Path) -> None:
+    program = claude(tmp_path, answer("agent-initialize", agents=[{"name": "Explore"}, {"name": "Plan"}]))
+    assert await problems(config(CLAUDE_BIN=program, AGENT="reviewer")) == (
+        "AGENT: claude has no agent of this name; it has Explore, Plan",
+    )
+    for given in (config(CLAUDE_BIN=program, AGENT="Plan"), config(CLAUDE_BIN=program, AGENT="x", TRUST_REPO="1")):
+        await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
+
+
+async def test_a_claude_that_answers_nothing_is_believed_and_one_that_hangs_is_ended(tmp_path: Path) -> None:
+    given = config(CLAUDE_BIN=claude(tmp_path, "x"), AGENT="x", SETTINGS=SETTINGS)
+    await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
+    (tmp_path / "claude").write_text("#!/bin/sh\nexec sleep 60\n")
+    short = msgspec.structs.replace(given, limits=msgspec.structs.replace(given.limits, cli_check=0.3))
+    with pytest.raises(CliError, match=r"did not say within 0\.3 s") as caught:
+        await rehearsal.rehearse(short, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
+    assert caught.value.exit == Exit.RETRYABLE

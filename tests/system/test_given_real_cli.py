@@ -1,0 +1,133 @@
+"""What claude can be given, through whole runs of the agent with the real CLI: what arrives, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.collector import Collector, collecting
+from tests.support.mock_api import MockApi, Step
+from tests.support.real_cli import claude_cli
+from tests.support.run_agent import Ran, start_agent
+
+pytestmark = pytest.mark.cli
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {"verdict": {"$ref": "#/$defs/verdict"}},
+    "required": ["verdict"],
+    "$defs": {"verdict": {"type": "string", "enum": ["pass", "fail"]}},
+}
+AGENTS = {"reviewer": {"description": "Reviews what others wrote", "prompt": "You are the reviewer of this house."}}
+
+
+@pytest.fixture
+def api() -> Iterator[MockApi]:
+    with MockApi() as server:
+        yield server
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    async with collecting() as collector:
+        yield collector
+
+
+async def run(directory: Path, collector: Collector, api: MockApi, script: list[Step], **environ: str) -> Ran:
+    given = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
+             "TASK": f"mock:script {json.dumps(script)}", **environ}  # fmt: skip
+    async with start_agent(directory, collector.url, **given) as agent:
+        ran = await agent.ended(90)
+    return ran.agrees(collector)
+
+
+def init(ran: Ran) -> dict[str, Any]:
+    """The first message of claude's."""
+    found = (data["metadata"] for data in ran.of_type("LOG") if data["metadata"].get("kind") == "init")
+    return next(found)["claude"]  # type: ignore[no-any-return]
+
+
+def plugin(directory: Path) -> Path:
+    files = {".claude-plugin/plugin.json": '{"name": "house-plugin", "version": "1.2.3", "description": "d"}',
+             "commands/greet.md": "Say hello."}  # fmt: skip
+    for name, text in files.items():
+        path = directory / "house-plugin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return directory / "house-plugin"
+
+
+async def test_everything_that_claude_is_given_arrives(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    (tmp_path / "data").mkdir()
+    environ = {
+        "OUTPUT_SCHEMA": str(tmp_path / "schema.json"), "OUTPUT_DIR": str(tmp_path / "out"), "EFFORT": "xhigh",
+        "AGENTS": json.dumps(AGENTS), "AGENT": "reviewer", "PLUGIN_DIRS": str(plugin(tmp_path)),
+        "ADD_DIRS": str(tmp_path / "data"), "TOOLS": "Bash\nRead\nMonitor", "ALLOWED_TOOLS": "Read\nBash(printenv:*)",
+        "SETTINGS": json.dumps({"env": {"FROM_SETTINGS": "a-plain-word"}, "permissions": {"deny": ["WebFetch"]}}),
+        "CLAUDE_ARGS": "--exclude-dynamic-system-prompt-sections",
+    }  # fmt: skip
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": "printenv FROM_SETTINGS", "description": "d"}]]},
+        {"tools": [["StructuredOutput", {"verdict": "perhaps"}]]},
+        {"tools": [["StructuredOutput", {"verdict": "pass"}]]},
+        {"text": "Done."},
+    ]
+    ran = await run(tmp_path, collector, api, script, **environ)
+    assert (ran.code, ran.complete["reason"]) == (0, "success")
+    assert ran.complete["result"]["structured_output"] == {"verdict": "pass"}
+    assert json.loads((tmp_path / "out" / "output.json").read_text()) == {"verdict": "pass"}
+    told = init(ran)
+    assert set(told["tools"]) == {"Bash", "Read", "StructuredOutput"}, "Monitor is denied beside SETTINGS too"
+    assert "reviewer" in told["agents"]
+    assert {"house-plugin"} <= {each["name"] for each in told["plugins"]}
+    assert "house-plugin:greet" in told["slash_commands"]
+    assert told["additional_directories"] == [str(tmp_path / "data")]
+    first = api.requests[0]
+    assert first.body["output_config"] == {"effort": "xhigh"}
+    assert "You are the reviewer of this house." in json.dumps(first.body["system"])
+    schema = next(tool["input_schema"] for tool in first.body["tools"] if tool["name"] == "StructuredOutput")
+    assert schema == {name: value for name, value in SCHEMA.items() if name != "$schema"}
+    assert "a-plain-word" in json.dumps(api.requests[1].tool_results)
+
+
+async def test_a_run_without_its_output_is_a_failure(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    environ = {"OUTPUT_SCHEMA": json.dumps(SCHEMA), "OUTPUT_DIR": str(tmp_path / "out")}
+    ran = await run(tmp_path, collector, api, [{"text": "I would rather not."}], **environ)
+    assert (ran.code, ran.complete["reason"]) == (1, "structured_output")
+    assert "no output that fits OUTPUT_SCHEMA: I would rather not." in ran.complete["message"]
+    assert not (tmp_path / "out" / "output.json").exists()
+
+
+async def test_an_output_that_never_fits_is_the_same_failure(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    script: list[Step] = [{"tools": [["StructuredOutput", {"verdict": "perhaps"}]]}]
+    ran = await run(tmp_path, collector, api, script, OUTPUT_SCHEMA=json.dumps(SCHEMA))
+    assert (ran.code, ran.complete["reason"]) == (1, "structured_output")
+    assert "after 5 attempts" in ran.complete["message"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"OUTPUT_SCHEMA": '{"type": "object", "properties": {"a": {"type": "objekt"}}}'},
+         "OUTPUT_SCHEMA: claude refuses it: Error: --json-schema is not a valid JSON Schema"),
+        ({"SETTINGS": '{"env": 3, "hooks": {}}'}, "SETTINGS: claude ignores all of it: env: Expected record"),
+        ({"AGENTS": json.dumps(AGENTS), "AGENT": "reviwer"}, "AGENT: claude has no agent of this name; it has"),
+        ({"CLAUDE_ARGS": "--no-such-option"}, "CLAUDE_ARGS: claude refuses it: error: unknown option"),
+    ],
+)  # fmt: skip
+async def test_what_claude_does_not_take_ends_the_run_before_its_clone(
+    tmp_path: Path, collector: Collector, api: MockApi, environ: dict[str, str], said: str
+) -> None:
+    ran = await run(tmp_path, collector, api, [], **environ)
+    assert (ran.code, ran.complete["reason"]) == (78, "config")
+    assert said in ran.complete["message"]
+    assert "CLONING" not in ran.phases
+    assert api.requests == []
