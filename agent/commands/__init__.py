@@ -17,6 +17,7 @@ Files:
     check_remote   its checks of what is asked elsewhere: servers, and the proxies before them
     flush          `agent flush`: delivers dead runs
     demo           `agent demo`: the whole job without a key
+    next_steps     the words at its end
     variables      `agent variables`: the variables of `agent run`
     completion     `agent completion`: for bash, zsh and fish
     version        `agent version`

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -19,14 +20,19 @@ from agent import signals
 from agent.arguments import ArgumentParser
 from agent.claude import program as cli
 from agent.claude import rehearsal, variables
-from agent.commands.check_local import LOCAL_CHECKS, Finding
+from agent.commands.check_local import LOCAL_CHECKS, Finding, State
 from agent.commands.check_remote import api_proxy, repository, server
 from agent.config import LOGINS, Config, examine, in_container
 from agent.errors import AgentError, ConfigError
 from agent.exits import Exit
 from agent.files import private_directory
+from agent.marks import BOLD, GREEN, RED, YELLOW
 from agent.process import hardening
 from agent.redaction import Unprotected, verified_redactor
+from agent.terminal import Screen, Task, open_screen
+from agent.text import count
+
+_COLORS: dict[State, str] = {"ok": GREEN, "warn": YELLOW, "fail": RED}
 
 
 def parser() -> ArgumentParser:
@@ -51,34 +57,52 @@ def main(argv: Sequence[str]) -> int:
     except Unprotected as error:
         unprotected, redact = error, error.substitute.text
     findings: list[Finding] = []
+    screen = open_screen(sys.stdout)
+    began = time.time()
+    if not as_json:
+        screen.show("check", Task(name="checking", began=began))
 
     def found(finding: Finding) -> None:
         clean = msgspec.structs.replace(finding, message=redact(finding.message), remedy=redact(finding.remedy))
         findings.append(clean)
         if not as_json:
-            _show(line(clean))
+            _show(screen, clean)
+            screen.show("check", Task(name="checking", began=began, doing=f"{clean.check} is done"))
 
     if unprotected is not None:  # then nothing is asked of git or of a server, whose answers could hold secrets
         found(Finding("redaction", "fail", str(unprotected)))
     elif interrupted := trio.run(_run, config, problems, found):
+        screen.close()
         return interrupted
-    failed = any(finding.state == "fail" for finding in findings)
+    screen.close()
+    failed = sum(finding.state == "fail" for finding in findings)
     if as_json:
-        _show(msgspec.json.format(msgspec.json.encode({"ok": not failed, "checks": findings}), indent=2).decode())
+        answer = msgspec.json.encode({"ok": not failed, "checks": findings})
+        _write(lambda: print(msgspec.json.format(answer, indent=2).decode(), flush=True))
+    elif failed:
+        _say(screen, f"\nno run can begin: {count(failed, 'check')} failed", RED)
+    else:
+        _say(screen, "\na run can begin", GREEN)
     return int(Exit.CONFIG if failed else Exit.SUCCEEDED)
 
 
-def _show(text: str) -> None:
+def _show(screen: Screen, finding: Finding) -> None:
+    head = ((f"{finding.state:4}  ", _COLORS[finding.state]), (f"{finding.check:11} ", BOLD))
+    _say(screen, finding.message, head=head)
+    if finding.remedy:
+        _say(screen, finding.remedy, _COLORS[finding.state], head=((f"{'':18}-> ", ""),))
+
+
+def _say(screen: Screen, text: str, color: str = "", head: Sequence[tuple[str, str]] = ()) -> None:
+    _write(lambda: screen.say(text, color, head=head))
+
+
+def _write(write: Callable[[], None]) -> None:
     try:
-        print(text, flush=True)
+        write()
     except BrokenPipeError:
         # The reader (`| head`) is gone. Python would write again at its end and complain, so its stdout is closed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def line(finding: Finding) -> str:
-    remedy = f"\n{'':18}-> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.state:4}  {finding.check:11} {finding.message}{remedy}"
 
 
 async def _run(config: Config, problems: tuple[str, ...], found: Callable[[Finding], None]) -> int:
@@ -135,7 +159,12 @@ async def program(config: Config) -> Finding:
     except ConfigError as error:
         return Finding("claude", "fail", str(error))
     except AgentError as error:
-        return Finding("claude", "fail", str(error), "a run needs a claude that answers --version; CLAUDE_BIN names it")
+        return Finding(
+            "claude",
+            "fail",
+            str(error),
+            "npm install -g @anthropic-ai/claude-code, or name one that answers --version in CLAUDE_BIN",
+        )
 
 
 def credentials(config: Config) -> Finding:

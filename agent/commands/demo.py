@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.arguments import ArgumentParser
+from agent.commands.next_steps import next_steps
+from agent.config import in_container
 from agent.replay import standin
 
 _DATA = Path(__file__).parent.with_name("data") / "demo"
 TASK = "Make the failing tests of slugify pass, and drop punctuation too."
+#: Variables that tell what a terminal can do and what its owner likes.
+_TERMINAL = ("PATH", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES")
 #: Seconds until the demo gives up; it takes 10 s.
 _LIMIT = 60.0
 
@@ -47,25 +52,19 @@ def _show(place: Path) -> int:
     repository, workspace = place / "slugify", place / "workspace"
     _make_repository(repository)
     standin.install(place / "claude", _DATA / "transcript.jsonl", speed=1.0, perform_edits=True)
+    port = _unused_port()
+    url = f"ws://127.0.0.1:{port}"
+    print(f"$ REPO_URL=file://{repository} TASK='{TASK}' WS_SERVER={url} agent run\n", flush=True)
+    # The server writes to this terminal itself, and so knows what it can do.
     server = subprocess.Popen(
-        [sys.executable, "-m", "agent", "serve", "--once", "--port", "0"],
-        env=_environment(place),
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
+        [sys.executable, "-m", "agent", "serve", "--once", "--port", str(port)], env=_environment(place)
     )
     watchdog = threading.Timer(_LIMIT, server.kill)
     watchdog.start()
     try:
-        if server.stdout is None:
-            raise AssertionError("stdout is a pipe")
-        url = _url(server.stdout.readline())
-        print(f"$ REPO_URL=file://{repository} TASK='{TASK}' WS_SERVER={url} agent run\n", flush=True)
         run = _start_agent(place, repository, workspace, url)
-        for line in server.stdout:
-            print(line, end="", flush=True)
+        received = server.wait()
         run.wait(_LIMIT)
-        received = server.wait(_LIMIT)
     finally:
         watchdog.cancel()
         server.kill()
@@ -76,22 +75,13 @@ def _show(place: Path) -> int:
         return 1
     print("\nOne of the files that claude changed in the workspace:\n", flush=True)
     subprocess.run(["git", "--no-pager", "diff", "HEAD", "--", "slugify.py"], cwd=workspace, check=True)
-    print(_NEXT)
+    in_image = in_container(os.environ) and shutil.which("healthcheck.sh") is not None
+    print(f"\n{next_steps(in_image=in_image)}")
     return 0
 
 
-_NEXT = """
-That was a recorded claude. With a real one, and a repository of yours:
-
-  .venv/bin/python -m agent serve &                       # or any WebSocket server of your own
-  REPO_URL=https://github.com/you/project TASK='Fix the bug in ...' WS_SERVER=ws://localhost:8080 \\
-  WORKSPACE_DIR=/tmp/project ANTHROPIC_API_KEY=... make run
-
-README.md shows the same with Docker and Kubernetes; docs/protocol.md what a server gets."""
-
-
 def _environment(place: Path) -> dict[str, str]:
-    passed = {name: os.environ[name] for name in ("PATH", "TERM", "LANG", "COLUMNS") if name in os.environ}
+    passed = {name: os.environ[name] for name in _TERMINAL if name in os.environ}
     # git, claude and the journal find an empty home, whoever runs the demo.
     return {**passed, "HOME": str(place), "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -119,6 +109,8 @@ def _start_agent(place: Path, repository: Path, workspace: Path, url: str) -> su
         )
 
 
-def _url(line: str) -> str:
-    """The address out of `listening on ws://127.0.0.1:PORT; ...`."""
-    return line.split("listening on ", 1)[1].split(";")[0].strip()
+def _unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -42,7 +42,7 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
         )  # fmt: skip
         async with opened as receiver:
             server = receiver.url.replace("//0.0.0.0:", "//<this host>:").replace("//[::]:", "//<this host>:")
-            page = f"http{server.removeprefix('ws')}/api/runs"
+            page = f"http{server.removeprefix('ws').rstrip('/')}/"
             words = f"listening on {receiver.url}; an agent with WS_SERVER={server} shows up here and at {page}"
 
             async def _run() -> int:
