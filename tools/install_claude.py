@@ -1,30 +1,36 @@
 #!/usr/bin/env python3
-"""Installs the pinned claude CLI into .tools/claude and prints the path of its binary. Does nothing when it is there.
+"""Install the claude CLI that requirements/claude.json pins, into .tools/claude, and print the path of its binary.
 
-The platform's own package is installed, by exact version: of `@anthropic-ai/claude-code` npm silently takes an older
-release when the Node at hand is too old for the newest. The program inside needs neither Node nor an install script.
-It is proprietary: it stays out of this repository and out of published images.
+    python tools/install_claude.py [--into DIR]      does nothing when it is there
+    python tools/install_claude.py --lock VERSION    pin another version: writes requirements/claude.json
 
-    python tools/install_claude.py [--version V] [--into DIR]
+The platform's own package is installed, by exact version and digest: of `@anthropic-ai/claude-code` npm silently takes
+an older release when the Node at hand is too old for the newest. The program inside needs neither Node nor an install
+script. It is proprietary: it stays out of this repository and out of published images. The image uses this file too.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
+import json
 import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
-VERSION = "2.1.330"
 ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements" / "claude.json"
+VERSION: str = json.loads(LOCK.read_text())["version"]
 MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 def package() -> str:
-    """The npm package that holds the binary for this machine."""
+    """Name the npm package that holds the binary for this machine."""
     machine = MACHINES.get(platform.machine().lower())
     if sys.platform != "linux" or machine is None:
         raise SystemExit(f"no claude package is known for {sys.platform} on {platform.machine()}")
@@ -32,44 +38,91 @@ def package() -> str:
     return f"@anthropic-ai/claude-code-linux-{machine}{musl}"
 
 
-def installed(binary: Path, version: str) -> bool:
+def npm(*arguments: str) -> str:
+    """Run npm; its stdout.
+
+    Raises:
+        SystemExit: npm is not there, or failed; what it printed is on stderr.
+    """
+    program = shutil.which("npm")
+    if program is None:
+        raise SystemExit("npm is needed to get the claude CLI, and is not on PATH. On Debian: apt-get install npm")
+    done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, text=True, timeout=900, check=False)
+    if done.returncode:
+        raise SystemExit(f"npm {arguments[0]} failed, see above")
+    return done.stdout
+
+
+def installed(binary: Path) -> bool:
+    """Tell whether the binary is there and is of the pinned version."""
     if not binary.is_file():
         return False
     try:
         answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
         return False
-    return answer.returncode == 0 and answer.stdout.split()[:1] == [version]
+    return answer.returncode == 0 and answer.stdout.split()[:1] == [VERSION]
 
 
-def install(version: str, into: Path) -> Path:
-    """The binary's path. Parallel calls are safe: the last finished one wins, and all install the same."""
+def check(archive: Path, integrity: str) -> None:
+    """Compare an archive with its digest in npm's form: `sha512-` and base64.
+
+    Raises:
+        SystemExit: it is another one.
+    """
+    found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if found != integrity:
+        raise SystemExit(f"{archive.name} is not the one that {LOCK.name} pins: its digest is {found}, not {integrity}")
+
+
+def install(into: Path) -> Path:
+    """Install the CLI; the path of its binary. Parallel calls are safe: the last finished wins, all install the same.
+
+    Raises:
+        SystemExit: it cannot be had, is another than the pinned one, or does not run.
+    """
     binary = into / "claude"
-    if installed(binary, version):
+    if installed(binary):
         return binary
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SystemExit("npm is needed to install the claude CLI, and is not on PATH")
-    into.mkdir(parents=True, exist_ok=True)
     name = package()
+    integrity = json.loads(LOCK.read_text())["integrity"][name]
+    into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".install-", dir=into) as scratch:
-        command = [npm, "install", "--prefix", scratch, "--ignore-scripts", "--no-save", "--no-audit", "--no-fund",
-                   "--engine-strict=false", f"{name}@{version}"]  # fmt: skip
-        subprocess.run(command, stdout=sys.stderr, check=True, timeout=900)
-        fresh = Path(scratch, "node_modules", name, "claude")
+        print(f"getting {name}@{VERSION} (some 100 MB)", file=sys.stderr, flush=True)
+        archive = Path(scratch, npm("pack", "--silent", "--pack-destination", scratch, f"{name}@{VERSION}").strip())
+        check(archive, integrity)
+        fresh = Path(scratch, "claude")
+        with tarfile.open(archive) as opened, fresh.open("wb") as file:
+            member = opened.extractfile("package/claude")
+            if member is None:
+                raise SystemExit(f"{archive.name} holds no package/claude")
+            shutil.copyfileobj(member, file)
         fresh.chmod(0o755)
         fresh.replace(binary)
-    if not installed(binary, version):
-        raise SystemExit(f"{binary} was installed but does not answer --version with {version}")
+    if not installed(binary):
+        raise SystemExit(f"{binary} was installed but does not answer --version with {VERSION}")
     return binary
+
+
+def lock(version: str) -> None:
+    """Pin a version, with the digests that the registry states for all platforms."""
+    names = json.loads(LOCK.read_text())["integrity"]
+    integrity = {name: npm("view", f"{name}@{version}", "dist.integrity").strip() for name in names}
+    missing = [name for name, digest in integrity.items() if not digest.startswith("sha512-")]
+    if missing:
+        raise SystemExit(f"no version {version} of {', '.join(missing)}")
+    LOCK.write_text(json.dumps({"version": version, "integrity": integrity}, indent=2) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--version", default=VERSION)
-    parser.add_argument("--into", type=Path, default=ROOT / ".tools" / "claude")
+    parser.add_argument("--into", type=Path, default=ROOT / ".tools" / "claude", metavar="DIR")
+    parser.add_argument("--lock", metavar="VERSION")
     arguments = parser.parse_args()
-    print(install(arguments.version, arguments.into))
+    if arguments.lock:
+        lock(arguments.lock)
+    else:
+        print(install(arguments.into))
 
 
 if __name__ == "__main__":

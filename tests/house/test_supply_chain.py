@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.places import ROOT
+from tools import install_claude
 
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 #: One requirement: a name, perhaps extras and a marker, an exact version, and hashes.
 REQUIREMENT = re.compile(
@@ -31,10 +34,21 @@ def flaw(line: str) -> str | None:
     return None if REQUIREMENT.fullmatch(line) else "is not pinned by version and hash"
 
 
+def wanted(name: str) -> set[str]:
+    """Return the distributions that a lock must have because pyproject.toml names them."""
+    package = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["hub"]
+    named = PYPROJECT["dependency-groups"].get(name, []) + (package if name in ("agent", "dev") else [])
+    return {re.split(r"[^A-Za-z0-9-]", each)[0].lower() for each in named}
+
+
+def test_every_group_has_a_lock_and_every_lock_a_group() -> None:
+    assert {path.stem for path in LOCKS} == {"agent", *PYPROJECT["dependency-groups"]}
+
+
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
 def test_every_dependency_is_pinned_with_hashes(path: Path) -> None:
     lines = requirements(path.read_text())
-    assert len(lines) > 5
+    assert wanted(path.stem) <= {re.split(r"[\[=]", line)[0] for line in lines}
     assert [(line, flaw(line)) for line in lines if flaw(line)] == []
     assert "://" not in path.read_text()
 
@@ -54,7 +68,7 @@ def test_a_flaw_is_found(line: str) -> None:
 def test_the_image_gets_every_dependency_and_development_the_same_versions() -> None:
     names = [
         re.match(r"[a-zA-Z0-9-]+", each)[0].lower()  # type: ignore[index]
-        for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+        for each in PYPROJECT["project"]["dependencies"]
     ]
     pinned, dev = ({line.split(" ")[0] for line in requirements((ROOT / "requirements" / lock).read_text())}
                    for lock in ("agent.lock", "dev.lock"))  # fmt: skip
@@ -66,12 +80,24 @@ def test_whoever_installs_demands_the_hashes() -> None:
     """Every `pip install` of a lock file, in the image and in the Makefile."""
     for name in ("Dockerfile", "Makefile"):
         path = ROOT / name
-        installs = re.findall(r"\bpip\b.*\binstall\b(?:.*\\\n)*.*-r \S+\.lock", path.read_text())
+        installs = re.findall(r"\bpip\b.*\binstall\b(?:.*\\\n)*.*-r \S+", path.read_text())
         assert installs, name
         assert all("--require-hashes" in each for each in installs), installs
 
 
-def test_the_cli_is_one_exact_version() -> None:
-    from tools.install_claude import VERSION
+def test_the_cli_is_one_exact_version_with_a_digest_for_each_platform() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", install_claude.VERSION)
+    digests = json.loads(install_claude.LOCK.read_text())["integrity"]
+    assert {f"@anthropic-ai/claude-code-linux-{each}" for each in install_claude.MACHINES.values()} <= set(digests)
+    assert install_claude.package() in digests
+    assert all(re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", each) for each in digests.values())
 
-    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
+
+def test_another_archive_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "claude.tgz"
+    archive.write_bytes(b"")
+    nothing = "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
+    install_claude.check(archive, nothing)
+    archive.write_bytes(b"x")
+    with pytest.raises(SystemExit, match=r"claude\.tgz is not the one that claude\.json pins: its digest is sha512-"):
+        install_claude.check(archive, nothing)
