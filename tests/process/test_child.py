@@ -34,7 +34,8 @@ async def test_the_child_gets_exactly_its_descriptors_environment_directory_and_
     secret = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(secret, True)
     read, write = os.pipe()
-    code = "echo $PPID $$; ps -o pgid=,sid= -p $$; pwd; ls /proc/self/fd | wc -l; env; grep Sig[BI] /proc/self/status"
+    session = "cut -d' ' -f5,6 /proc/$$/stat"
+    code = f"echo $PPID $$; {session}; pwd; ls /proc/self/fd | wc -l; env; grep Sig[BI] /proc/self/status"
     pids: list[int] = []
     status = await run_child(
         ["sh", "-c", code], tmp_path, stdout=write, launch=launch, env={"PATH": "/usr/bin:/bin"}, started=pids.append

@@ -15,6 +15,7 @@ from agent.exits import ExitStatus
 from agent.process import child, launch
 from agent.process.run import Launch
 from tests.support.children import agent_program, python, run_child
+from tests.support.users import needs_sources_for_all
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 CANARY = "AGENT_CANARY_49152"
@@ -173,6 +174,7 @@ UNPRIVILEGED = """
 
 
 def unprivileged(place: Path, code: str) -> list[str]:
+    needs_sources_for_all()
     program = [*agent_program(UNPRIVILEGED), str(place), code]
     # `nobody` could not write a coverage file beside the project, and would say so on stderr.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

@@ -7,9 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from agent.process import hardening
+from tests.support.places import ROOT
 
 NOBODY = 65534
+
+
+def needs_sources_for_all() -> None:
+    """Skip the test where only root can read the sources: a process of another user cannot import them then."""
+    for directory in (ROOT, *ROOT.parents):
+        if not directory.stat().st_mode & 0o001:
+            pytest.skip(f"another user cannot read the sources: {directory} is closed to all but its owner")
 
 
 @contextmanager
