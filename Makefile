@@ -6,21 +6,30 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --dist worksteal
 N ?= 2000
 
-.PHONY: help demo test test-all page-test run lint setup tools coverage soak simulate bench bench-short profile audit \
-        image image-test docker-run manifests api-tools k8s-test lock clean
+.PHONY: help demo test test-all page-test run claude lint setup tools coverage soak simulate bench bench-short profile audit \
+        image image-arm64 image-test docker-run manifests api-tools k8s-test lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  %-12s  %s\n", $$1, $$2}'
 
+define environment # LOCK: what it names, and the repository itself, in .venv
+@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+@$(PYTHON) tools/make_environment.py $(VENV) $(1)
+@echo "$(CURDIR)" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/claude-code-wrapper.pth
+@touch $@
+endef
+
+# The first `make demo` shows something after a quarter of a minute: the agent needs half of what the tests need.
+$(VENV)/.agent: requirements/agent.lock pyproject.toml
+	$(call environment,requirements/agent.lock)
+
 $(VENV)/.ready: requirements/dev.lock requirements/agent.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) tools/make_environment.py $(VENV) requirements/dev.lock
-	@echo "$(CURDIR)" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/claude-code-wrapper.pth
-	@touch $@
+	$(call environment,requirements/dev.lock)
+	@touch $(VENV)/.agent
 
 setup: $(VENV)/.ready ## install what the project needs into .venv
 
-demo: setup ## the whole job, with a scripted claude, in half a minute and without a key
+demo: $(VENV)/.agent ## the whole job, with a scripted claude, in half a minute and without a key
 	@$(BIN)/python -m agent demo
 
 test: setup ## the fast tests, on all cores, in under two minutes; what a test lacks is named and skipped
@@ -32,18 +41,27 @@ test-all: setup tools ## the fast tests, whole runs, the real claude CLI and the
 page-test: setup ## the hub's page in Chromium (apt-get install chromium); screenshots in build/screenshots
 	$(PYTEST) --lane page $(TEST_FLAGS)
 
-run: setup ## the job that your own variables (or .env) describe
-	@$(BIN)/python -m agent run
+run: $(VENV)/.agent ## the job that your own variables (or .env) describe; make itself exits 2, see README
+	@PATH="$$PATH:$(CURDIR)/.tools/claude" $(BIN)/python -m agent run
 
-tools: setup ## the real claude CLI, the ws package and axe-core, for the tests that want them
-	$(BIN)/python tools/install_claude.py
+claude: ## the claude CLI for `make run`, where there is none: the tested version, into .tools (needs npm)
+	@$(PYTHON) tools/install_claude.py
+
+tools: setup claude ## the real claude CLI, the ws package and axe-core, for the tests that want them
 	$(BIN)/python tools/install_ws.py
 	$(BIN)/python tools/install_axe.py
 
-lint: setup ## ruff and mypy
+lint: setup $(VENV)/.lint ## ruff and mypy; shellcheck, hadolint for Dockerfiles, zizmor for GitHub's workflows
 	$(BIN)/ruff format --check agent tests tools benchmarks
 	$(BIN)/ruff check agent tests tools benchmarks
 	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/run healthcheck.sh tools/*.sh
+	$(BIN)/hadolint Dockerfile deploy/derived/Dockerfile
+	$(BIN)/zizmor --offline --quiet --persona=pedantic deploy/github-actions/claude.yml
+
+$(VENV)/.lint: requirements/lint.lock $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 soak: setup tools ## everything too long for CI, then simulated runs until ctrl-C (SOAK_SECONDS=3600)
 	$(PYTEST) --lane soak --lane slow -o faulthandler_timeout=1200
@@ -61,8 +79,13 @@ bench-short: setup ## under a minute; fails only when a line is lost, doubled, r
 profile: setup ## where the time of a run goes
 	$(BIN)/python -m benchmarks.profile
 
-image: ## build the image claude-code-wrapper; starts an engine where none answers (Debian, root)
-	@eval "$$(tools/container_engine.sh)" && "$$DOCKER" build --tag claude-code-wrapper .
+image: ## build the image claude-code-wrapper (BASE_DIGEST=sha256:... pins its base); starts an engine (Debian, root)
+	@eval "$$(tools/container_engine.sh)" && export DOCKER && \
+	  "$$DOCKER" build --tag claude-code-wrapper $$($(PYTHON) tools/image_arguments.py $(BASE_DIGEST)) .
+
+image-arm64: ## the same for arm64, as claude-code-wrapper:arm64 (needs docker's buildx and, elsewhere, QEMU's binfmt)
+	docker buildx build --platform linux/arm64 --load --tag claude-code-wrapper:arm64 \
+	  $$(DOCKER=false $(PYTHON) tools/image_arguments.py $(BASE_DIGEST)) .
 
 image-test: setup image ## run the image: flags, health, stops, out of memory, isolation, the real CLI
 	@eval "$$(tools/container_engine.sh)" && export DOCKER && $(PYTEST) --lane docker --durations=10
@@ -89,12 +112,9 @@ audit: setup ## known vulnerabilities of the pinned dependencies (needs the netw
 	.tools/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	.tools/audit/bin/python -m pip_audit --strict --require-hashes --disable-pip -r requirements/agent.lock
 
-lock: setup ## pin the dependencies anew, with hashes
+lock: setup ## pin the dependencies anew, with hashes (the claude CLI: tools/install_claude.py --lock VERSION)
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra hub -o requirements/agent.lock pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --extra hub -o requirements/dev.lock pyproject.toml requirements/dev.in
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header -o requirements/manifests.lock requirements/manifests.in
-	$(BIN)/pip-compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header -o requirements/api.lock requirements/api.in
+	$(BIN)/python tools/lock.py --upgrade
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist

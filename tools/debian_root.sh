@@ -6,12 +6,15 @@
 #   tools/debian_root.sh copy DIRECTORY               put the files of this repository, as they are now, into ~/src
 #   tools/debian_root.sh run DIRECTORY COMMAND...     run a command there, as the user, in ~
 #
+# With AS_ROOT=1 it is root who runs the command and has the files, in /root, where nobody else may look.
 # SUITE is bookworm, trixie, sid ... without the security updates: bookworm then has the Python 3.11.2 that matches
 # possessive quantifiers wrongly. A root is kept in DEBIAN_ROOTS (/var/tmp/debian-roots) and used again; remove the
 # directory to make it anew. This machine's additional CAs are trusted there, so that pip and git work behind a proxy.
 set -euo pipefail
 roots=${DEBIAN_ROOTS:-/var/tmp/debian-roots}
 user=tester
+as=$user home=/home/$user
+[ -z "${AS_ROOT:-}" ] || as=root home=/root
 export DEBIAN_FRONTEND=noninteractive
 say() { printf 'debian_root: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -61,15 +64,14 @@ make_root() { # SUITE [PACKAGE...]
 }
 
 copy() { # ROOT
-  local root=$1 home
-  home=$root/home/$user
+  local root=$1
   cd "$(dirname "${BASH_SOURCE[0]}")/.."
-  rm -rf --one-file-system "${home:?}/src"
-  mkdir "$home/src"
+  rm -rf --one-file-system "${root:?}$home/src"
+  mkdir "$root$home/src"
   # What git knows of, and what is new and not ignored; what is deleted but not committed is not there to be read.
   git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- --ignore-failed-read 2>/dev/null |
-    tar -x -C "$home/src"
-  chroot "$root" chown -R "$user:" "/home/$user/src"
+    tar -x -C "$root$home/src"
+  chroot "$root" chown -R "$as:" "$home/src"
 }
 
 run() { # ROOT COMMAND...
@@ -78,7 +80,7 @@ run() { # ROOT COMMAND...
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
   # Namespaces of its own: what it mounts and starts ends with it.
   unshare --mount --pid --fork --kill-child bash -euc '
-    root=$1 user=$2; shift 2
+    root=$1 user=$2 home=$3; shift 3
     mount --make-rprivate /
     mount -t proc proc "$root/proc"
     for each in null zero full random urandom tty; do
@@ -88,10 +90,10 @@ run() { # ROOT COMMAND...
     mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pts"
     ln -sf pts/ptmx "$root/dev/ptmx"
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-    exec chroot --userspec="$user:$user" "$root" env -i HOME="/home/$user" USER="$user" LOGNAME="$user" LANG=C.UTF-8 \
+    exec chroot --userspec="$user:$user" "$root" env -i HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 \
       PATH=/usr/local/bin:/usr/bin:/bin ${CI:+CI="$CI"} ${HTTPS_PROXY:+HTTPS_PROXY="$HTTPS_PROXY"} \
       ${HTTP_PROXY:+HTTP_PROXY="$HTTP_PROXY"} ${NO_PROXY:+NO_PROXY="$NO_PROXY"} bash -c "cd && exec \"\$@\"" - "$@"
-  ' - "$root" "$user" "$@"
+  ' - "$root" "$as" "$home" "$@"
 }
 
 case ${1:-} in

@@ -70,17 +70,19 @@ def install(directory: Path, lock: Path) -> None:
         SystemExit: pip failed; all that it printed goes to stderr.
     """
     total = sum("==" in line and not line.startswith(("#", " ")) for line in lock.read_text().splitlines())
-    print(f"setup: installing {total} packages into {directory}; the first time takes about half a minute", flush=True)
+    print(f"setup: installing {total} packages into {directory}; up to half a minute", flush=True)
     command = [directory / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
-    lines, count = [], 0
+    lines, count, shown = [], 0, sys.stdout.isatty()
     with subprocess.Popen([*command, "-r", lock], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         assert pip.stdout
         for line in pip.stdout:
             lines.append(line)
-            if line.startswith(("Collecting ", "Requirement already")) and sys.stdout.isatty():
-                count += 1
-                print(f"\rsetup: {count} of {total}", end="", flush=True)
-    if count:
+            count += line.startswith(("Collecting ", "Requirement already"))
+            unpacking = line.startswith("Installing collected")
+            if shown and count:
+                doing = "unpacking " if unpacking else f"fetched {count} of"
+                print(f"\rsetup: {doing} {total} ", end="", flush=True)
+    if shown and count:
         print()
     if pip.returncode:
         sys.exit("".join(lines) + "setup: pip failed, see above; the next make tries again")
