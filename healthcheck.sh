@@ -39,6 +39,7 @@ find_agent() { # sets agent (a pid), command and uptime (seconds)
   [ -n "$agent" ] || return 1
   command=$(tr '\0' '\n' <"$proc/$agent/cmdline" 2>/dev/null | sed -n '/\/agent$/{n;p;q;}')
   { read -r stat <"$proc/$agent/stat" && read -r now rest <"$proc/uptime"; } 2>/dev/null || return 0
+  # shellcheck disable=SC2086  # split into its fields on purpose
   set -- ${stat##*) }
   uptime=$((${now%.*} - ${20} / 100))
 }

@@ -9,7 +9,8 @@
 # Images built on such a base trust those CAs: they are for tests on this machine and never to be published.
 set -euo pipefail
 state=${ENGINE_DIR:-/var/tmp/container-engine}
-base=debian:bookworm-slim
+base=$(sed -n 's/^ARG BASE=//p' "$(dirname "${BASH_SOURCE[0]}")/../Dockerfile") # debian:SUITE-slim
+suite=${base#debian:} suite=${suite%-slim}
 say() { printf 'container_engine: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 # Debian's client builds by itself; a newer one first in PATH may lack the plug-in for that.
@@ -54,10 +55,11 @@ start_engine() {
 
 make_base() {
   local mirror root=$state/rootfs bundle=/etc/ssl/certs/ca-certificates.crt
-  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -1)
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/*$' || true)
+  [ -n "$mirror" ] || die "$base can neither be pulled nor made: apt names no mirror of Debian here"
   say "making $base from $mirror"
   rm -rf "$root"
-  debootstrap --variant=minbase bookworm "$root" "$mirror" >"$state/debootstrap.log" 2>&1 || {
+  debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$state/debootstrap.log" 2>&1 || {
     tail -5 "$state/debootstrap.log" >&2
     die "debootstrap failed"
   }
@@ -65,7 +67,7 @@ make_base() {
   echo 'path-include=/usr/share/doc/*/copyright' >>"$root/etc/dpkg/dpkg.cfg.d/docker"
   printf '%s\n' 'Dir::Cache::pkgcache "";' 'Dir::Cache::srcpkgcache "";' 'Acquire::Languages "none";' \
     'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };' >"$root/etc/apt/apt.conf.d/docker-clean"
-  printf 'deb %s %s main\n' "$mirror" bookworm "$mirror" bookworm-updates "$mirror-security" bookworm-security \
+  printf 'deb %s %s main\n' "$mirror" "$suite" "$mirror" "$suite-updates" "$mirror-security" "$suite-security" \
     >"$root/etc/apt/sources.list"
   # As current as the official one: what a build upgrades lies in the image twice.
   { chroot "$root" apt-get -q update && DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get -q -y upgrade; } \
@@ -79,7 +81,7 @@ make_base() {
   tar -C "$root" --numeric-owner --exclude='./var/cache/apt/*.bin' --exclude='./var/cache/apt/archives/*.deb' \
     --exclude='./var/lib/apt/lists/*' --exclude='./var/log/*.log' --exclude='./usr/share/man/*' \
     --exclude='./usr/share/info/*' --exclude='./usr/share/locale/*' --exclude='./usr/share/doc/*' \
-    --exclude='./etc/resolv.conf' --exclude='./dev/*' -c . | "$(client)" import --change 'CMD ["bash"]' - $base >/dev/null
+    --exclude='./etc/resolv.conf' --exclude='./dev/*' -c . | "$(client)" import --change 'CMD ["bash"]' - "$base" >/dev/null
   rm -rf "$root"
 }
 
@@ -103,7 +105,7 @@ case ${1:-start} in
       export DOCKER_HOST=unix://$state/docker.sock
     fi
     docker=$(client)
-    "$docker" image inspect $base >/dev/null 2>&1 || "$docker" pull -q $base >/dev/null 2>&1 || { mkdir -p "$state"; make_base; }
+    "$docker" image inspect "$base" >/dev/null 2>&1 || "$docker" pull -q "$base" >/dev/null 2>&1 || { mkdir -p "$state"; make_base; }
     echo "export DOCKER=$docker DOCKER_BUILDKIT=1 ${DOCKER_HOST:+DOCKER_HOST=$DOCKER_HOST}"
     ;;
   stop) stop ;;
