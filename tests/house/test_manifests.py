@@ -263,7 +263,18 @@ def test_compose() -> None:
 
 def test_github_actions() -> None:
     workflow = load((DEPLOY / "github-actions/claude.yml").read_text())[0]
-    step = workflow["jobs"]["run"]["steps"][0]
+    job = workflow["jobs"]["run"]
+    login, step, _ = job["steps"]
+    assert workflow["permissions"] == {}
+    assert job["permissions"] == {"contents": "write", "packages": "read"}
+    assert workflow["concurrency"] == {
+        "group": "claude-issue-${{ github.event.issue.number }}", "cancel-in-progress": False
+    }  # fmt: skip
+    minutes = int(step["env"]["TIMEOUT"].removesuffix("m"))
+    assert minutes < job["timeout-minutes"], "the agent ends first, and keeps the work"
+    assert "{run}" in step["env"]["PUSH_BRANCH"], "a second run for the issue gets a branch of its own"
+    assert "--password-stdin" in login["run"]
+    assert "${{" not in login["run"]
     assert set(step["env"]) - {"IMAGE"} <= set(BY_NAME)
     passed = set(re.findall(r"--env (\w+)", step["run"]))
     assert passed - {"OUTPUT_DIR"} == set(step["env"]) - {"IMAGE"}

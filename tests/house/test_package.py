@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import agent
+from tools.install_claude import VERSION as CLAUDE
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,3 +65,7 @@ def test_the_version_is_that_of_the_program_wherever_else_it_must_stand() -> Non
     assert label
     assert tags
     assert {*label, *tags} == {agent.__version__}
+
+
+def test_the_image_names_the_claude_that_is_pinned() -> None:
+    assert f'claude-code.version="{CLAUDE}"' in (ROOT / "Dockerfile").read_text()

@@ -13,6 +13,7 @@ import pytest
 from agent import __version__
 from tests.support.containers import HARDENED, IMAGE, KEY, Container, Yard, docker, needs_image, until, yard
 from tests.support.mock_api import MockApi
+from tools import image_arguments
 from tools.install_claude import VERSION
 
 pytestmark = pytest.mark.docker
@@ -59,7 +60,34 @@ def test_what_the_image_says_of_itself(place: Yard) -> None:
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["claude-code.version"] == VERSION
+    assert labels["org.opencontainers.image.base.name"] == image_arguments.base()
+    named = {each.removeprefix("org.opencontainers.image.") for each in labels} - {"claude-code.version"}
+    assert named == {
+        "title", "description", "version", "licenses", "base.name", "base.digest", "created", "revision", "source"
+    }  # fmt: skip
     assert docker("run", "--rm", IMAGE, "version").strip() == __version__
+
+
+def test_its_list_of_packages_is_complete() -> None:
+    """Against what Debian, Python and the CLI say of themselves in the image."""
+
+    def printed(*command: str) -> str:
+        return docker("run", "--rm", "--network=none", f"--entrypoint={command[0]}", IMAGE, *command[1:])
+
+    bom = printed("cat", "/usr/share/claude-code-wrapper/sbom.cdx.json")
+    debian = printed("dpkg-query", "-Wf", "${Package} ${Version}\n")
+    program = "from importlib.metadata import *\nfor d in distributions(): print(d.name.lower(), d.version)"
+    python = printed("/opt/agent/bin/python", "-c", program)
+    listed: dict[str, set[str]] = {}
+    found = json.loads(bom)
+    for each in found["components"]:
+        kind = each.get("purl", "").partition("/")[0]
+        listed.setdefault(kind, set()).add(f"{each['name'].lower()} {each.get('version')}")
+    assert listed["pkg:deb"] == set(debian.splitlines())
+    assert listed["pkg:pypi"] == set(python.replace("_", "-").splitlines())
+    assert [each.partition("-linux-")[0] for each in listed["pkg:npm"]] == ["@anthropic-ai/claude-code"]
+    assert next(iter(listed["pkg:npm"])).endswith(f" {VERSION}")
+    assert (found["metadata"]["component"]["name"], found["metadata"]["component"]["version"]) == (IMAGE, __version__)
 
 
 def test_it_is_small_and_without_node(place: Yard) -> None:

@@ -42,7 +42,8 @@ def compose_command() -> list[str]:
 def test_compose(place: Yard) -> None:
     override = place.directory / "override.json"
     mounts = [f"{place.origin}:/origin.git:ro", f"{place.claude}:/opt/scripted/claude:ro"]
-    agent = {"environment": {"CLAUDE_BIN": "/opt/scripted/claude"}, "volumes": mounts}
+    script = {"CLAUDE_BIN": "/opt/scripted/claude", "CLAUDE_CODE_SCRIPT": "edits:new.txt"}
+    agent = {"environment": script, "volumes": mounts}
     override.write_text(json.dumps({"services": {"agent": agent}}))
     project = place.name()
     command = [*compose_command(), "-p", project, "-f", str(DEPLOY / "compose.yaml"), "-f", str(override)]
@@ -56,22 +57,28 @@ def test_compose(place: Yard) -> None:
         return done.returncode, done.stdout
 
     try:
-        code, said = compose("up", "--abort-on-container-exit", "--exit-code-from", "agent")
-        assert code == 0, said
-        assert "exit 0 (success)" in said
-        assert re.search(r"complete: \d+ events, 0 missing", said), said
+        for _ in range(2):
+            code, said = compose("up", "--abort-on-container-exit", "--exit-code-from", "agent")
+            assert code == 0, said
+            assert "exit 0 (success)" in said
+            assert re.search(r"complete: \d+ events, 0 missing", said), said
+        receiver = compose("ps", "-q", "-a", "receiver")[1].split()[-1]
+        docker("cp", f"{receiver}:/store", str(place.directory / project))
+        patches = sorted((place.directory / project).rglob("*.patch"))
+        assert len(patches) == 2, "one of each run"
+        assert all("+edited by claude" in each.read_text() for each in patches)
     finally:
         compose("down", "--volumes")
 
 
 def test_github_actions(place: Yard) -> None:
     """The step's script, with what the runner would put into its environment."""
-    step = load((DEPLOY / "github-actions/claude.yml").read_text())[0]["jobs"]["run"]["steps"][0]
+    step = load((DEPLOY / "github-actions/claude.yml").read_text())[0]["jobs"]["run"]["steps"][1]
     shell = Shell(place)
     environ = dict.fromkeys(step["env"], "") | {
         "IMAGE": IMAGE, "REPO_URL": "/origin.git", "TASK": "The title\n\nThe text: $(exit 1)", "LABELS": "issue=7",
-        "PUSH_BRANCH": "claude/issue-7-{run}", "WS_SERVER": "none", "CLAUDE_CODE_SCRIPT": "edits:new.txt",
-        "ANTHROPIC_API_KEY": KEY,
+        "PUSH_BRANCH": "claude/issue-7-{run}", "WS_SERVER": "none", "TIMEOUT": "40m",
+        "CLAUDE_CODE_SCRIPT": "edits:new.txt", "ANTHROPIC_API_KEY": KEY,
     }  # fmt: skip
     done = shell.run(step["run"], **environ)
     assert done.returncode == 0, done.stderr
