@@ -14,10 +14,10 @@ from tools.install_claude import VERSION as CLAUDE
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: The distributions whose module has another name.
-MODULES = {"python-statemachine": "statemachine"}
+MODULES = {"python-statemachine": "statemachine", "pyyaml": "yaml"}
 
 #: Parts that may import the packages of the extra `hub`.
-PEOPLE = ("agent/hub/", "agent/commands/completion.py", "agent/terminal/live.py")
+PEOPLE = ("agent/hub/", "agent/commands/completion.py", "agent/fleet/tasks.py", "agent/terminal/live.py")
 
 
 def modules(requirements: list[str]) -> set[str]:
