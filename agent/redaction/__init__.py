@@ -47,6 +47,7 @@ Files
     credential_formats  the well-known formats, their stems and gates
     readings            decoding, and the way back to the text
     search              whether a text can hold a secret at all
+    growing             a text that is shown while it is written
     self_test           verified_redactor, and the substitute for a redactor that fails
 
 Callers: every command makes one redactor of its configuration by `verified_redactor`, and hands it to whoever lets
@@ -55,7 +56,8 @@ something out (the journal, the console, the recorder, the harvest, claude's out
 
 from __future__ import annotations
 
+from agent.redaction.growing import GrowingText
 from agent.redaction.redactor import Redactor
 from agent.redaction.self_test import Unprotected, verified_redactor
 
-__all__ = ["Redactor", "Unprotected", "verified_redactor"]
+__all__ = ["GrowingText", "Redactor", "Unprotected", "verified_redactor"]

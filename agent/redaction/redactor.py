@@ -46,6 +46,8 @@ class Redactor:
                 patterns[form.pattern] = form.merged(patterns.get(form.pattern, form))
         #: Whether a secret can be in some bytes. Lines without line breaks of their own may be asked about all at once.
         self.suspicious = Search(keys, GATES | {ESCAPED_ASCII: ESCAPED_ASCII_GATE}).finds_any
+        #: Bytes of the longest pattern in which there are spaces, 0 without any.
+        self.longest_words = max((len(pattern) for pattern in patterns if b" " in pattern), default=0)
         self._forms = tuple(patterns.values())
         self._formats = tuple(format for _, format in stems)
         self._patterns = BytesAhoCorasick([*patterns, *(stem for stem, _ in stems)])
