@@ -72,6 +72,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: claude is asked this often for cost and context: every third HEARTBEAT has new figures, and a reply has 15 KB.
     usage_interval: float = 30.0
 
+    # --- what claude is writing (PARTIAL=1)
+    #: Between two pieces of the same block: a few a second look alive, and one a delta would be thousands.
+    partial_interval: float = 0.25
+    #: Blocks that grow at the same time: one of the conversation and one of each subagent.
+    partial_blocks: int = 64
+    #: Characters of a block that may have to be held back, since no secret may be cut. With more the block is not shown
+    #: while it grows; to search this for secrets takes a few milliseconds.
+    partial_held: int = 16 * KIB
+    #: Characters of one piece. A longer one is left out.
+    partial_chars: int = 64 * KIB
+    #: Bytes of pieces that wait for the connection. What is more is left out: it has come whole by then.
+    passing_bytes: int = 256 * KIB
+
     # --- connection
     #: Without this, a server that accepts TCP and then says nothing would go unnoticed.
     connect: float = 10.0
@@ -286,6 +299,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     receiver_connections: int = 1000
     #: ... after this.
     receiver_retry: float = 15.0
+    #: Pieces of what a run is writing that wait for a watcher who is slow; the whole comes anyway.
+    hub_pieces: int = 32
     #: A live agent sends a HEARTBEAT three times as often; a client silent for longer is asked by a PING ...
     receiver_silence: float = 30.0
     #: ... and must answer, as it must take an acknowledgement, within this.

@@ -25,6 +25,7 @@ Files:
     prompt          the named pipe that carries the task to claude's stdin
     conversation    the lines that go through it, from the task until the input is closed
     output          the readers of both output pipes; the base of every claude, also of a recorded one
+    pieces          what claude is writing, piece by piece for whoever watches now
     watchdog        the reasons to end a claude that runs: silence, a result without an exit, refused credentials
     run             LocalClaude: the process, its pipes, its stop
 
@@ -37,14 +38,17 @@ from __future__ import annotations
 from agent.claude import command, instructions, program, rehearsal, variables
 from agent.claude.conversation import control_answer, control_request, user_line
 from agent.claude.output import ClaudeOutput
+from agent.claude.pieces import PIECE, Pieces
 from agent.claude.run import LocalClaude
 from agent.claude.watchdog import Activity, Bark
 
 __all__ = [
+    "PIECE",
     "Activity",
     "Bark",
     "ClaudeOutput",
     "LocalClaude",
+    "Pieces",
     "command",
     "control_answer",
     "control_request",

@@ -91,8 +91,9 @@ def arguments(config: Config, files: Files, session: str, version: str) -> list[
     prompts = ["--system-prompt-snapshot", "off"] if is_kept else []
     ask = ["--permission-prompt-tool", "stdio"] if config.ask else []
     streams = ["--output-format", "stream-json", "--input-format", "stream-json"]
+    partial = ["--include-partial-messages"] if config.partial else []
     more = [*tools, *plugins, *directories, *config.claude_args]
-    return ["-p", "--verbose", *streams, *ask, *given, *prompts, *trust, *settings, *more]
+    return ["-p", "--verbose", *streams, *partial, *ask, *given, *prompts, *trust, *settings, *more]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

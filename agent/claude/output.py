@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from agent.claude.pieces import PIECE, Pieces
 from agent.claude.watchdog import Activity
 from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
@@ -31,14 +32,18 @@ class ClaudeOutput:
         redactor: Redactor,
         limits: Limits,
         transcribe: Callable[[bytes], None] | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
-        """`transcribe` takes the redacted lines of each read of stdout, and must not raise."""
+        """`transcribe` takes the redacted lines of each read of stdout, and must not raise; `pieces` takes those of
+        messages that are being written.
+        """
         self.activity = Activity()
         self._stdout = stdout
         self._stderr = stderr
         self._redactor = redactor
         self._limits = limits
         self._transcribe = transcribe
+        self._pieces = pieces
         self._transcript = Transcript(limits)
         self._framer = LineFramer(limits.line_bytes, limits.skipped_head_bytes)
         self._stderr_framer = LineFramer(limits.stderr_line_bytes, limits.skipped_head_bytes)
@@ -151,6 +156,8 @@ class ClaudeOutput:
         for line in lines:
             if isinstance(line, Oversize):
                 yield self._transcript.oversize(line)
+            elif line.startswith(PIECE):
+                yield self._show_piece(line)
             else:
                 safe = line if clean else redact(line)
                 if transcribed:
@@ -160,6 +167,17 @@ class ClaudeOutput:
                     redacted.pop()
                 yield events
             clean = rest_is_clean
+
+    def _show_piece(self, line: bytes) -> list[Event]:
+        """Hand on a piece of a message as it came: only pieces together show that there is a secret."""
+        try:
+            if self._pieces is not None:
+                self._pieces.take(line)
+        except Exception as bug:  # that somebody sees text grow may not cost a run
+            self._pieces = None
+            words = f"from here on no text is shown while it grows: {type(bug).__name__}: {bug}"
+            return [log("warn", words, kind="partial")]
+        return []
 
     def _take_stderr(self, publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
         _publish(lines, map(self._describe_stderr, lines), publish)
@@ -171,7 +189,7 @@ class ClaudeOutput:
 
 
 def _take_raw(publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
-    publish(list(map(_raw, lines)))
+    publish(_raw_events(lines))
 
 
 def _publish(lines: Sequence[Line], described: Iterable[list[Event]], publish: Publish) -> None:
@@ -183,7 +201,7 @@ def _publish(lines: Sequence[Line], described: Iterable[list[Event]], publish: P
             events += some
             done += 1
     finally:
-        events += map(_raw, lines[done:])
+        events += _raw_events(lines[done:])
         if events:
             publish(events)
 
@@ -201,6 +219,11 @@ def _texts(line: Line) -> Iterator[str]:
     for text in line.decode(errors="replace").split("\r"):
         if text.strip():
             yield text.rstrip()
+
+
+def _raw_events(lines: Sequence[Line]) -> list[Event]:
+    """Make the events of lines that are not described, but for pieces: half a secret may be in one."""
+    return [_raw(line) for line in lines if isinstance(line, Oversize) or not line.startswith(PIECE)]
 
 
 def _raw(line: Line) -> Event:

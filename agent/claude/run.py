@@ -12,6 +12,7 @@ import trio
 from agent.claude import watchdog
 from agent.claude.conversation import Conversation
 from agent.claude.output import ClaudeOutput
+from agent.claude.pieces import Pieces
 from agent.claude.program import cannot_run
 from agent.claude.watchdog import Bark
 from agent.config import Config
@@ -33,6 +34,7 @@ class LocalClaude(ClaudeOutput):
         redactor: Redactor,
         *,
         transcribe: Callable[[bytes], None] | None = None,
+        pieces: Pieces | None = None,
         tap: Tap | None = None,
         told: Callable[[bytes], None] | None = None,
     ) -> None:
@@ -41,6 +43,7 @@ class LocalClaude(ClaudeOutput):
         Args:
             private: the directory where the pipe of the conversation is made.
             transcribe: takes the redacted lines of each read of stdout, and must not raise.
+            pieces: takes the pieces of messages that claude is writing.
             tap: gives a stream in place of each output pipe, for a recording to listen in.
             told: gets each line that claude is told after its task, for a recording too.
         """
@@ -59,6 +62,7 @@ class LocalClaude(ClaudeOutput):
             redactor,
             limits,
             transcribe,
+            pieces,
         )
 
     async def run(self, patience: Patience) -> ExitStatus:

@@ -99,6 +99,7 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
             inbox = Inbox()
             link = Link(config, journal, reporter, inbox.post)
             work.renew_ws_token = link.renew
+            work.pass_on = link.pass_on
             supervisor = Supervisor(
                 config,
                 work,

@@ -35,6 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_steering: bool
     ask: bool
     ask_timeout: float
+    partial: bool
     message_limit: int
     #: Seconds for delivery after an end by itself.
     delivery_wait: float

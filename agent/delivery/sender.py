@@ -73,6 +73,12 @@ class Sender:
             self._session.heartbeat_due = True
             self._journal.pulse.set()
 
+    def pass_on(self, message: bytes) -> None:
+        """Send a message without a number now if a connection stands and is not behind; otherwise never."""
+        if self._session is not None:
+            self._session.pass_on(message)
+            self._journal.pulse.set()
+
     async def run(self, gate: float | None) -> None:
         """Return once COMPLETE is confirmed.
 

@@ -75,6 +75,9 @@ class Session:
         self.highest_sent = sent_before
         #: The server has answered on this connection, and has confirmed something on this or an earlier one.
         self.up = False
+        #: Messages without a number that wait to be sent, and their bytes.
+        self._passing: list[bytes] = []
+        self._passing_bytes = 0
         self._answered = self._caught_up = False
         self._copies = 0
         self._journal = journal
@@ -138,6 +141,16 @@ class Session:
 
     # --- writer
 
+    def pass_on(self, message: bytes) -> None:
+        """Send a message without a number with the next batch, unless the server is behind: then it is left out."""
+        if not self.up or self._journal.completed:
+            return
+        self._passing_bytes += len(message)
+        if self._passing_bytes > self._limits.passing_bytes:
+            self._passing.clear()
+            self._passing_bytes = len(message)
+        self._passing.append(message)
+
     async def _write(self) -> None:
         while True:
             if self._send_now():
@@ -165,6 +178,10 @@ class Session:
                 beat = self._tell.heartbeat()
                 if beat is not None:
                     messages.append(beat)
+            if self._passing:
+                if self._cursor >= self._journal.last_seq:
+                    messages += self._passing
+                self._passing, self._passing_bytes = [], 0
             if not messages:
                 return True
             self._connection.send_now(messages)

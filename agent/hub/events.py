@@ -56,7 +56,8 @@ async def fleet(hub: Hub, rev: int | None) -> AsyncIterator[bytes]:
 
 async def run(hub: Hub, id: str, after: int) -> AsyncIterator[bytes]:
     """Tell a run from the line behind `after` on: each line as received, under its number; `row` when its row changes;
-    `end` once it is over and all was sent. Ends there, or when the run is removed.
+    `preview` with what claude is writing now; `end` once it is over and all was sent. Ends there, or when the run is
+    removed.
 
     Cancelling: safe.
     """
@@ -67,6 +68,7 @@ async def run(hub: Hub, id: str, after: int) -> AsyncIterator[bytes]:
     path = hub.path(entry.row)
     position = await trio.to_thread.run_sync(_start, hub.positions, path, after, limiter=hub.readers)
     told = -1
+    passed: int | None = None
     while True:
         live = hub.fleet.live(id)
         # Taken before looking, so that what comes meanwhile is not missed.
@@ -85,6 +87,12 @@ async def run(hub: Hub, id: str, after: int) -> AsyncIterator[bytes]:
             yield b"".join(event("", line.text, line.number) for line in lines)
             position = Position(lines[-1].end, lines[-1].number)
             continue
+        if live is not None:
+            new = 0 if passed is None else min(live.passed - passed, len(live.pieces))
+            passed = live.passed
+            if new > 0:
+                yield b"".join(event("preview", text.encode()) for text in list(live.pieces)[-new:])
+                continue
         if entry.row.has_ended:
             yield event("end", _encode(entry.row))
             return

@@ -57,6 +57,9 @@ class Live(Struct, eq=False):
     told: tuple[Any, ...] = ()
     #: When something came last, in Trio's time.
     at: float = 0.0
+    #: The last pieces of what claude is writing, as received, and how many there were. Nothing else keeps them.
+    pieces: deque[str] = msgspec.field(default_factory=deque)
+    passed: int = 0
 
 
 class Change(Struct, frozen=True):
@@ -136,6 +139,17 @@ class Fleet:
         live.at = trio.current_time()
         self.touch(live)
         return live.entry.row
+
+    def pass_on(self, key: RunKey, text: str) -> None:
+        """Show a piece of what a run is writing to whoever follows it. Raises sqlite3.Error."""
+        live = self.find(key)
+        if len(text) > self._limits.hub_read_bytes:
+            return
+        live.pieces.append(text)
+        live.passed += 1
+        if len(live.pieces) > self._limits.hub_pieces:
+            live.pieces.popleft()
+        live.bell.ring()
 
     def connect(self, key: RunKey, connected: bool) -> None:
         """A run has a connection, or has none any more. Raises sqlite3.Error."""

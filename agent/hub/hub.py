@@ -23,7 +23,7 @@ from agent.hub.index import Entry, Found, Index, Query
 from agent.hub.lines import Positions
 from agent.hub.rebuild import recall, stale
 from agent.limits import Limits
-from agent.protocol import HEARTBEAT, STATUS, timestamp
+from agent.protocol import HEARTBEAT, PREVIEW, STATUS, timestamp
 from agent.receiver import (
     VITALS,
     Accepted,
@@ -127,6 +127,10 @@ class Hub:
             if (entry := self._recalled.pop(run.key, None)) is not None:
                 self.fleet.refresh(run.key, entry)
             self.fleet.connect(run.key, True)
+        if message.type == PREVIEW.name:
+            if isinstance(step, Unnumbered):
+                self.fleet.pass_on(run.key, step.text)
+            return
         if isinstance(step, Accepted):
             size = (len(step.text) if step.text.isascii() else len(step.text.encode())) + 1
         elif message.number is None:

@@ -159,8 +159,8 @@ def document() -> dict[str, Any]:
         },
         "/api/runs/{id}/live": {
             "get": _operation(
-                "Follow a run: its messages (`id` is the number), `row`, `end`", _answer("events", events, text),
-                "400", "404", parameters=(after,),
+                "Follow a run: its messages (`id` is the number), `row`, `preview`, `end`",
+                _answer("events", events, text), "400", "404", parameters=(after,),
             )
         },
         "/api/runs/{id}/patch": {

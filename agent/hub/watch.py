@@ -80,7 +80,7 @@ def _follow_run(hub: Client, args: argparse.Namespace, view: View) -> int:
         )
         after = max(msgspec.json.decode(row.data)["seq"] - args.last, 0)
     for event in hub.stream(f"{path}/live?{urlencode({'after': after})}", view.note):
-        if event.name == "message" and (message := parse(event.data)) is not None:
+        if event.name in ("message", "preview") and (message := parse(event.data)) is not None:
             view.show(Unnumbered(None, message, event.data))
         elif event.name == "end":
             return _end(event, view)

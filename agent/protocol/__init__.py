@@ -42,7 +42,7 @@ from agent.protocol.events import (
     ulid,
 )
 from agent.protocol.inbound import Ack, BadAck, Cancel, Command, parse_inbound
-from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, KINDS, LOG, STATUS, Kind, UnknownKind
+from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, KINDS, LOG, PREVIEW, STATUS, Kind, UnknownKind
 from agent.protocol.phase import Phase
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "HEARTBEAT",
     "KINDS",
     "LOG",
+    "PREVIEW",
     "STATUS",
     "Ack",
     "BadAck",

@@ -202,6 +202,24 @@ class HeartbeatData(Struct, frozen=True, kw_only=True, rename="camel"):
     disk: Annotated[int, _is("bytes free in the workspace", ge=0)] | None = None
 
 
+class PreviewData(Struct, frozen=True, kw_only=True):
+    """Data of a PREVIEW. The whole message follows as a LOG, whatever was seen of its pieces."""
+
+    kind: Annotated[
+        Literal["text", "thinking", "tool_use", "output"],
+        _is("what grows: words, thoughts, the input of a tool call, the output of a command that runs"),
+    ]
+    id: Annotated[str, _is("the ID of claude's message, / and the number of the block; in output, the tool_use_id")]
+    piece: Annotated[int, _is("1, 2, 3 ... within the ID; a number that is missing is lost", ge=1)]
+    text: (
+        Annotated[str, _is("goes on where the piece before ended; in output, the last lines, in place of those before")]
+        | UnsetType
+    ) = UNSET
+    tool: Annotated[str, _is("the tool that is called or runs")] | UnsetType = UNSET
+    size: Annotated[int, _is("so far: characters of the call's input, bytes of the output", ge=0)] | UnsetType = UNSET
+    parent: Annotated[str, _is("the tool_use_id of the call that a subagent works for")] | UnsetType = UNSET
+
+
 class Denial(Struct, frozen=True, kw_only=True):
     """A tool call that claude's permissions did not allow."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from agent.protocol.data import Level as Level
 from agent.protocol.data import Source as Source
-from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
+from agent.protocol.kinds import COMPLETE, ERROR, HEARTBEAT, LOG, PREVIEW, STATUS
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -148,7 +148,14 @@ class Envelope:
 
     def heartbeat(self, data: dict[str, Any], time: str) -> bytes:
         """Make a HEARTBEAT. It has no number and is not journalled, because a stale one would be a lie."""
-        return b'%s%s,"runID":%s}' % (self.head(HEARTBEAT.name, time), encode_json(data), self._run)
+        return self._passing(HEARTBEAT.name, data, time)
+
+    def preview(self, data: dict[str, Any], time: str) -> bytes:
+        """Make a PREVIEW, which has no number either: what it shows comes whole later."""
+        return self._passing(PREVIEW.name, data, time)
+
+    def _passing(self, type: str, data: dict[str, Any], time: str) -> bytes:
+        return b'%s%s,"runID":%s}' % (self.head(type, time), encode_json(data), self._run)
 
 
 def redelivered(message: bytes) -> bytes:

@@ -63,6 +63,12 @@ HEARTBEAT = Kind(
     data=data.HeartbeatData,
     numbered=False,
 )
+PREVIEW = Kind(
+    name="PREVIEW",
+    meaning="A piece of what is being written; not numbered, never sent again. Only with PARTIAL=1.",
+    data=data.PreviewData,
+    numbered=False,
+)
 COMPLETE = Kind(
     name="COMPLETE",
     meaning="The run is over; nothing has a higher seq.",
@@ -71,4 +77,4 @@ COMPLETE = Kind(
 )
 
 #: `type` on the wire -> its row. `KINDS[name]` raises UnknownKind; `KINDS.get(name)` is for what others wrote.
-KINDS = _Table((kind.name, kind) for kind in (LOG, STATUS, ERROR, HEARTBEAT, COMPLETE))
+KINDS = _Table((kind.name, kind) for kind in (LOG, STATUS, ERROR, HEARTBEAT, PREVIEW, COMPLETE))

@@ -28,6 +28,7 @@ Files
     store.py     files of all runs
     view.py      lines for a person, or JSON
     board.py     a run on the terminal's board
+    growing.py   the end of what claude is writing
     row.py       a run in one row, without I/O
     phrases.py   fields of messages in words
 """

@@ -36,7 +36,7 @@ class Duplicate(Struct, frozen=True):
 
 
 class Unnumbered(Struct, frozen=True):
-    """A HEARTBEAT, or a message of a sender that does not number. `run` is None if it names none."""
+    """A HEARTBEAT, a PREVIEW, or a message of a sender that does not number. `run` is None if it names none."""
 
     run: Run | None
     message: Message
@@ -115,7 +115,7 @@ class Acks:
         self._run = step.run
         self._since += 1
         kind = step.message.kind
-        at_once = first or (kind is not None and (kind.last or not kind.numbered))
+        at_once = first or kind is HEARTBEAT or (kind is not None and kind.last)
         if not at_once and self._since < self._every:
             return None
         self._since = 0

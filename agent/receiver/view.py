@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
+import msgspec
+
 from agent.limits import Limits
 from agent.marks import BOLD, DIM, ERROR_MARK, GREEN, LEVEL_COLORS, MARKS, RED, SOURCE_COLORS, YELLOW
-from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS, encode_json
+from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, PREVIEW, STATUS, encode_json
 from agent.receiver import phrases
 from agent.receiver.board import asked, task_of
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
+from agent.receiver.growing import Growing
 from agent.receiver.messages import Message, RunKey
 from agent.receiver.row import Row
 from agent.terminal import Screen
@@ -90,6 +93,7 @@ class TextView:
         #: The stage of each clone that was shown last, for a screen without a board.
         self._stages: dict[RunKey, str] = {}
         self._last_vitals = -math.inf
+        self._growing = Growing(limits.receiver_runs)
 
     def note(self, text: str) -> None:
         self._screen.say(one_line(text, _WIDTH), DIM)
@@ -102,6 +106,11 @@ class TextView:
             return
         message = step.message
         row = self._announce(message)
+        if message.type == PREVIEW.name:
+            # The whole comes as a LOG, so nothing is said here.
+            doing = self._growing.take(message.key, message.fields())
+            self._screen.show(message.key, msgspec.structs.replace(task_of(row), doing=doing))
+            return
         if isinstance(step, Accepted) and step.missing is not None:
             self._line(message, "agent", "✗", f"missing: {step.missing[0]} to {step.missing[1]}", RED)
         fields = message.fields()

@@ -20,7 +20,7 @@ _HELD: Final = 128
 _HELD_IN_DOUBT: Final = 2048
 #: Places that are tried for a cut. The text waits for more where none will do.
 _TRIES: Final = 4
-#: After a search in vain the text has to be longer by this part of it: otherwise a long one would be searched too often.
+#: After a search in vain the text has to be longer by this part of it: each search reads all of it.
 _LONGER: Final = 1 / 8
 
 

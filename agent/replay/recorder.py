@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 import trio
 
+from agent.claude import PIECE
 from agent.config import VARIABLES, Config
 from agent.exits import ExitStatus
 from agent.limits import Limits
@@ -130,6 +131,8 @@ class Recording:
         now = self._now()
         count = 0
         for line in lines:
+            if name == "stdout" and not isinstance(line, Oversize) and line.startswith(PIECE):
+                continue  # half a secret may be in it; the message comes whole
             if isinstance(line, Oversize):
                 if count:  # what came before it
                     self._note(stdout=count)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
+from typing import Any
 
 from agent.config import Config
 from agent.delivery import Endpoint, Listener, OpenStream, Sender
 from agent.journal import Journal
-from agent.protocol import Cancel, Command, events
+from agent.protocol import Cancel, Command, events, timestamp
 from agent.report import Reporter
 from agent.run.inbox import Answered, CancelRequested, Commanded, Connected, Report
 
@@ -55,6 +57,11 @@ class Link:
                 journal, self.endpoint, config.limits, listener, open_stream=open_stream, rng=chance
             )
             reporter.server_trouble = lambda: sender.trouble
+
+    def pass_on(self, data: dict[str, Any]) -> None:
+        """Show a piece of what is being written to whoever watches now. `data` is that of a PREVIEW."""
+        if self.sender is not None:
+            self.sender.pass_on(self._envelope.preview(data, timestamp(time.time())))
 
     def renew(self, token: str) -> None:
         """Show this token from the next connection on."""

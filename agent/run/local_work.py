@@ -18,7 +18,7 @@ import trio
 
 from agent.artifacts import Harvest, Output, Snapshot, Store, branch_name, cloned_commits
 from agent.artifacts import session_log as cli_session
-from agent.claude import LocalClaude, program, rehearsal, variables
+from agent.claude import LocalClaude, Pieces, program, rehearsal, variables
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config, Renewal
@@ -67,6 +67,8 @@ class LocalWork:
         self._patience = Patience()
         #: Takes the next WS_TOKEN.
         self.renew_ws_token: Callable[[str], None] = lambda token: None
+        #: Takes the data of a PREVIEW.
+        self.pass_on: Callable[[dict[str, Any]], None] = lambda data: None
         #: From the clone on: what is not claude's work.
         self._cloned_commits: frozenset[str] = frozenset()
         self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
@@ -120,7 +122,10 @@ class LocalWork:
         transcribe = self._transcriber(self._output, publish) if self._output else None
         command = Command(argv, self._environment, config.workspace_dir, launch)
         tap, told = (self._recording.tap, self._recording.told) if self._recording else (None, None)
-        return LocalClaude(config, command, private.path, self._redactor, transcribe=transcribe, tap=tap, told=told)
+        pieces = Pieces(self._redactor, self._limits, self.pass_on) if config.partial else None
+        return LocalClaude(
+            config, command, private.path, self._redactor, transcribe=transcribe, pieces=pieces, tap=tap, told=told
+        )
 
     async def sweep(self) -> Swept:
         """Cancelling: takes effect after the sweep, which is shielded and bounded."""

@@ -42,7 +42,7 @@ def test_defaults():
         "claude_args": (), "plugin_dirs": (), "add_dirs": (),
         "log_format": "text",
         "ws_server": "ws://server:8080", "server_wait": 60, "server_required": True, "allow_remote_cancel": False,
-        "allow_steering": False, "ask": False, "ask_timeout": 300, "delivery_wait": 600,
+        "allow_steering": False, "ask": False, "ask_timeout": 300, "partial": False, "delivery_wait": 600,
         "message_limit": 256 * 1024, "strict_delivery": False, "permission_mode": "bypassPermissions", "claude_env": {},
         "trust_repo": False, "claude_bin": "claude", "workspace_dir": Path("/workspace"), "replace_workspace": False,
         "git_user_name": "Claude", "git_user_email": "noreply@anthropic.com", "push_default_branch": False,

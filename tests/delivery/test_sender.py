@@ -465,3 +465,88 @@ async def test_close_in_the_middle_raises_nothing_foreign(autojump_clock, peer) 
     with trio.fail_after(600):
         await sender(log, peer).run(gate=10)
     assert seqs(peer.stored) == list(range(1, 202))
+
+
+def _partial(number: int, text: str = "x") -> bytes:
+    data = {"kind": "text", "id": "m/0", "piece": number, "text": text}
+    return delivery.ENVELOPE.preview(data, "2026-01-01T00:00:00.000Z")
+
+
+def _pieces(messages) -> list[int]:
+    return [message["data"]["piece"] for message in messages if message["type"] == "PREVIEW"]
+
+
+async def test_a_message_without_a_number_goes_now_or_never(autojump_clock, peer) -> None:
+    log = journal()
+    link = sender(log, peer)
+    link.pass_on(_partial(1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run, 10)
+        await trio.sleep(1)
+        assert _pieces(peer.messages) == [], "it came before there was a connection"
+        fill(log, 1)
+        await trio.sleep(3)
+        link.pass_on(_partial(2))
+        await trio.sleep(0.01)
+        assert _pieces(peer.messages) == [2]
+        await peer.cut(0)
+        await trio.sleep(3)
+        assert len(peer.connections) == 2
+        assert _pieces(peer.messages) == [2], "none is sent again"
+        link.pass_on(_partial(3))
+        finish(log)
+        link.pass_on(_partial(4))
+        await trio.sleep(3)
+        assert _pieces(peer.messages) == [2, 3], "nothing but a HEARTBEAT follows COMPLETE"
+        nursery.cancel_scope.cancel()
+    assert seqs(peer.stored) == [1, 2]
+    assert log.redelivered == 0
+
+
+async def test_a_server_that_is_behind_gets_no_message_without_a_number(autojump_clock, peer) -> None:
+    log = journal()
+    stuck = trio.Event()
+
+    async def serve(ws, number) -> None:
+        for _ in range(1):
+            peer.connections[number].append(await ws.get_message())
+        await stuck.wait()
+        await peer.take_all(ws, number)
+
+    peer.serve = serve
+    link = sender(log, peer)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run, 10)
+        fill(log, 1)
+        await trio.sleep(3)
+        fill(log, 5000)
+        await trio.sleep(0.01)
+        assert log.sent_seq < log.last_seq, "the window is full, or this tests nothing"
+        for number in range(1, 1000):
+            link.pass_on(_partial(number, "x" * 5000))
+        await trio.sleep(1)
+        stuck.set()
+        await trio.sleep(5)
+        assert seqs(peer.stored) == list(range(1, 5002))
+        assert _pieces(peer.messages) == []
+        link.pass_on(_partial(1000))
+        await trio.sleep(1)
+        assert _pieces(peer.messages) == [1000]
+        nursery.cancel_scope.cancel()
+
+
+async def test_messages_without_a_number_wait_in_bounded_memory(autojump_clock, peer) -> None:
+    log = journal()
+    link = sender(log, peer)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run, 10)
+        fill(log, 1)
+        await trio.sleep(3)
+        for number in range(1, 1000):
+            link._session.pass_on(_partial(number, "x" * 5000))
+        log.pulse.set()
+        await trio.sleep(1)
+        found = _pieces(peer.messages)
+        nursery.cancel_scope.cancel()
+    assert found[-1] == 999
+    assert 1 <= len(found) <= LIMITS.passing_bytes / 5000

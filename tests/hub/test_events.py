@@ -58,6 +58,37 @@ async def test_a_row_is_told_when_it_changes(tmp_path: Path):
                 pass
 
 
+async def test_what_claude_is_writing_is_relayed_and_stored_nowhere(tmp_path: Path):
+    written = a_run(3)
+
+    def preview(number: int, text: str = "x") -> str:
+        data = {"kind": "text", "id": "m/0", "piece": number, "text": text}
+        return written.envelope.preview(data, "2026-01-01T00:00:00.000Z").decode()
+
+    async with open_client(tmp_path) as client, connected(client.receiver.url) as agent:
+        await agent.send_message(written.lines[0])
+        await agent.get_message()
+        await agent.send_message(preview(1))
+        await agent.send_message(written.heartbeat())
+        await agent.get_message()
+        async with client.stream(f"/api/runs/{RUN}/live") as stream:
+            assert (await stream.until("message")).data == written.lines[0]
+            row = (await client.get(f"/api/runs/{RUN}")).json
+            for number in range(2, 5):
+                await agent.send_message(preview(number))
+                assert (await stream.until("preview")).data == preview(number), (
+                    "a new watcher sees what comes from now on"
+                )
+            assert (await client.get(f"/api/runs/{RUN}")).json == row
+            await agent.send_message(preview(5, "x" * 300_000))
+            await agent.send_message(written.lines[1])
+            found = await stream.until("message")
+            assert (found.id, found.data) == ("2", written.lines[1])
+    stored = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b'"seq":2' in content for content in stored)
+    assert not any(b"PREVIEW" in content for content in stored)
+
+
 async def test_the_fleet_tells_what_changed(tmp_path: Path):
     written = a_run(3)
     async with open_client(tmp_path) as client:

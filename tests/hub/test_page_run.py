@@ -18,6 +18,41 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.page
 
 
+def preview(run: Told, piece: int, text: str, **more: object) -> str:
+    data = {"kind": "text", "id": "m9/0", "piece": piece, "text": text, **more}
+    return run.envelope.preview(data, "2026-01-01T00:00:00.000Z").decode()
+
+
+def test_text_grows_and_goes_when_it_is_there_as_a_whole(hub: ServedHub, page: Page, agents: ExitStack):
+    run = Told("01JZGROWS0000000000000000A").begin(title="Writes")
+    agent = agents.enter_context(hub.agent())
+    agent.send(run.lines)
+    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    line(page, "claude works").wait_for()
+    growing = page.locator(".growing")
+    assert not growing.is_visible()
+    page.wait_for_timeout(300)
+    agent.send([preview(run, 1, "It grows "), preview(run, 2, "word <b>by</b> "), preview(run, 4, "the end")])
+    growing.get_by_text("It grows word <b>by</b>").wait_for()
+    growing.get_by_text("… the end").wait_for()
+    command = {"kind": "output", "id": "toolu_9", "tool": "Bash", "size": 14}
+    agent.send([preview(run, 1, "one\n", **command), preview(run, 2, "one\ntwo\n", **command)])
+    growing.get_by_text("two").wait_for()
+    photograph(page, "run-grows")
+    before = len(run.lines)
+    message = {"id": "m9", "model": "m", "content": [{"type": "text", "text": "It grows word by word to the end."}]}
+    run.claude({"type": "assistant", "message": message})
+    agent.send(run.lines[before:])
+    page.locator(".item").get_by_text("It grows word by word to the end.").wait_for()
+    growing.get_by_text("It grows").wait_for(state="detached")
+    assert growing.get_by_text("two").is_visible()
+    before = len(run.lines)
+    answer = {"type": "tool_result", "tool_use_id": "toolu_9", "content": "one\ntwo"}
+    run.claude({"type": "user", "message": {"role": "user", "content": [answer]}})
+    agent.send(run.lines[before:])
+    growing.wait_for(state="hidden")
+
+
 def line(page: Page, text: str) -> Locator:
     """The line of the transcript with exactly this text."""
     return page.locator(".item").get_by_text(text, exact=True)

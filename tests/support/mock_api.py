@@ -27,7 +27,8 @@ from typing import Any
 
 Step = dict[str, Any]
 #: text: str; tools: [[name, input], ...]; status: int with type, message, headers; stall: bool; ping: seconds;
-#: delay: seconds before the first byte; output_tokens: int; stop: stop_reason.
+#: delay: seconds before the first byte; output_tokens: int; stop: stop_reason; thinking: str, before the text;
+#: delta: characters of a delta, and pace: seconds before each.
 
 ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
                404: "not_found_error", 429: "rate_limit_error", 500: "api_error", 529: "overloaded_error"}  # fmt: skip
@@ -235,7 +236,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("request-id", "req_" + self.mock.next_id())
         self.end_headers()
         self.close_connection = True
-        for event in _events(message, blocks, stalled=bool(step.get("stall"))):
+        for event in _events(message, blocks, step.get("delta", DELTA), stalled=bool(step.get("stall"))):
+            if event["type"] == "content_block_delta" and self.mock.closing.wait(step.get("pace", 0)):
+                return self._drop()
             self.wfile.write(b"event: %s\ndata: %s\n\n" % (event["type"].encode(), json.dumps(event).encode()))
         if step.get("stall"):
             while not self.mock.closing.wait(step.get("ping", 3600)):
@@ -243,7 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _message(self, request: Request, step: Step) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        blocks: list[dict[str, Any]] = [{"type": "text", "text": step["text"]}] if "text" in step else []
+        blocks: list[dict[str, Any]] = []
+        if "thinking" in step:
+            blocks.append({"type": "thinking", "thinking": step["thinking"], "signature": "bW9jaw=="})
+        if "text" in step:
+            blocks.append({"type": "text", "text": step["text"]})
         blocks += [{"type": "tool_use", "id": "toolu_" + self.mock.next_id(), "name": name, "input": value}
                    for name, value in step.get("tools", ())]  # fmt: skip
         usage = {"input_tokens": 100, "output_tokens": step.get("output_tokens", 20),
@@ -275,20 +282,28 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _events(message: dict[str, Any], blocks: list[dict[str, Any]], *, stalled: bool) -> Iterator[dict[str, Any]]:
+def _events(
+    message: dict[str, Any], blocks: list[dict[str, Any]], size: int, *, stalled: bool
+) -> Iterator[dict[str, Any]]:
     """A message as the stream of server-sent events that the API makes of it; a stalled one breaks off in a block."""
     started = {**message, "stop_reason": None, "usage": {**message["usage"], "output_tokens": 1}}
     yield {"type": "message_start", "message": started}
     for index, block in enumerate(blocks):
         if block["type"] == "text":
             empty, kind, key, value = {**block, "text": ""}, "text_delta", "text", block["text"]
+        elif block["type"] == "thinking":
+            empty, kind, key = {"type": "thinking", "thinking": "", "signature": ""}, "thinking_delta", "thinking"
+            value = block["thinking"]
         else:
             empty, kind, key = {**block, "input": {}}, "input_json_delta", "partial_json"
             value = json.dumps(block["input"])
         yield {"type": "content_block_start", "index": index, "content_block": empty}
-        for at in range(0, len(value), DELTA):
-            delta = {"type": kind, key: value[at : at + DELTA]}
+        for at in range(0, len(value), size):
+            delta = {"type": kind, key: value[at : at + size]}
             yield {"type": "content_block_delta", "index": index, "delta": delta}
+        if block["type"] == "thinking":
+            signature = {"type": "signature_delta", "signature": block["signature"]}
+            yield {"type": "content_block_delta", "index": index, "delta": signature}
         if stalled:
             return
         yield {"type": "content_block_stop", "index": index}

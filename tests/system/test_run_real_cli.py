@@ -14,7 +14,7 @@ import trio
 from tests.support.collector import Collector, collecting, in_phase, said
 from tests.support.mock_api import UNICODE, MockApi, Step
 from tests.support.real_cli import claude_cli
-from tests.support.run_agent import Ran, start_agent
+from tests.support.run_agent import KEY, Ran, start_agent
 
 pytestmark = pytest.mark.cli
 
@@ -194,3 +194,45 @@ async def test_sigterm_before_the_first_reply(tmp_path: Path, collector: Collect
         agent.signal(SIGTERM)
         ran = await agent.ended()
     ran.agrees(collector, code=143, reason="cancelled")
+
+
+# --- what claude is writing
+
+
+def _previews(ran: Ran, kind: str) -> list[dict[str, Any]]:
+    found = [message["data"] for message in ran.messages if message["type"] == "PREVIEW"]
+    return [data for data in found if data["kind"] == kind]
+
+
+async def test_text_grows_while_claude_writes_it(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    """A secret stands in two deltas; the whole message follows, and the same is journalled as without."""
+    words = "It grows word by word, as long as it likes. " * 8
+    text = f"{words}The key is {KEY}, they say. {words * 9}"
+    script: list[Step] = [{"thinking": words * 4, "text": text, "delta": 16, "pace": 0.004,
+                           "tools": [["Write", {"file_path": "a.txt", "content": words}]]},
+                          {"text": "Done."}]  # fmt: skip
+    task = f"mock:script {json.dumps(script)}"
+    ran = await run(tmp_path, collector, api, task, PARTIAL="1")
+    assert came_to(ran) == (0, "success")
+    shown = _previews(ran, "text")
+    grown = "".join(data["text"] for data in shown)
+    assert [data["piece"] for data in shown] == list(range(1, len(shown) + 1))
+    assert text.replace(KEY, "[redacted]").startswith(grown)
+    assert "[redacted]" in grown
+    (said,) = [data for data in of_kind(ran, "text") if data["message"].startswith("It grows")]
+    assert said["metadata"]["claude"]["message"]["id"] == shown[0]["id"].removesuffix("/1")
+    assert "".join(data["text"] for data in _previews(ran, "thinking")) in words * 4
+    assert {data["tool"] for data in _previews(ran, "tool_use")} == {"Write"}
+    last = max(at for at, message in enumerate(ran.messages) if message["type"] == "PREVIEW")
+    assert last < ran.messages.index(ran.numbered[-1])
+    assert "stream_event" not in "".join(text for text in collector.texts if '"seq":' in text)
+    assert not any(KEY[:20] in text for text in collector.texts)
+
+
+async def test_without_partial_nothing_is_shown_before_it_is_whole(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    script: list[Step] = [{"text": "It grows. " * 200, "delta": 16, "pace": 0.004}]
+    ran = await run(tmp_path, collector, api, f"mock:script {json.dumps(script)}")
+    assert came_to(ran) == (0, "success")
+    assert {message["type"] for message in ran.messages} == {"LOG", "STATUS", "HEARTBEAT", "COMPLETE"}

@@ -1,12 +1,13 @@
 // One run: what it is and does, its transcript, its work, and the buttons of operators.
 
-import { json, request, run as path, Stream } from "./api.js";
+import { json, parsed, request, run as path, Stream } from "./api.js";
 import { asked, card, showRaw, todoList } from "./cards.js";
 import { Charts } from "./charts.js";
 import { patch } from "./diff.js";
 import { button, h, link, nav, put, say } from "./dom.js";
 import { activity, badge, memory, short, title, todo } from "./fleet.js";
 import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from "./format.js";
+import { Growing } from "./growing.js";
 import { List } from "./list.js";
 import { hasEnded } from "./store.js";
 import { Transcript, whole } from "./transcript.js";
@@ -25,6 +26,7 @@ export class RunView {
     this.element = h("section", { class: "run", "aria-label": "Run" }, this.head, this.note, this.alert, this.tabs, h("div", { class: "columns" }, this.middle, this.side));
     put(this.middle, this.panel, this.steer);
     this.tab = "transcript";
+    this.growing = new Growing();
     this.charts = new Charts();
     this.clock = setInterval(() => this.row && this.drawHead(), 1000);
     const known = store.rows.get(id);
@@ -71,9 +73,10 @@ export class RunView {
   /** What is stored up to `from` is read in blocks; what comes behind it comes here, so no line comes twice. */
   follow(from) {
     this.stream = new Stream((last) => path(this.id, `/live?after=${last}`), from, {
-      message: (data, seq) => this.transcript.take(data, seq),
+      message: (data, seq) => { this.transcript.take(data, seq); if (this.growing.blocks.size) this.growing.settle(parsed(data).message); },
+      preview: (data) => this.growing.take(parsed(data).message.data),
       row: (data) => this.take(JSON.parse(data)),
-      end: (data) => { this.over = true; this.stream.close(); this.take(JSON.parse(data)); this.tell(""); },
+      end: (data) => { this.over = true; this.stream.close(); this.growing.clear(); this.take(JSON.parse(data)); this.tell(""); },
     }, (connected) => { if (!this.over) this.tell(connected ? "" : "reconnecting … what comes meanwhile is not lost"); });
   }
 
@@ -129,7 +132,7 @@ export class RunView {
     this.element.dataset.tab = this.tab;
     this.panel.setAttribute("aria-label", this.tab);
     if (this.tab === "changes") return void this.drawChanges();
-    if (this.panel.firstChild !== this.list.element) put(this.panel, this.list.element, this.fresh);
+    if (this.panel.firstChild !== this.list.element) put(this.panel, this.list.element, this.growing.element, this.fresh);
     this.list.draw();
     return undefined;
   }
