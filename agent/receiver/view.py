@@ -26,6 +26,8 @@ from agent.terminal import Screen
 from agent.text import one_line
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
+#: Rules that programs draw, which say nothing and fill a line.
+_RULE = re.compile(r"([-=_*~#.])\1{7,}")
 _WIDTH = 200
 #: Marks where the kind has none: colours alone would not tell.
 _LEVEL_MARKS = {"warn": "!", "error": ERROR_MARK}
@@ -159,13 +161,14 @@ class TextView:
         if isinstance(part, dict) and part.get("i") != 1:
             return
         source, kind = phrases.word(metadata.get("source")) or "agent", phrases.word(metadata.get("kind"))
-        if kind == "silent":
+        said = phrases.word(fields.get("message"))
+        if kind == "silent" or said == "TodoWrite":  # its LOG of kind `todo` says more
             return
         color = LEVEL_COLORS.get(phrases.word(fields.get("level")), "")
         mark = MARKS.get(kind) or _LEVEL_MARKS.get(phrases.word(fields.get("level")), " ")
         # Of what a tool gave back, the beginning is enough: claude goes on to say what it makes of it.
         brief = kind == "tool_result"
-        self._line(message, source, mark, phrases.word(fields.get("message")), color or DIM * brief, brief=brief)
+        self._line(message, source, mark, _RULE.sub(r"\1\1\1", said), color or DIM * brief, brief=brief)
 
     def _status(self, message: Message, fields: dict[str, Any]) -> None:
         progress = fields.get("progress")

@@ -64,7 +64,7 @@ def lines(tasks: Iterable[Task], *, width: int, height: int, now: float, tick: i
     ordered = sorted(tasks, key=lambda task: (task.has_ended, _ORDER.index(task.state)))
     if not ordered:
         return []
-    names = min(max(columns_of(task.name) for task in ordered), 28 if width >= 100 else 16)
+    names = min(max(columns_of(task.name) for task in ordered), 28 if width >= 96 else 16)
     found: list[list[Part]] = []
     shown = 0
     for task in ordered:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,10 @@ from agent.exits import Exit
 from agent.outcome import verdict
 from tests.support.places import ROOT
 
-DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 MAKEFILE = (ROOT / "Makefile").read_text()
 #: In code only: prose may make what it likes.
 CODE = re.compile(r"^```sh\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
@@ -33,6 +37,11 @@ def test_links_lead_somewhere(name: str) -> None:
     place = ROOT if name == "README.md" else ROOT / "docs"
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", DOCUMENTS[name])
     assert [link for link in links if not (place / link).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    pages = {Path(name).name for name in DOCUMENTS if name.startswith("docs/")} - {"README.md"}
+    assert set(re.findall(r"^\| \[([a-z-]+\.md)\]", DOCUMENTS["docs/README.md"], re.MULTILINE)) == pages
 
 
 def test_something_is_named() -> None:
