@@ -39,12 +39,14 @@ _PASSED: Final = frozenset(
     PATH HOME TMPDIR TERM TZ LANG LANGUAGE USER LOGNAME SHELL XDG_CONFIG_HOME XDG_CACHE_HOME XDG_DATA_HOME
     HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
     NODE_EXTRA_CA_CERTS SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO
-    CLAUDE_CONFIG_DIR CLOUD_ML_REGION GCLOUD_PROJECT API_TIMEOUT_MS MAX_THINKING_TOKENS MAX_MCP_OUTPUT_TOKENS
-    BASH_DEFAULT_TIMEOUT_MS BASH_MAX_TIMEOUT_MS BASH_MAX_OUTPUT_LENGTH MCP_TIMEOUT MCP_TOOL_TIMEOUT
+    CLAUDE_CONFIG_DIR CLOUD_ML_REGION GCLOUD_PROJECT API_TIMEOUT_MS
+    BASH_DEFAULT_TIMEOUT_MS BASH_MAX_TIMEOUT_MS BASH_MAX_OUTPUT_LENGTH SLASH_COMMAND_TOOL_CHAR_BUDGET
+    TASK_MAX_OUTPUT_LENGTH USE_BUILTIN_RIPGREP GCE_METADATA_HOST
     """.split()  # noqa: SIM905 - forty names in quotes would be harder to read
 )
 _PASSED_PREFIXES: Final = (
-    "LC_", "ANTHROPIC_", "CLAUDE_CODE_", "AWS_", "GOOGLE_", "CLOUDSDK_", "VERTEX_REGION_", "OTEL_", "DISABLE_",
+    "LC_", "ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_", "CLOUDSDK_", "VERTEX_REGION_", "OTEL_", "DISABLE_", "ENABLE_",
+    "MAX_", "MCP_",
 )  # fmt: skip
 #: Variables of the shell, the image, and Kubernetes' list of services: nobody expects claude to need them.
 _MACHINE: Final = frozenset(
@@ -52,11 +54,21 @@ _MACHINE: Final = frozenset(
     HOSTNAME PWD OLDPWD SHLVL _ PYTHONPATH SSH_AUTH_SOCK container NO_COLOR DEBIAN_FRONTEND
     """.split()  # noqa: SIM905 - as above
 )
+#: Names in a sentence.
+_NAMED: Final = 10
 _SERVICE: Final = re.compile(r"^KUBERNETES_|_SERVICE_(HOST|PORT)(_|$)|_PORT(_\d+_(TCP|UDP).*)?$")
 #: Variables of a claude that may have started this agent. With them the new one would take itself for a part of it.
 _OTHERS: Final = frozenset(
-    {"CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SSE_PORT"}
-)
+    {"CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SSE_PORT",
+     "CLAUDE_JOB_DIR", "CLAUDE_SESSION_INGRESS_TOKEN_FILE", "CLAUDE_TRUSTED_DEVICE_TOKEN"}
+)  # fmt: skip
+_OTHERS_PREFIXES: Final = (
+    "CLAUDE_AGENT_SDK_", "CLAUDE_BG_", "CLAUDE_BRIDGE_", "CLAUDE_INTERNAL_", "CLAUDE_PTY_", "CLAUDE_RUNNER_",
+    "CLAUDE_SSH_",
+)  # fmt: skip
+#: The agent's own; some have the prefix of what is claude's.
+_OWN: Final = frozenset(variable.name for variable in VARIABLES if variable.field is not None)
+_FOUNDRY: Final = "CLAUDE_CODE_USE_FOUNDRY"
 
 
 def of_claude(config: Config, private: Path, git: Mapping[str, str]) -> dict[str, str]:
@@ -79,7 +91,7 @@ def of_claude(config: Config, private: Path, git: Mapping[str, str]) -> dict[str
 
 def base(config: Config, git: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """Each source of claude's variables outranks the one before it: the defaults, the container, git's, CLAUDE_ENV."""
-    return {**DEFAULTS, **_passed(config.environ), **git, **config.claude_env}
+    return {**DEFAULTS, **_passed(config.environ), **_handed_on(config), **git, **config.claude_env}
 
 
 def _passed(environ: Mapping[str, str]) -> dict[str, str]:
@@ -87,8 +99,26 @@ def _passed(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if value and name not in _OTHERS and (name in _PASSED or name.startswith(_PASSED_PREFIXES))
+        if value and not _is_others(name) and name not in _OWN
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }  # fmt: skip
+
+
+def _handed_on(config: Config) -> dict[str, str]:
+    """The variables of PASS_ENV, and those by which Microsoft's libraries log in to Foundry."""
+    is_foundry = _FOUNDRY in config.claude_env or config.is_set(_FOUNDRY)
+    patterns = (*config.pass_env, *(("AZURE_*",) if is_foundry else ()))
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    return {
+        name: value
+        for name, value in config.environ.items()
+        # A prefix takes none of the agent's own; a name that may be handed on was checked.
+        if value and (name in patterns or (name.startswith(prefixes) and name not in _OWN))
     }
+
+
+def _is_others(name: str) -> bool:
+    return name in _OTHERS or name.startswith(_OTHERS_PREFIXES)
 
 
 def kept(config: Config) -> list[str]:
@@ -96,8 +126,37 @@ def kept(config: Config) -> list[str]:
     own = {*(variable.name for variable in VARIABLES), *(f"{variable.name}_FILE" for variable in VARIABLES), *_MACHINE}
     return sorted(
         name for name, value in config.environ.items()
-        if value and name not in own and name not in base(config) and not _SERVICE.search(name) and name not in _OTHERS
+        if value and name not in own and name not in base(config) and not _SERVICE.search(name) and not _is_others(name)
     )  # fmt: skip
+
+
+def describe_kept(config: Config) -> str:
+    """Say in one sentence what `kept` lists, by names only and bounded; empty without any."""
+    names = kept(config)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (
+        f"kept from claude: {', '.join(names[:_NAMED])}{more}; CLAUDE_ENV or PASS_ENV hands over what it needs"
+        if names
+        else ""
+    )
+
+
+def unresolved(config: Config) -> list[str]:
+    """List the names that MCP servers take from claude's environment, and that it does not have."""
+    found = base(config)
+    return [name for name in config.mcp_references if name not in found]
+
+
+def describe_unresolved(config: Config) -> str:
+    """Say in one sentence what `unresolved` lists; empty without any. The CLI hands on the `${NAME}` as it stands."""
+    names = unresolved(config)
+    if not names:
+        return ""
+    shown = ", ".join(f"${{{name}}}" for name in names[:_NAMED])
+    return (
+        f"MCP servers are given {shown}, which claude's environment does not have: set it in CLAUDE_ENV, or hand it on "
+        "by PASS_ENV"
+    )
 
 
 def allows_background(config: Config) -> bool:

@@ -22,7 +22,7 @@ from agent.claude import program as cli
 from agent.claude import rehearsal, variables
 from agent.commands.check_local import LOCAL_CHECKS, Finding, State
 from agent.commands.check_remote import api_proxy, repository, server
-from agent.config import LOGINS, Config, examine, in_container
+from agent.config import Config, examine, in_container, logins
 from agent.errors import AgentError, ConfigError
 from agent.exits import Exit
 from agent.files import private_directory
@@ -169,7 +169,7 @@ async def program(config: Config) -> Finding:
 
 def credentials(config: Config) -> Finding:
     """Look whether credentials of claude are there; only the API can tell whether they are right."""
-    names = [name for name in LOGINS if config.is_set(name) or name in config.claude_env]
+    names = logins(config)
     if names:
         return Finding("credentials", "ok", f"claude logs in by {', '.join(names)}")
     home = Path(config.environ.get("CLAUDE_CONFIG_DIR") or Path(config.environ.get("HOME") or "/", ".claude"))

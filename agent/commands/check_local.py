@@ -22,9 +22,6 @@ from agent.vitals import cgroup
 #: Seconds from SIGTERM to SIGKILL that `docker stop` gives by default.
 _DOCKERS_GRACE = 10
 
-#: Names of variables in one line for a person.
-_SHOWN = 10
-
 State = Literal["ok", "warn", "fail"]
 
 
@@ -122,11 +119,10 @@ def clock(config: Config) -> Finding:
 
 def environment(config: Config) -> Finding:
     """Name the container's variables that claude does not get."""
-    kept = claude_variables.kept(config)
-    if not kept:
-        return Finding("environment", "ok", "no variable is kept from claude")
-    shown = ", ".join(kept[:_SHOWN]) + (f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else "")
-    return Finding("environment", "ok", f"kept from claude: {shown}; CLAUDE_ENV hands over what it needs")
+    if unresolved := claude_variables.describe_unresolved(config):
+        return Finding("environment", "warn", unresolved)
+    kept = claude_variables.describe_kept(config)
+    return Finding("environment", "ok", kept or "no variable is kept from claude")
 
 
 def grace(config: Config) -> Finding:

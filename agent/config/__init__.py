@@ -34,7 +34,7 @@ Callers: commands/ load the configuration; every room above takes a Config and r
 
 from __future__ import annotations
 
-from agent.config.advice import LOGINS
+from agent.config.advice import logins
 from agent.config.config import Config
 from agent.config.load import examine
 from agent.config.renewal import Renewal
@@ -43,4 +43,6 @@ from agent.config.surroundings import in_container
 from agent.config.urls import is_loopback
 from agent.config.variables import VARIABLES, Variable
 
-__all__ = ["LOGINS", "VARIABLES", "Config", "Entry", "Renewal", "Variable", "examine", "in_container", "is_loopback"]
+__all__ = [
+    "VARIABLES", "Config", "Entry", "Renewal", "Variable", "examine", "in_container", "is_loopback", "logins",
+]  # fmt: skip

@@ -16,14 +16,13 @@ from agent.config.variables import BY_NAME
 #: Variables by which claude can log in; one of them is enough.
 LOGINS = (
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY",
+    "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY", "CLAUDE_CODE_USE_ANTHROPIC_AWS",
+    "CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD", "CLAUDE_CODE_USE_MANTLE", "CLAUDE_CODE_USE_GATEWAY",
+    # The identity of a workload: a token of the platform's, which the API takes by a rule.
+    "ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_PROFILE",
 )  # fmt: skip
-
-
 #: Variables whose values stand in claude's argument list.
-_ARGUMENTS = (
-    "TOOLS", "AGENT", "PLUGIN_DIRS", "ADD_DIRS", "CLAUDE_ARGS",
-)  # fmt: skip
+_ARGUMENTS = ("TOOLS", "AGENT", "PLUGIN_DIRS", "ADD_DIRS", "CLAUDE_ARGS")
 #: Characters of the shortest credential that is looked for in arguments; shorter ones are parts of words.
 _CREDENTIAL_LENGTH = 8
 
@@ -37,6 +36,15 @@ def _credentials(config: Config) -> list[str]:
 
 def _denies(tool: str, rules: str | None) -> bool:
     return tool in re.split(r"[\s,]+", rules or "")
+
+
+def logins(config: Config) -> list[str]:
+    """List what claude can log in by: variables, also in CLAUDE_ENV and in SETTINGS, and a helper of SETTINGS."""
+    settings = config.settings or {}
+    given = settings.get("env")
+    inner = given if isinstance(given, dict) else {}
+    found = [name for name in LOGINS if config.is_set(name) or name in config.claude_env or name in inner]
+    return [*found, *(["apiKeyHelper of SETTINGS"] if settings.get("apiKeyHelper") else [])]
 
 
 def conflicts(config: Config) -> Iterator[str]:
@@ -54,6 +62,9 @@ def conflicts(config: Config) -> Iterator[str]:
                 yield f"{name}: path {n} is {wanted} here; for example {BY_NAME[name].shown}"
     if config.output_schema is not None and _denies("StructuredOutput", config.disallowed_tools):
         yield "OUTPUT_SCHEMA: DISALLOWED_TOOLS denies StructuredOutput, the tool by which claude gives its output"
+    for name in config.pass_env:
+        if name in BY_NAME and BY_NAME[name].field is not None and name != "GITHUB_TOKEN":
+            yield f"PASS_ENV: {name} is the agent's own variable and not claude's"
     arguments = {name: config.environ.get(name, "") for name in _ARGUMENTS}
     arguments["OUTPUT_SCHEMA"] = msgspec.json.encode(config.output_schema).decode()
     for name, text in arguments.items():
@@ -74,7 +85,7 @@ def warnings(config: Config) -> Iterator[str]:
         for tool, near in tools.unknown(listed or ""):
             meant = f"; {near} is the nearest that it has" if near else ""
             yield f"{name}: claude has no tool {tool[:80]} and ignores it silently{meant}"
-    if not any(config.is_set(name) or name in config.claude_env for name in LOGINS):
+    if not logins(config):
         yield (
             "ANTHROPIC_API_KEY: neither this nor another credential of claude is set (ANTHROPIC_AUTH_TOKEN, "
             "CLAUDE_CODE_OAUTH_TOKEN, Bedrock, Vertex); without a login in its home claude refuses to work"

@@ -67,6 +67,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     mcp_config: str | None
     claude_env: dict[str, str]
     claude_args: tuple[str, ...]
+    #: Names and prefixes (`NAME_*`) of variables that claude gets beside its own.
+    pass_env: tuple[str, ...]
     resume_session: str | None
     trust_repo: bool
     claude_bin: str
@@ -105,6 +107,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secret_files: tuple[Path, ...] = ()
     #: Files of secrets that are read again while the run lasts, by their variable.
     renewable: dict[str, Path] = {}
+    #: Names of variables that MCP servers take from claude's environment: `${NAME}` without a default.
+    mcp_references: tuple[str, ...] = ()
     #: Sentences about settings that are allowed but probably not meant.
     warnings: tuple[str, ...] = ()
     limits: Limits = Limits()

@@ -8,6 +8,8 @@ Every function raises ValueError, which completes "NAME ..." and repeats none of
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import msgspec
 
 from agent.config import sources
 from agent.limits import Limits
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def is_inline(text: str) -> bool:
@@ -59,6 +63,14 @@ def settings(text: str, limits: Limits) -> dict[str, Any]:
     if not isinstance(deny, list) or not all(isinstance(rule, str) for rule in deny):
         raise ValueError('must have an object as "permissions", and a list of rules as its "deny"')
     return found
+
+
+def references(objects: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Names of the variables that MCP servers are given as `${NAME}`; those with a default are left out."""
+    servers = [objects.get("MCP_CONFIG", {}).get("mcpServers")]
+    servers += [agent.get("mcpServers") for agent in objects.get("AGENTS", {}).values()]
+    text = msgspec.json.encode(servers).decode()
+    return tuple(dict.fromkeys(_REFERENCE.findall(text)))
 
 
 def _object(text: str, limits: Limits) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def examine(
             fields[variable.field] = value
     fields["claude_env"] = fields["claude_env"] or {}
     fields["labels"] = fields["labels"] or {}
-    fields.update({name: fields[name] or () for name in ("claude_args", "plugin_dirs", "add_dirs")})
+    fields.update({name: fields[name] or () for name in ("claude_args", "plugin_dirs", "add_dirs", "pass_env")})
     objects = _read_objects(fields, gathered, limits)
     _check_ca_file(fields, gathered, limits)
     secrets = credentials.collect(gathered.values, fields["claude_env"], objects)
@@ -74,6 +74,7 @@ def examine(
         in_container=in_container,
         environ=gathered.values,
         secrets=secrets,
+        mcp_references=json_objects.references(objects),
         secret_files=tuple(dict.fromkeys(gathered.secret_files)),
         renewable={name: path for name, path in gathered.files.items() if name in RENEWABLE},
         limits=limits,

@@ -157,6 +157,15 @@ def path(value: str) -> Path:
     return Path(value)
 
 
+def name_patterns(value: str) -> tuple[str, ...]:
+    """Names of variables, and prefixes with a star: `JAVA_HOME,NPM_CONFIG_*`."""
+    found = tuple(re.split(r"[,\s]+", value.strip(", \t\r\n")))
+    for n, name in enumerate(found, 1):
+        if not _NAME.fullmatch(name.removesuffix("*")):
+            raise ValueError(f"must be names of variables, or prefixes such as PIP_*; item {n} is neither")
+    return found
+
+
 def paths(value: str) -> tuple[Path, ...]:
     """Absolute paths, with commas or line breaks between them."""
     return tuple(path(each.strip()) for each in re.split(r"[,\n]", value) if each.strip())

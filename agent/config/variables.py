@@ -156,6 +156,9 @@ VARIABLES: tuple[Variable, ...] = (
         _own("CLAUDE_ENV", values.environment, "CI: 1",
              "`KEY: VALUE` lines (or with a literal `\\n` between them) for claude's environment; every value is "
              "redacted from all output", text=True),
+        _own("PASS_ENV", values.name_patterns, "JAVA_HOME,NPM_CONFIG_*",
+             "More variables of the container's that claude gets, by name or prefix; their values are not masked",
+             lines=True),
         _own("CLAUDE_ARGS", claude_args, "--betas name --name 'nightly run'",
              "More arguments of claude's, quoted as for a shell, behind all others", lines=True),
         _own("RESUME_SESSION", values.session, _UUID,

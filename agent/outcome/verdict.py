@@ -184,6 +184,8 @@ _TABLE = (
     *(_ended(*row) for row in _TERMINAL),
     _Row(lambda f: f.http in (401, 403) or (f.api_failed and f.category == "authentication_failed"), Exit.AUTH,
          "auth", "auth", "the API refused the credentials: {said}"),
+    _Row(lambda f: f.api_failed and f.category == "cloud_credential_error", Exit.AUTH, "auth", "auth",
+         "claude has no credentials that its cloud accepts: {said}"),
     _Row(lambda f: f.http == 429 or (f.api_failed and f.category == "rate_limit"), Exit.TASK_FAILED, "rate_limit",
          "rate_limit", "the API's rate limit is reached: {said}"),
     _Row(lambda f: f.api_failed and f.category == "billing_error", Exit.TASK_FAILED, "billing", "api",

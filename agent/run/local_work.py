@@ -113,6 +113,10 @@ class LocalWork:
             warning = survey.warning()
             if warning is not None:
                 publish([warning])
+        if unresolved := variables.describe_unresolved(config):
+            publish([log("warn", unresolved, kind="environment")])
+        if kept := variables.describe_kept(config):
+            publish([log("info", kept, kind="environment")])
         files = claude.write_files(config, private, instructions)
         argv = [self._program, *claude.arguments(config, files, self.session_id, self._version)]
         launch = Launch(report=lambda text: publish([log("warn", text, kind="isolation")]), hidden=self._hidden)

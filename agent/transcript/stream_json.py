@@ -68,6 +68,8 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     claude_code_version: Raw = NONE
     tools: Raw = NONE
     mcp_servers: Raw = NONE
+    mcp_server_errors: Raw = NONE
+    plugin_errors: Raw = NONE
     permission_mode: Raw = NONE
     # system/api_retry
     attempt: Raw = NONE

@@ -273,8 +273,11 @@ class Transcript:
             mcp_failed=tuple(failed[: self._limits.remembered]),
             wants_output=self._summary.wants_output or "StructuredOutput" in items(line.tools, str),
         )
-        if failed:
-            return Note("warn", "init", one_line(f"MCP servers that are not available: {', '.join(failed)}"))
+        troubles = [f"MCP servers that are not available: {', '.join(failed)}"] if failed else []
+        troubles += _skipped("an MCP server", items(line.mcp_server_errors, dict), "name")
+        troubles += _skipped("a plugin", items(line.plugin_errors, dict), "plugin")
+        if troubles:
+            return Note("warn", "init", one_line("; ".join(troubles), _TROUBLE_CHARS))
         if self._summary.inits > 1:
             return Note("debug", "init", "claude goes on")
         mode, tools = text(line.permission_mode), items(line.tools, str)
@@ -307,7 +310,14 @@ class Transcript:
         return describe_result(result)
 
 
+#: Of the line about what is missing at the start.
+_TROUBLE_CHARS = 600
 _MCP_FINE = {"connected", "disabled"}
+
+
+def _skipped(what: str, errors: list[dict[str, Any]], key: str) -> list[str]:
+    """Say what claude skipped; nothing else tells of it."""
+    return [one_line(f"claude skipped {what}: {error.get(key)}: {error.get('message')}", 160) for error in errors]
 
 
 def _words(message: stream_json.Message) -> str:

@@ -94,3 +94,42 @@ def test_a_home_that_cannot_be_written_keeps_its_keys(tmp_path: Path) -> None:
     assert "CLAUDE_CONFIG_DIR" not in of_claude(config(HOME=str(tmp_path)), tmp_path, {})
     chosen = of_claude(config(HOME="/nowhere", CLAUDE_CONFIG_DIR="/volume"), tmp_path, {})
     assert chosen["CLAUDE_CONFIG_DIR"] == "/volume"
+
+
+def test_what_the_cli_reads_arrives_and_what_another_claude_left_does_not(tmp_path: Path) -> None:
+    read = {"ENABLE_TOOL_SEARCH": "1", "CLAUDE_AUTOCOMPACT_PCT_OVERRIDE": "70", "MCP_CONNECTION_NONBLOCKING": "1",
+            "MAX_STRUCTURED_OUTPUT_RETRIES": "2", "ANTHROPIC_FEDERATION_RULE_ID": "r",
+            "ANTHROPIC_IDENTITY_TOKEN_FILE": "/t"}  # fmt: skip
+    left = {"CLAUDE_BG_SOURCE": "x", "CLAUDE_SSH_RUN_DIR": "/x", "CLAUDE_JOB_DIR": "/x",
+            "CLAUDE_AGENT_SDK_VERSION": "1",
+            "MAX_TURNS": "3", "MCP_CONFIG": '{"mcpServers": {}}', "CLAUDE_BIN": "claude", "CLAUDE_ARGS": "--brief",
+            "AZURE_CLIENT_ID": "x"}  # fmt: skip
+    found = of_claude(config(**read, **left), tmp_path, {})
+    assert read.items() <= found.items()
+    assert not left.keys() & found.keys()
+    for foundry in ({"CLAUDE_CODE_USE_FOUNDRY": "1"}, {"CLAUDE_ENV": "CLAUDE_CODE_USE_FOUNDRY: 1"}):
+        assert of_claude(config(AZURE_CLIENT_ID="x", **foundry), tmp_path, {})["AZURE_CLIENT_ID"] == "x"
+
+
+def test_variables_are_handed_on_by_name_and_by_prefix_but_none_of_the_agents_own(tmp_path: Path) -> None:
+    environ = {"JAVA_HOME": "/jdk", "PIP_INDEX_URL": "http://i", "PIP": "x", "WS_TOKEN": "ws-canary", "WS_OTHER": "o",
+               "GITHUB_TOKEN": "ghp_canary", "GOPATH": "/go"}  # fmt: skip
+    given = config(PASS_ENV="JAVA_HOME PIP_*,WS_*,G*", **environ)
+    found = of_claude(given, tmp_path, {})
+    assert (found["JAVA_HOME"], found["PIP_INDEX_URL"], found["WS_OTHER"], found["GOPATH"]) == (
+        "/jdk", "http://i", "o", "/go",
+    )  # fmt: skip
+    assert not {"PIP", "WS_TOKEN", "GITHUB_TOKEN"} & found.keys()
+    assert of_claude(config(PASS_ENV="GITHUB_TOKEN", **environ), tmp_path, {})["GITHUB_TOKEN"] == "ghp_canary"
+    assert "/jdk" not in given.secrets.values()
+    assert variables.kept(given) == ["PIP"]
+
+
+def test_what_mcp_servers_take_from_an_environment_that_lacks_it_is_named() -> None:
+    servers = '{"mcpServers": {"a": {"env": {"T": "${TOKEN}", "U": "${USER_ID:-x}"}, "args": ["${HOME}", "${PIN}"]}}}'
+    given = config(MCP_CONFIG=servers, HOME="/root", PIN="1234")
+    assert variables.describe_unresolved(given).startswith("MCP servers are given ${TOKEN}, ${PIN}, which claude's")
+    agents = '{"r": {"prompt": "p", "mcpServers": [{"b": {"env": {"K": "${KEY_OF_B}"}}}]}}'
+    assert variables.unresolved(config(AGENTS=agents)) == ["KEY_OF_B"]
+    assert not variables.describe_unresolved(config(MCP_CONFIG=servers, PASS_ENV="PIN,TOKEN", TOKEN="t", PIN="1",
+                                                    HOME="/root"))  # fmt: skip

@@ -46,3 +46,27 @@ def test_a_default_mode_in_the_settings_does_not_count() -> None:
     (warning,) = load({**GIVEN, **settings}, in_container=True).warnings
     assert "set PERMISSION_MODE" in warning
     assert load({**GIVEN, **settings, "PERMISSION_MODE": "plan"}, in_container=True).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ANTHROPIC_FEDERATION_RULE_ID": "rule", "ANTHROPIC_IDENTITY_TOKEN_FILE": "/var/run/token"},
+        {"CLAUDE_CODE_USE_FOUNDRY": "1", "AZURE_FEDERATED_TOKEN_FILE": "/var/run/token"},
+        {"CLAUDE_ENV": "CLAUDE_CODE_USE_BEDROCK: 1"},
+        {"SETTINGS": '{"apiKeyHelper": "/opt/key"}'},
+        {"SETTINGS": '{"env": {"ANTHROPIC_AUTH_TOKEN": "t"}}'},
+    ],
+)
+def test_every_way_to_log_in_is_one(environ: dict[str, str]) -> None:
+    given = {name: value for name, value in GIVEN.items() if name != "ANTHROPIC_API_KEY"}
+    assert load({**given, **environ}, in_container=True).warnings == ()
+    assert "claude refuses to work" in load(given, in_container=True).warnings[0]
+
+
+def test_the_agents_own_variables_are_not_handed_on() -> None:
+    (problem,) = examine({**GIVEN, "PASS_ENV": "JAVA_HOME,WS_TOKEN"}, in_container=True)[1]
+    assert problem == "PASS_ENV: WS_TOKEN is the agent's own variable and not claude's"
+    assert load({**GIVEN, "PASS_ENV": "GITHUB_TOKEN"}, in_container=True).pass_env == ("GITHUB_TOKEN",)
+    (problem,) = examine({**GIVEN, "PASS_ENV": "JAVA_HOME,*"}, in_container=True)[1]
+    assert "item 2 is neither" in problem

@@ -39,7 +39,7 @@ def test_defaults():
         del shown[name]
     assert {name: value for name, value in shown.items() if value is not None} == {
         "repo_url": REQUIRED["REPO_URL"], "task": "Fix the test", "labels": {}, "log_level": "info",
-        "claude_args": (), "plugin_dirs": (), "add_dirs": (),
+        "claude_args": (), "pass_env": (), "mcp_references": (), "plugin_dirs": (), "add_dirs": (),
         "log_format": "text",
         "ws_server": "ws://server:8080", "server_wait": 60, "server_required": True, "allow_remote_cancel": False,
         "allow_steering": False, "ask": False, "ask_timeout": 300, "partial": False, "delivery_wait": 600,

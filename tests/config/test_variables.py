@@ -19,7 +19,7 @@ def test_names_are_unique_and_none_is_the_file_of_another():
 
 
 def test_every_field_of_config_is_a_variable_and_the_other_way_round():
-    beside = {"in_container", "environ", "secrets", "secret_files", "renewable", "warnings", "limits"}
+    beside = {"in_container", "environ", "secrets", "secret_files", "renewable", "mcp_references", "warnings", "limits"}
     assert {variable.field for variable in VARIABLES if variable.field} == set(Config.__struct_fields__) - beside
 
 

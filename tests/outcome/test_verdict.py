@@ -124,6 +124,7 @@ def test_a_success_without_the_output_that_was_asked_for_is_none() -> None:
         (STATUS_1, failed(api_error_status=401), {}, 77, "auth", "auth"),
         (STATUS_1, failed(api_error_status=403), {}, 77, "auth", "auth"),
         (STATUS_1, failed(terminal_reason="api_error"), api(None, "authentication_failed"), 77, "auth", "auth"),
+        (STATUS_1, failed(terminal_reason="api_error"), api(None, "cloud_credential_error"), 77, "auth", "auth"),
         (STATUS_1, failed(api_error_status=429), {"turns": 0}, 1, "rate_limit", "rate_limit"),
         (STATUS_1, failed(terminal_reason="api_error"), api(None, "rate_limit"), 1, "rate_limit", "rate_limit"),
         (STATUS_1, failed(api_error_status=400), api(400, "billing_error"), 1, "billing", "api"),

@@ -131,3 +131,36 @@ async def test_what_claude_does_not_take_ends_the_run_before_its_clone(
     assert said in ran.complete["message"]
     assert "CLONING" not in ran.phases
     assert api.requests == []
+
+
+async def test_nothing_is_dropped_without_a_word(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    servers = {"odd": {"type": "nope", "url": "http://127.0.0.1:1"},
+               "bare": {"command": "/bin/sh", "args": ["-c", "exit 3"], "env": {"TOKEN": "${NOT_THERE}"}}}  # fmt: skip
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/.claude-plugin").mkdir()
+    (tmp_path / "broken/.claude-plugin/plugin.json").write_text("{")
+    environ = {"MCP_CONFIG": json.dumps({"mcpServers": servers}), "PLUGIN_DIRS": str(tmp_path / "broken"),
+               "JAVA_HOME": "/opt/jdk-21", "GOPATH": "/opt/go", "PASS_ENV": "JAVA_*"}  # fmt: skip
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": 'echo "=$JAVA_HOME= =$GOPATH="', "description": "d"}]]},
+        {"text": "Done."},
+    ]
+    ran = await run(tmp_path, collector, api, script, **environ)
+    assert ran.code == 0
+    told = [data for data in ran.of_type("LOG") if data["metadata"].get("kind") in ("init", "environment")]
+    said = "\n".join(f"{data['level']} {data['message']}" for data in told)
+    assert "warn MCP servers are given ${NOT_THERE}, which claude's environment does not have" in said
+    assert "info kept from claude: GOPATH" in said
+    assert "claude skipped an MCP server: odd: " in said
+    assert "claude skipped a plugin: inline[0]: Failed to load plugin" in said
+    assert "/opt/go" not in said
+    assert "=/opt/jdk-21= ==" in json.dumps(api.requests[1].tool_results)
+    assert any("=/opt/jdk-21= ==" in data["message"] for data in ran.of_type("LOG")), "it is not masked"
+
+
+async def test_a_cloud_without_credentials_is_77(tmp_path: Path, collector: Collector, api: MockApi) -> None:
+    environ = {"ANTHROPIC_API_KEY": "", "CLAUDE_CODE_USE_BEDROCK": "1", "AWS_REGION": "eu-central-1",
+               "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
+    ran = await run(tmp_path, collector, api, [], **environ)
+    assert (ran.code, ran.complete["reason"]) == (77, "auth")
+    assert "claude has no credentials that its cloud accepts: " in ran.complete["message"]

@@ -79,6 +79,15 @@ def test_an_init_names_mcp_servers_that_are_not_there() -> None:
     assert last(INIT, INIT) == ("debug", "init", "claude goes on")
 
 
+def test_an_init_names_what_claude_skipped() -> None:
+    errors = [{"name": "bad", "type": "unknown_type", "message": 'Skipped: unknown type "nope"'}]
+    plugins = [{"plugin": "inline[0]", "type": "path-not-found", "message": "Path not found: /nope"}]
+    assert last(system("init", mcp_server_errors=errors, plugin_errors=plugins)) == (
+        "warn", "init", 'claude skipped an MCP server: bad: Skipped: unknown type "nope"; '
+        "claude skipped a plugin: inline[0]: Path not found: /nope",
+    )  # fmt: skip
+
+
 def test_an_api_retry_is_a_status_too() -> None:
     retry = system("api_retry", attempt=2, max_retries=10, retry_delay_ms=1234.5, error_status=529, error="overloaded")
     [log, status], summary = feed(retry)
