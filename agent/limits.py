@@ -82,6 +82,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     partial_held: int = 16 * KIB
     #: Characters of one piece. A longer one is left out.
     partial_chars: int = 64 * KIB
+    #: A running command's output is looked at this often, and only where exactly one runs.
+    printed_interval: float = 0.5
+    #: Its end that is read and redacted: more than the longest private key has, and little enough for each look.
+    printed_bytes: int = 64 * KIB
+    #: ... and what is shown of it: as much as fits on a screen.
+    printed_lines: int = 20
+    printed_chars: int = 4000
+    #: Files and projects that are looked at: a session has a few.
+    printed_files: int = 1000
     #: Bytes of pieces that wait for the connection. What is more is left out: it has come whole by then.
     passing_bytes: int = 256 * KIB
 

@@ -10,6 +10,9 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 #: Control characters, and those that change the direction of the text that follows.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 
+#: The same, but for line breaks and tabs.
+_UNSHOWN = re.compile(_UNSEEN.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
+
 
 def one_line(text: str, limit: int = MESSAGE_CHARS) -> str:
     """Reduce a text to at most `limit` characters without line breaks, terminal sequences or control characters."""
@@ -35,6 +38,13 @@ def _clean(text: str) -> str:
     if not line.isprintable():
         line = " ".join(_UNSEEN.sub(" ", _ANSI.sub("", line)).split())
     return line
+
+
+def without_sequences(text: str) -> str:
+    """A text of many lines without terminal sequences and control characters, but for line breaks and tabs."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return _UNSHOWN.sub("", _ANSI.sub("", text))
 
 
 def count(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.text import count, money, one_line
+from agent.text import count, money, one_line, without_sequences
 from tests.support.claude_lines import readable
 
 
@@ -26,3 +26,9 @@ def test_a_count_has_the_right_noun(number: int, expected: str) -> None:
 @pytest.mark.parametrize(("dollars", "expected"), [(0, "$0.00"), (0.0041, "$0.0041"), (0.41, "$0.41"), (12, "$12.00")])
 def test_less_than_a_cent_has_more_digits(dollars: float, expected: str) -> None:
     assert money(dollars) == expected
+
+
+def test_a_text_of_many_lines_keeps_them_and_loses_what_does_not_show() -> None:
+    plain = "one\n\ttwo  three\n"
+    assert without_sequences(plain) is plain
+    assert without_sequences("\x1b[31mred\x1b[0m\x1b]0;t\x07\n\u202ea\x00b\x9b1mc\r\t\u2028é") == "red\nabc\té"

@@ -23,6 +23,7 @@ Files:
     rehearsal       a start without a task, to ask claude whether it takes what it is given
     instructions    the instructions of an untrusted repository
     prompt          the named pipe that carries the task to claude's stdin
+    command_output  the output of a command while it runs
     conversation    the lines that go through it, from the task until the input is closed
     output          the readers of both output pipes; the base of every claude, also of a recorded one
     pieces          what claude is writing, piece by piece for whoever watches now
@@ -36,6 +37,7 @@ looks for the program.
 from __future__ import annotations
 
 from agent.claude import command, instructions, program, rehearsal, variables
+from agent.claude.command_output import CommandOutput
 from agent.claude.conversation import control_answer, control_request, user_line
 from agent.claude.output import ClaudeOutput
 from agent.claude.pieces import PIECE, Pieces
@@ -47,6 +49,7 @@ __all__ = [
     "Activity",
     "Bark",
     "ClaudeOutput",
+    "CommandOutput",
     "LocalClaude",
     "Pieces",
     "command",

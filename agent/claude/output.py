@@ -56,6 +56,10 @@ class ClaudeOutput:
         """The run up to the last line that was read."""
         return self._transcript.summary
 
+    def running(self, tool: str) -> tuple[str, ...]:
+        """The IDs of the calls of a tool that have no result yet."""
+        return self._transcript.running(tool)
+
     @property
     def replies(self) -> int:
         """The number of answers to control requests of ours."""

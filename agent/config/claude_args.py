@@ -33,8 +33,9 @@ _OWN = {
     "--system-prompt": "SYSTEM_PROMPT",
     "--system-prompt-file": "SYSTEM_PROMPT",
     "--system-prompt-snapshot": "RESUME_SESSION",
+    "--include-partial-messages": "PARTIAL",
     **dict.fromkeys(
-        ("--include-partial-messages", "--input-format", "--output-format", "--print", "--sdk-url", "--verbose"),
+        ("--input-format", "--output-format", "--print", "--sdk-url", "--verbose"),
         _STREAM,
     ),
     **dict.fromkeys(

@@ -18,6 +18,9 @@ from agent.redaction.secret_forms import ESCAPED_ASCII, ESCAPED_ASCII_GATE, MASK
 #: have not been seen.
 _PASSES = 4
 
+#: Characters of a secret that show something of it.
+_SHOWS = 4
+
 _MASK = re.compile(re.escape(MASK))
 #: A JSON string in a text whose escaped quotes are blanked out.
 _STRING = re.compile(rb'"[^"]*"')
@@ -69,6 +72,21 @@ class Redactor:
         data = text.encode("utf-8", "surrogatepass")
         masked = self._redact(data, json=False)
         return text if masked is data else masked.decode("utf-8", "surrogatepass")
+
+    def may_begin(self, text: str) -> bool:
+        """Whether the end of a text may be the beginning of a registered secret that goes on behind a line break.
+
+        A few characters of one are not told from others, and show nothing.
+        """
+        foldable = [form.pattern for form in self._forms if form.foldable]
+        tail = text.encode("utf-8", "surrogatepass")[-4 * max(map(len, foldable), default=0) :]
+        return any(
+            reading.data.endswith(pattern[:length])
+            for reading in readings(tail, escaped=False)
+            for pattern in foldable
+            if pattern[:_SHOWS] in reading.data[-len(pattern) :]
+            for length in range(_SHOWS, len(pattern))
+        )
 
     def _redact(self, data: bytes, *, json: bool) -> bytes:
         for _ in range(_PASSES):

@@ -18,7 +18,7 @@ import trio
 
 from agent.artifacts import Harvest, Output, Snapshot, Store, branch_name, cloned_commits
 from agent.artifacts import session_log as cli_session
-from agent.claude import LocalClaude, Pieces, program, rehearsal, variables
+from agent.claude import CommandOutput, LocalClaude, Pieces, program, rehearsal, variables
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config, Renewal
@@ -67,6 +67,7 @@ class LocalWork:
         self._patience = Patience()
         #: Takes the next WS_TOKEN.
         self.renew_ws_token: Callable[[str], None] = lambda token: None
+        self._claude: LocalClaude | None = None
         #: Takes the data of a PREVIEW.
         self.pass_on: Callable[[dict[str, Any]], None] = lambda data: None
         #: From the clone on: what is not claude's work.
@@ -127,9 +128,10 @@ class LocalWork:
         command = Command(argv, self._environment, config.workspace_dir, launch)
         tap, told = (self._recording.tap, self._recording.told) if self._recording else (None, None)
         pieces = Pieces(self._redactor, self._limits, self.pass_on) if config.partial else None
-        return LocalClaude(
+        self._claude = LocalClaude(
             config, command, private.path, self._redactor, transcribe=transcribe, pieces=pieces, tap=tap, told=told
         )
+        return self._claude
 
     async def sweep(self) -> Swept:
         """Cancelling: takes effect after the sweep, which is shielded and bounded."""
@@ -239,8 +241,17 @@ class LocalWork:
                         self._renew(name, value, publish)
                 await trio.sleep(self._limits.renewal_interval)
 
+        async def follow_output() -> None:
+            """Show what commands print while they run. Cancelling: the only way to end it."""
+            running = lambda: self._claude.running("Bash") if self._claude is not None else ()  # noqa: E731
+            output = CommandOutput(
+                self._environment, self.session_id, running, self._redactor, self._limits, self.pass_on
+            )
+            await output.follow()
+
         return (
             *([("renewal", renew)] if self._config.renewable else []),
+            *([("output", follow_output)] if self._config.partial else []),
             ("sampler", partial(sample_forever, self._sampler, self._limits, deliver)),
             ("reaper", partial(descendants.reap, self._limits.reap_interval)),
         )

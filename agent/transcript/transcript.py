@@ -96,6 +96,10 @@ class Transcript:
             last_tool=self._last_tool,
         )
 
+    def running(self, tool: str) -> tuple[str, ...]:
+        """The IDs of the calls of a tool that have no result yet, the oldest first."""
+        return tuple(id for id, call in self._calls.items() if call.name == tool)
+
     def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
         """Take a line, redacted and without its newline; returns its events.
 

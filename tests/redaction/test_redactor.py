@@ -434,3 +434,14 @@ def test_a_renewed_secret_is_masked_beside_the_old_one() -> None:
     line = b'{"a":"old-value-aaaaaaaa new-value-bbbbbbbb third-value-cccccc"}'
     assert json(line) == b'{"a":"[redacted] [redacted] [redacted]"}'
     assert "value" not in text(line.decode())
+
+
+def test_the_beginning_of_a_secret_at_the_end_of_a_text_is_told() -> None:
+    redactor = Redactor({"TOKEN": TOKEN, "SHORT": "hunter2"})
+    for form in (TOKEN, to_base64(TOKEN), TOKEN.encode().hex()):
+        for at in range(len(form)):
+            assert redactor.may_begin(f"before {form[:at]}") == (at >= 4), form[:at]
+            assert redactor.may_begin(f"{form[:at]}\n  {form[at : at + 1]}") == (4 <= at + 1 < len(form))
+        assert not redactor.may_begin(f"{form[:10]} and")
+    assert not redactor.may_begin("hunt"), "too short to be wrapped"
+    assert not Redactor({}).may_begin(TOKEN[:10])

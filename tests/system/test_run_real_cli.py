@@ -236,3 +236,21 @@ async def test_without_partial_nothing_is_shown_before_it_is_whole(
     ran = await run(tmp_path, collector, api, f"mock:script {json.dumps(script)}")
     assert came_to(ran) == (0, "success")
     assert {message["type"] for message in ran.messages} == {"LOG", "STATUS", "HEARTBEAT", "COMPLETE"}
+
+
+async def test_the_output_of_a_command_is_shown_while_it_runs(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    command = f"for i in 1 2 3 4 5; do echo line $i; sleep 0.6; done; echo {KEY}; sleep 1; printf end; sleep 0.6"
+    script: list[Step] = [{"tools": [["Bash", {"command": command, "description": "d"}]]}, {"text": "Done."}]
+    ran = await run(tmp_path, collector, api, f"mock:script {json.dumps(script)}", PARTIAL="1")
+    assert came_to(ran) == (0, "success")
+    shown = _previews(ran, "output")
+    assert len(shown) >= 4
+    assert [data["piece"] for data in shown] == list(range(1, len(shown) + 1))
+    assert shown[0]["text"].startswith("line 1\n")
+    assert shown[-1]["text"] == "line 1\nline 2\nline 3\nline 4\nline 5\n[redacted]\n"
+    (result,) = of_kind(ran, "tool_result")
+    (block,) = result["metadata"]["claude"]["message"]["content"]
+    assert {data["id"] for data in shown} == {block["tool_use_id"]}
+    assert [block["content"]] == [shown[-1]["text"] + "end"]

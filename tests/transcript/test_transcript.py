@@ -294,3 +294,11 @@ def test_thoughts_are_one_line_with_their_number_of_tokens() -> None:
         ("debug", "thinking", "thinking, 1,592 tokens: Hm."),
         ("debug", "thinking", "thinking: Hm."),
     ]
+
+
+def test_the_calls_that_have_no_result_yet_are_known_by_their_tool() -> None:
+    transcript = Transcript(Limits())
+    for number in range(3):
+        feed(assistant(call("Bash", f"t{number}", command="x"), call("Read", f"r{number}")), transcript=transcript)
+    feed(user(answer("ok", "t1")), transcript=transcript)
+    assert transcript.running("Bash") == ("t0", "t2")

@@ -1,0 +1,141 @@
+"""The output of a command while it runs: the last whole lines, without secrets, and nothing where it is not there."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.claude.command_output import CommandOutput
+from agent.limits import Limits
+from agent.redaction.redactor import Redactor
+from tests.support.canaries import canary
+
+SECRET = canary("output")
+SESSION = "00000000-0000-4000-8000-000000000000"
+LIMITS = Limits()
+
+
+class Followed:
+    """A session whose commands print into files, and what was shown of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.running: tuple[str, ...] = ()
+        self.shown: list[dict[str, Any]] = []
+        self.tasks = root / f"claude-{os.getuid()}" / "-workspace" / SESSION / "tasks"
+        self.tasks.mkdir(parents=True)
+        self.output = CommandOutput(
+            {"TMPDIR": str(root)}, SESSION, lambda: self.running, Redactor({"T": SECRET}), LIMITS, self.shown.append
+        )
+
+    def prints(self, text: str | bytes, name: str = "b1", *, look: bool = True) -> str:
+        """Print, and return what is shown now."""
+        with (self.tasks / f"{name}.output").open("ab") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
+        if look:
+            self.output.look()
+        return self.shown[-1]["text"] if self.shown else ""
+
+    def runs(self, *calls: str) -> None:
+        self.running = calls
+        self.output.look()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Followed:
+    return Followed(tmp_path)
+
+
+def test_the_last_whole_lines_are_shown_when_they_change(command: Followed) -> None:
+    command.runs("toolu_1")
+    assert command.prints("one\ntw") == "one\n"
+    command.output.look()
+    assert command.prints("o\nthree") == "one\ntwo\n"
+    assert command.shown == [
+        {"kind": "output", "id": "toolu_1", "piece": 1, "tool": "Bash", "size": 6, "text": "one\n"},
+        {"kind": "output", "id": "toolu_1", "piece": 2, "tool": "Bash", "size": 13, "text": "one\ntwo\n"},
+    ]
+    command.runs()
+    command.prints("\nfour\n")
+    assert len(command.shown) == 2, "the command has ended"
+
+
+def test_each_command_has_its_own_file_and_numbers(command: Followed) -> None:
+    command.runs("toolu_1")
+    command.prints("one\n")
+    command.runs("toolu_2")
+    command.prints("late\n", "b1")
+    assert len(command.shown) == 1
+    assert command.prints("two\n", "b2") == "two\n"
+    assert (command.shown[-1]["id"], command.shown[-1]["piece"]) == ("toolu_2", 1)
+
+
+def test_of_several_commands_none_is_shown_for_another(command: Followed) -> None:
+    command.runs("toolu_1", "toolu_2")
+    command.prints("one\n", "b1")
+    command.prints("two\n", "b2")
+    command.runs("toolu_2")
+    command.prints("three\n", "b2")
+    assert command.shown == []
+
+
+def test_progress_bars_colours_and_what_hides_are_plain_text(command: Followed) -> None:
+    command.runs("toolu_1")
+    assert (
+        command.prints("10 %\r20 %\r\x1b[32mok\x1b[0m\tdone\x00\u202e\r\n\x9b1m\x07é\n") == "10 %\n20 %\nok\tdone\né\n"
+    )
+    assert command.prints(b"\xff\xfe\n").endswith("\n\ufffd\ufffd\n")
+
+
+def test_as_much_as_fits_on_a_screen(command: Followed) -> None:
+    command.runs("toolu_1")
+    shown = command.prints("".join(f"line {number}\n" for number in range(100_000)))
+    assert shown.splitlines() == [f"line {number}" for number in range(100_000 - LIMITS.printed_lines, 100_000)]
+    assert command.prints("x" * 10_000 + "\n" + "y" * 100 + "\n") == "y" * 100 + "\n"
+    assert command.prints("z" * 200_000) == "y" * 100 + "\n", "a line without an end"
+    assert command.prints("\n" + "last\n") == "last\n"
+
+
+@pytest.mark.parametrize("width", [20, 64, 76])
+def test_a_secret_never_shows_however_it_is_written(command: Followed, width: int) -> None:
+    command.runs("toolu_1")
+    wrapped = [
+        "\n".join(text[at : at + width] for at in range(0, len(text), width))
+        for text in (SECRET, base64.b64encode(b"password is " + SECRET.encode()).decode(), SECRET.encode().hex())
+    ]
+    for text in (f"the token: {SECRET}\n", *(f"{line}\n" for line in wrapped), "\x1b[1m".join(SECRET) + "\n"):
+        for char in text:
+            command.prints(char)
+    seen = "".join(shown["text"] for shown in command.shown)
+    assert "[redacted]" in seen
+    pieces = {
+        text[at : at + 8] for text in (SECRET, *wrapped) for at in range(len(text) - 8) if "\n" not in text[at : at + 8]
+    }
+    head = base64.b64encode(b"password is ").decode()
+    assert {piece for piece in pieces if piece in seen and piece[:4] not in head} == set()
+
+
+@pytest.mark.parametrize("place", ["link", "pipe", "directory", "link to the session", "nothing"])
+def test_what_is_no_file_of_the_session_is_not_read(tmp_path: Path, place: str) -> None:
+    other = tmp_path / "other"
+    other.write_text("not yours\n")
+    command = Followed(tmp_path)
+    path = command.tasks / "b1.output"
+    command.runs("toolu_1")
+    if place == "link":
+        path.symlink_to(other)
+    elif place == "pipe":
+        os.mkfifo(path)
+    elif place == "directory":
+        path.mkdir()
+    elif place == "link to the session":
+        command.tasks.rename(tmp_path / "moved")
+        command.tasks.symlink_to(tmp_path / "moved")
+        (tmp_path / "moved" / "b1.output").write_text("not yours\n")
+    else:
+        command.tasks.rmdir()
+    command.output.look()
+    assert command.shown == []
