@@ -29,7 +29,7 @@ $(VENV)/.ready: requirements/dev.lock requirements/agent.lock pyproject.toml
 
 setup: $(VENV)/.ready ## install what the project needs into .venv
 
-demo: $(VENV)/.agent ## the whole job, with a scripted claude, in half a minute and without a key
+demo: $(VENV)/.agent ## three tasks side by side, with a recorded claude, in half a minute and without a key
 	@$(BIN)/python -m agent demo
 
 test: setup ## the fast tests, on all cores, in under two minutes; what a test lacks is named and skipped

@@ -124,7 +124,7 @@ def _flush() -> Program:
     return flush
 
 
-@_command("demo", "show the whole job with a recorded claude, on a repository made on the spot")
+@_command("demo", "show three tasks side by side with a recorded claude, on repositories made on the spot")
 def _demo() -> Program:
     from agent.commands import demo
 

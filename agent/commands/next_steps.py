@@ -16,7 +16,8 @@ In another, run a task:
   .venv/bin/python -m agent check      # tells what is missing; costs nothing
   make run
 {_CLAUDE}
-README.md shows the same with Docker and Kubernetes."""
+README.md shows the same with Docker and Kubernetes. Many tasks at once:
+  .venv/bin/python -m agent fleet tasks.yaml     # docs/fleet.md"""
 
 _INSTALLED = f"""\
 In one terminal, watch:
@@ -28,7 +29,8 @@ In another, run a task:
   agent check                          # tells what is missing; costs nothing
   agent run
 {_CLAUDE}
-`agent variables` explains all variables."""
+`agent variables` explains all variables. Many tasks at once, with Docker:
+  agent fleet tasks.yaml               # agent fleet --help"""
 
 _IMAGE = """\
 Run a task in this image, which has claude in it; the work is then in out/:

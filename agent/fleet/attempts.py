@@ -118,8 +118,9 @@ def order(results: Results, task: Task, made: Sequence[Attempt], place: Place, h
     values = values | {
         "WS_SERVER": hub.server,
         "CONTAINER_ID": task.name,
+        # Ours come first: a hub shows no more than 20.
         "LABELS": ",".join(
-            filter(None, [values.get("LABELS"), *(f"{name}={value}" for name, value in labels.items())])
+            [*(f"{name}={value}" for name, value in labels.items()), *filter(None, [values.get("LABELS")])]
         ),
         **({"WS_TOKEN": hub.token} if hub.token else {}),
     }

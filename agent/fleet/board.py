@@ -1,32 +1,49 @@
-"""The board of a fleet: a line for each change, and a table at the end."""
+"""The board of a fleet: on a terminal a row for each task, elsewhere a line for each change; and a table at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Literal
+
+import msgspec
 
 from agent.fleet.hub import Hub
 from agent.fleet.results import FILE, Results, State, TaskResult
 from agent.fleet.run import Fleet, outcome_line
+from agent.receiver import Row, task_of
+from agent.terminal import Screen, Task
 from agent.text import money, one_line
 
 _HEAD = ("task", "outcome", "time", "cost", "turns", "tries", "work")
+_SHOWN: dict[State, Literal["queued", "running", "succeeded", "failed", "cancelled"]] = {
+    State.WAITING: "queued",
+    State.RUNNING: "running",
+    State.PAUSED: "queued",
+    State.SUCCEEDED: "succeeded",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+    State.NOT_STARTED: "queued",
+}
 
 
 class Board:
-    """Lines for a terminal or a log."""
+    """A fleet as a person sees it."""
 
-    def __init__(self, stream: TextIO, results: Results) -> None:
-        self._stream = stream
+    def __init__(self, screen: Screen, results: Results) -> None:
+        self._screen = screen
         self._results = results
         self._fleet: Fleet | None = None
 
     def begin(self, fleet: Fleet, hub: Hub, words: str) -> None:
         """Show the hub's address and what begins."""
         self._fleet = fleet
-        self._print(f"watch it at {hub.page}" + (f" ({hub.login})" if hub.login else ""))
-        self._print(words)
+        self._screen.say(f"watch it at {hub.page}" + (f" ({hub.login})" if hub.login else ""))
+        self._screen.say(words)
+        for task in self._results.tasks:
+            self._show(task, None)
 
     def changed(self, task: TaskResult | None, line: str) -> None:
         """Show a line, with how far the fleet is where it is about a task."""
@@ -34,19 +51,47 @@ class Board:
         done = sum(state not in (State.WAITING, State.RUNNING, State.PAUSED) for state in states)
         spent = self._fleet.spent if self._fleet else 0.0
         far = f"[{done}/{len(states)} {money(spent)}] " if task else ""
-        self._print(f"{datetime.now():%H:%M:%S} {far}{one_line(line, 240)}")
+        self._screen.say(one_line(line, 240), head=[(f"{datetime.now():%H:%M:%S} {far}", "")])
+        if task is not None:
+            self._show(task, None)
+
+    def looked(self, rows: Mapping[str, dict[str, Any]]) -> None:
+        """Show what runs as the hub's rows have it."""
+        for task in self._results.tasks:
+            if task.outcome is State.RUNNING and (row := rows.get(task.attempts[-1].container)) is not None:
+                self._show(task, row)
 
     def end(self, directory: Path) -> None:
         """Show the table."""
+        self._screen.close()
         rows = [_HEAD, *map(_row, self._results.tasks)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-        self._print("")
+        self._screen.say("")
         for row in rows:
-            self._print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        self._print(f"\n{outcome_line(self._results)}\n{directory / FILE}")
+            self._screen.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        self._screen.say("")
+        self._screen.say(outcome_line(self._results))
+        self._screen.say(str(directory / FILE))
 
-    def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+    def _show(self, task: TaskResult, row: Mapping[str, Any] | None) -> None:
+        shown = None
+        with suppress(msgspec.ValidationError):  # a hub of another version
+            shown = task_of(msgspec.convert(row, Row)) if row is not None else None
+        name = one_line(task.task, 40)
+        if shown is not None:
+            shown = msgspec.structs.replace(shown, name=name)
+        else:
+            ended = task.outcome not in (State.WAITING, State.RUNNING, State.PAUSED)
+            last = task.attempts[-1] if task.attempts else None
+            shown = Task(
+                name=name,
+                state=_SHOWN[task.outcome],
+                took=(task.duration or 0) / 1000 if ended and task.attempts else None,
+                began=datetime.fromisoformat(last.started).timestamp() if last and not ended else None,
+                cost=task.cost,
+                doing=(task.message or task.reason or "") if ended or last is None else "starts",
+            )
+        self._screen.show(task.task, shown)
 
 
 def _row(task: TaskResult) -> tuple[str, ...]:

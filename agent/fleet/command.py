@@ -30,6 +30,7 @@ from agent.fleet.run import Fleet
 from agent.fleet.tasks import Task
 from agent.hub import client, secrets
 from agent.limits import Limits
+from agent.terminal import open_screen
 
 __all__ = ["main", "parser"]
 
@@ -71,13 +72,14 @@ def main(argv: Sequence[str], *, limits: Limits | None = None) -> int:
 
 async def _run(call: Call, found: list[Task], engine: Engine, directory: Path, limits: Limits) -> int:
     await engine.prepare()
+    screen = open_screen(sys.stdout, ended=max(len(found), 1))
     record = _record(call, found, directory)
     async with _hub(call.options, engine, directory, limits) as reported:
-        board = Board(sys.stdout, record)
+        board = Board(screen, record)
         fleet = Fleet(
             found, record, engine, reported, limits, directory=directory, parallel=call.options.parallel,
             retries=call.options.retries, budget=call.options.budget, budget_stop=call.options.budget_stop,
-            changed=board.changed,
+            watcher=board,
         )  # fmt: skip
         board.begin(fleet, reported, f"{tasks.summary(found)}, {call.options.parallel} at a time; {engine.about}")
         status = await fleet.run()

@@ -8,11 +8,11 @@ Nothing else ends a container, so that none is left behind or lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -27,15 +27,24 @@ from agent.limits import Limits
 from agent.text import count, money, one_line
 
 
+class Watcher(Protocol):
+    """A watcher, which shows a fleet to a person."""
+
+    def changed(self, task: TaskResult | None, line: str) -> None:
+        """Show that a task has changed, or None, in a line about it."""
+
+    def looked(self, rows: Mapping[str, dict[str, Any]]) -> None:
+        """Show the hub's rows, by the container of the attempt."""
+
+
 class Fleet:
     """A fleet that runs."""
 
     def __init__(
         self, tasks: Sequence[Task], results: Results, engine: Engine, hub: Hub, limits: Limits, *,
         directory: Path, parallel: int, retries: int, budget: float | None = None, budget_stop: bool = False,
-        changed: Callable[[TaskResult | None, str], None],
+        watcher: Watcher,
     ) -> None:  # fmt: skip
-        """`changed` is called with each task that has changed, or None, and a line about it."""
         self.results = results
         #: The last row that the hub had of a task's attempt, by the attempt's container.
         self.rows: dict[str, dict[str, Any]] = {}
@@ -48,7 +57,7 @@ class Fleet:
         self._retries = retries
         self._budget = math.inf if budget is None else budget
         self._budget_stop = budget_stop
-        self._changed = changed
+        self._watcher = watcher
         self._starting = trio.CancelScope()
         self._stopping = trio.Event()
         self._killing = trio.Event()
@@ -198,7 +207,7 @@ class Fleet:
         """Stop what runs, in order; the second time at once."""
         if self._stopping.is_set() and self._signal:
             self._killing.set()
-            self._changed(None, "killing what still runs")
+            self._watcher.changed(None, "killing what still runs")
             return
         self._signal = number
         self._stop("stopping what runs, in order; a second signal kills it")
@@ -206,7 +215,7 @@ class Fleet:
     def _stop(self, words: str) -> None:
         self._starting.cancel("the fleet stops")
         self._stopping.set()
-        self._changed(None, words)
+        self._watcher.changed(None, words)
 
     async def _follow(self) -> None:
         """Look at the hub's rows: what runs costs, and does."""
@@ -217,12 +226,13 @@ class Fleet:
             except (AgentError, OSError, HTTPException) as error:
                 if not self._is_away:
                     self._is_away = True
-                    self._changed(None, f"the hub does not answer: {one_line(str(error))}; the runs go on")
+                    self._watcher.changed(None, f"the hub does not answer: {one_line(str(error))}; the runs go on")
                 continue
             self._is_away = False
             for row in rows:
                 # The oldest row is last: an attempt has one run, but for a journal that an earlier one left.
                 self.rows[row["labels"].get("attempt", "")] = row
+            self._watcher.looked(self.rows)
             if self.spent >= self._budget and self._budget_stop and not self._stopping.is_set():
                 self._stop(
                     f"{money(self.spent)} are spent, and the budget is {money(self._budget)}: stopping what runs"
@@ -230,7 +240,7 @@ class Fleet:
 
     def _tell(self, result: TaskResult, line: str) -> None:
         self.results.write(self._directory)
-        self._changed(result, line)
+        self._watcher.changed(result, line)
 
 
 def outcome_line(results: Results) -> str:

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,11 @@ def demo(tmp_path: Path, *arguments: str, path: str | None = None) -> subprocess
 def test_the_whole_job(tmp_path: Path) -> None:
     shown = demo(tmp_path)
     assert shown.returncode == 0, shown.stderr
-    assert "exit 0, success" in shown.stdout
-    assert "0 missing" in shown.stdout
+    assert "3 tasks: 3 succeeded" in shown.stdout
+    assert re.search(r"3 runs, \d{2,} messages, 0 missing", shown.stdout)
+    assert "processes of this machine" in shown.stdout, "it says that this is for the demo"
+    top = shown.stdout.splitlines()[0]
+    assert re.search(r"http://127\.0\.0\.1:\d+$", top), "the page's address is at the top"
     assert '+    return "-".join(' in shown.stdout, "the stand-in really edits the files"
     assert "make run" in shown.stdout
     assert list(tmp_path.iterdir()) == [], "nothing stays in the home of whoever runs it"

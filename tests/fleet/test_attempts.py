@@ -44,7 +44,7 @@ def test_what_comes_as_a_file(tmp_path: Path) -> None:
     assert set(made.files) == {"TASK", "WS_TOKEN"}
     assert made.variables == {
         "REPO_URL": "https://x.org/y.git", "MODEL": "sonnet", "WS_SERVER": "ws://hub:8080", "CONTAINER_ID": "t1",
-        "LABELS": "team=web,fleet=f,task=t1,attempt=f-t1-1",
+        "LABELS": "fleet=f,task=t1,attempt=f-t1-1,team=web",
     }  # fmt: skip
     place = tmp_path / "secrets"
     assert place.stat().st_mode & 0o777 == 0o700

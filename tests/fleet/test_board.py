@@ -6,8 +6,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent.fleet.board import Board
 from agent.fleet.results import Attempt, Results, State, TaskResult
+from agent.receiver import Row
+from agent.terminal import Task
+from agent.terminal.screen import PlainScreen
 from tests.support.memory_engine import MemoryHub
 
 
@@ -18,7 +23,7 @@ def test_lines_and_a_table() -> None:
     )  # fmt: skip
     second = TaskResult(task="web-2", number=2, title="", repository="", outcome=State.NOT_STARTED, reason="budget")
     stream = StringIO()
-    board = Board(stream, Results(fleet="f", started="", cost=0.5, tasks=[first, second]))
+    board = Board(PlainScreen(stream), Results(fleet="f", started="", cost=0.5, tasks=[first, second]))
     fleet: Any = type("Fleet", (), {"spent": 0.5})()
     hub: Any = MemoryHub()
     board.begin(fleet, hub, "2 tasks")
@@ -33,3 +38,55 @@ def test_lines_and_a_table() -> None:
     assert lines[6].split() == ["web-1", "succeeded", "1:02:05", "$0.50", "12", "1", "claude/x"]
     assert "not started (budget)" in lines[7]
     assert lines[-2:] == ["2 tasks: 1 succeeded, 1 not started; $0.50", "/d/results.json"]
+
+
+class Shown:
+    """A screen that remembers its rows."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.rows: dict[Any, Task] = {}
+
+    def say(self, text: str, color: str = "", *, head: Any = (), brief: bool = False) -> None:
+        pass
+
+    def show(self, key: Any, task: Task | None) -> None:
+        assert task is not None
+        self.rows[key] = task
+
+    def close(self) -> None:
+        pass
+
+
+def test_rows_of_a_terminal() -> None:
+    running = TaskResult(
+        task="a", number=1, title="", repository="", outcome=State.RUNNING,
+        attempts=[Attempt(number=1, container="f-a-1", started="2026-01-01T00:00:00.000Z")],
+    )  # fmt: skip
+    ended = TaskResult(
+        task="b", number=2, title="", repository="", outcome=State.FAILED, duration=3000, cost=0.5, message="it broke",
+        attempts=[Attempt(number=1, container="f-b-1", started="2026-01-01T00:00:00.000Z")],
+    )  # fmt: skip
+    queued = TaskResult(task="c", number=3, title="", repository="")
+    screen = Shown()
+    board = Board(screen, Results(fleet="f", started="", tasks=[running, ended, queued]))
+    fleet: Any = type("Fleet", (), {"spent": 0.5})()
+    hub: Any = MemoryHub()
+    board.begin(fleet, hub, "3 tasks")
+    assert [(row.state, row.doing) for row in screen.rows.values()] == [
+        ("running", "starts"), ("failed", "it broke"), ("queued", ""),
+    ]  # fmt: skip
+    assert (screen.rows["b"].took, screen.rows["b"].cost, screen.rows["a"].began) == (3.0, 0.5, 1767225600.0)
+    row = msgspec.to_builtins(Row(id="R", runID="R", containerID="a")) | {
+        "title": "Fix it",
+        "now": "reads",
+        "cost": 0.25,
+    }
+    row["todo"] = {"done": 1, "total": 4}
+    board.looked({"f-a-1": row, "f-b-1": row})
+    shown = screen.rows["a"]
+    assert (shown.name, shown.doing, shown.cost, shown.done, shown.total) == ("a", "reads", 0.25, 1, 4)
+    assert screen.rows["b"].state == "failed", "a row of a run that has ended changes nothing"
+    board.looked({"f-a-1": {"id": 7}})
+    assert screen.rows["a"].doing == "starts", "a row of another version"

@@ -38,8 +38,15 @@ class Staged:
         )  # fmt: skip
         self.fleet = Fleet(
             tasks, self.record, engine, self.hub, Limits(), directory=directory,  # type: ignore[arg-type]
-            changed=lambda task, line: self.lines.append(line), **{"parallel": 2, "retries": 2, **options},
+            watcher=self, **{"parallel": 2, "retries": 2, **options},
         )  # fmt: skip
+        self.looks: list[dict[str, Any]] = []
+
+    def changed(self, task: TaskResult | None, line: str) -> None:
+        self.lines.append(line)
+
+    def looked(self, rows: Any) -> None:
+        self.looks.append(dict(rows))
 
     async def run(self) -> int:
         await self.engine.prepare()
@@ -281,7 +288,7 @@ async def test_a_crash_of_the_fleet_leaves_no_container(tmp_path: Path, autojump
         if "stopping" in line:
             raise ZeroDivisionError
 
-    staged.fleet._changed = fail
+    staged.changed = fail  # type: ignore[method-assign]
     with pytest.raises(BaseExceptionGroup) as raised:  # noqa: PT012
         async with trio.open_nursery() as nursery:
             nursery.start_soon(staged.run)

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "repository", "claude", "artifacts", "report",
     },
 }  # fmt: skip
-MAY_IMPORT["fleet"] = {"config", "files", "hub", "process"}
+MAY_IMPORT["fleet"] = {"config", "files", "hub", "process", "receiver", "terminal"}
 MAY_IMPORT["replay"] = {*MAY_IMPORT["run"], "run", "receiver", "terminal"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 
