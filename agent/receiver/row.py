@@ -24,7 +24,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 #: Exit codes of a run that somebody ended on purpose.
 _CANCELLED = (129, 130, 131, 143)
-_TITLE, _NAME, _LINE, _LABELS, _QUESTION = 500, 200, 300, 20, 16_384
+_TITLE, _NAME, _LINE, _LABELS, _QUESTION, _QUESTIONS = 500, 200, 300, 20, 16_384, 32
 
 
 class Row(Struct, kw_only=True):
@@ -61,6 +61,7 @@ class Row(Struct, kw_only=True):
     progress: dict[str, Any] | None = None
     retry: dict[str, Any] | None = None
     question: dict[str, Any] | None = None
+    questions: list[dict[str, Any]] = field(default_factory=list)
     idle: float | None = None
     turns: float | None = None
     cost: float | None = None
@@ -114,7 +115,7 @@ class Row(Struct, kw_only=True):
         """Decide `state` and `attention` from the rest."""
         if self.exitCode is not None or self.ended is not None:
             self.state = "succeeded" if self.exitCode == 0 else "cancelled" if self.exitCode in _CANCELLED else "failed"
-            self.question = None
+            self.question, self.questions = None, []
         elif not self.connected:
             self.state = "disconnected"
         else:
@@ -162,15 +163,27 @@ class Row(Struct, kw_only=True):
         retry = fields.get("retry")
         if isinstance(retry, dict):
             self.retry = _numbers(retry, ("attempt", "of", "delay", "status")) | {"reason": _text(retry.get("reason"))}
-        if fields.get("status") == "waiting":
-            asked = fields.get("question")
-            said = {"message": _text(fields.get("message"))}
-            # A question that is longer is read in its message; rows travel often.
-            self.question = asked if isinstance(asked, dict) and len(bytes(message.data)) <= _QUESTION else said
-        elif "status" in fields and not isinstance(progress, dict):
-            self.question = None
+        self._ask(fields, len(bytes(message.data)))
         if (text := _text(fields.get("message"))) is not None:
             self.now = text
+
+    def _ask(self, fields: dict[str, Any], size: int) -> None:
+        """Follow the questions that are open: several may be, and each is answered by itself."""
+        asked = fields.get("question")
+        id = asked.get("id") if isinstance(asked, dict) else None
+        others = [open for open in self.questions if open.get("id") != id]
+        if fields.get("status") == "waiting":
+            # A question that is longer is read in its message; rows travel often.
+            short = isinstance(asked, dict) and size <= _QUESTION
+            said = asked if isinstance(asked, dict) and short else {"id": _text(id), "tool": None}
+            words = _text(fields.get("message"))
+            said = said if words is None else {"message": words, **said}
+            self.questions = [*others[1 - _QUESTIONS :], said]
+        elif isinstance(asked, dict):
+            self.questions = others
+        elif "status" in fields and not isinstance(fields.get("progress"), dict) and "retry" not in fields:
+            self.questions = []  # the run goes on otherwise
+        self.question = self.questions[0] if self.questions else None
 
     def _error(self, message: Message) -> None:
         self.errors += 1

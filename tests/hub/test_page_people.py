@@ -86,6 +86,30 @@ def test_an_operator_answers_tells_interrupts_and_stops(guarded: ServedHub, page
     assert agent.command()["data"] == {"status": "cancel"}
 
 
+def test_several_questions_are_shown_and_each_is_answered_by_itself(hub: ServedHub, page: Page, agents: ExitStack):
+    hub.kill()
+    hub.start("--allow-commands")
+    run, beat = asking()
+    agent = agents.enter_context(hub.agent())
+    agent.send([*run.lines, beat])
+    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    first = page.locator(".asks", has_text="npm publish")
+    first.get_by_label("Reason").fill("not before Monday")
+    other: dict[str, object] = {"id": "q2", "tool": "Bash", "input": {"command": "rm -rf build"}, "suggestions": []}
+    asks = status("waiting", "claude asks to use Bash: rm -rf build", phase="RUNNING", question=other)
+    agent.send(run.add(asks).lines[-1:])
+    page.get_by_text("claude waits for 2 answers").wait_for()
+    assert first.get_by_label("Reason").input_value() == "not before Monday"
+    photograph(page, "run-questions")
+    page.locator(".asks", has_text="rm -rf build").get_by_role("button", name="Allow", exact=True).click()
+    assert agent.command()["data"] == {"command": "answer", "question": "q2", "behavior": "allow"}
+    closed = status("running", "Bash: allowed", phase="RUNNING", question={"id": "q2", "answer": "allowed"})
+    agent.send(run.add(closed).lines[-1:])
+    page.get_by_text("claude waits for an answer").wait_for()
+    first.get_by_role("button", name="Deny").click()
+    assert agent.command()["data"]["message"] == "not before Monday"
+
+
 def test_an_answered_question_is_a_line_and_no_longer_asks(hub: ServedHub, page: Page, agents: ExitStack):
     run, beat = asking()
     agent = agents.enter_context(hub.agent())

@@ -68,6 +68,28 @@ def test_a_question_comes_first_and_ends_with_its_answer():
     assert (run.state, run.question) == ("running", None)
 
 
+def test_several_questions_are_open_and_each_ends_with_its_own_answer():
+    run = row()
+    for id in ("a", "b", "c"):
+        take(run, "STATUS", status="waiting", message=f"may I {id}?", question={"id": id, "tool": "Bash"})
+    take(run, "STATUS", status="running", retry={"attempt": 1})
+    take(run, "STATUS", status="running", question={"id": "b", "answer": "allowed"})
+    assert [question["id"] for question in run.questions] == ["a", "c"]
+    assert run.question == {"message": "may I a?", "id": "a", "tool": "Bash"}
+    take(run, "STATUS", status="running", question={"id": "a", "answer": "denied"})
+    assert (run.state, run.questions) == ("waiting", [{"message": "may I c?", "id": "c", "tool": "Bash"}])
+    take(run, "STATUS", status="running", question={"id": "c", "answer": "denied"})
+    assert (run.state, run.question, run.questions) == ("running", None, [])
+
+
+def test_a_long_question_keeps_its_id_and_many_stay_few():
+    run = row()
+    for id in range(100):
+        take(run, "STATUS", status="waiting", message="m", question={"id": str(id), "input": "x" * 20_000})
+    assert len(run.questions) == 32
+    assert run.questions[-1] == {"message": "m", "id": "99", "tool": None}
+
+
 def test_a_run_without_a_connection_needs_a_look():
     run = row()
     run.connected = False

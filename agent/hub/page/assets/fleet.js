@@ -21,7 +21,10 @@ export function badge(row) {
 
 /** What happens in a run now, in one line. */
 export function activity(row) {
-  if (row.state === "waiting") return row.question?.message || row.question?.question || row.now || "waits for an answer";
+  if (row.state === "waiting") {
+    const said = row.question?.message || row.question?.question || row.now || "waits for an answer";
+    return row.questions?.length > 1 ? `${row.questions.length} questions: ${said}` : said;
+  }
   if (hasEnded(row)) return row.message || row.reason || row.now || "";
   if (row.retry) return `API retry ${row.retry.attempt ?? "?"} of ${row.retry.of ?? "?"}: ${row.retry.reason ?? ""}`;
   if (row.progress) {

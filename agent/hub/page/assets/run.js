@@ -12,6 +12,9 @@ import { List } from "./list.js";
 import { hasEnded } from "./store.js";
 import { Transcript, whole } from "./transcript.js";
 
+/** The questions of a row that are open, the oldest first. */
+const open = (row) => row.questions?.length ? row.questions : row.question ? [row.question] : [];
+
 export class RunView {
   constructor(id, session, store) {
     Object.assign(this, { id, session, row: null, over: false });
@@ -25,6 +28,7 @@ export class RunView {
     this.panel = h("div", { class: "panel", role: "tabpanel", "aria-label": "Transcript" });
     this.element = h("section", { class: "run", "aria-label": "Run" }, this.head, this.note, this.alert, this.tabs, h("div", { class: "columns" }, this.middle, this.side));
     put(this.middle, this.panel, this.steer);
+    this.asked = new Map();
     this.tab = "transcript";
     this.growing = new Growing();
     this.charts = new Charts();
@@ -167,16 +171,17 @@ export class RunView {
   }
 
   drawAlert() {
-    const { row } = this, key = JSON.stringify([row.question, row.state, row.progress]);
-    if (key === this.alertShown) return;
+    const { row } = this, asks = row.state === "waiting" ? open(row) : [], key = JSON.stringify([asks, row.progress]);
+    if (key === this.alertShown) return undefined;
     this.alertShown = key;
     const { progress } = row;
     this.alert.className = `alert ${row.state === "waiting" ? "question-box" : ""}`;
     this.alert.hidden = false;
-    if (row.state === "waiting" && row.question) {
+    if (asks.length) {
       this.alert.setAttribute("role", "alert");
-      return void put(this.alert, h("b", null, "claude waits for an answer"), h("p", { class: "text" }, row.question.message ?? ""), asked(row.question), this.answers(row.question));
+      return this.drawQuestions(asks);
     }
+    this.asked.clear();
     this.alert.removeAttribute("role");
     if (progress && !hasEnded(row)) {
       const bar = h("span", { class: "progress wide", role: "progressbar", "aria-label": progress.stage ?? "progress", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": isNumber(progress.percent) ? Math.round(progress.percent) : undefined }, h("i"));
@@ -185,6 +190,14 @@ export class RunView {
     }
     this.alert.hidden = true;
     return undefined;
+  }
+
+  /** All that are open, each with its own answer; what somebody types for one of them outlives the coming of others. */
+  drawQuestions(asks) {
+    const known = this.asked, focused = document.activeElement;
+    this.asked = new Map(asks.map((question, at) => [question.id ?? at, known.get(question.id ?? at) ?? h("section", { class: "asks", "aria-label": `Question ${at + 1}` }, h("p", { class: "text" }, question.message ?? ""), asked(question), this.answers(question))]));
+    put(this.alert, h("b", null, asks.length > 1 ? `claude waits for ${asks.length} answers` : "claude waits for an answer"), [...this.asked.values()]);
+    if (focused && this.alert.contains(focused)) focused.focus();
   }
 
   answers(question) {
