@@ -15,6 +15,7 @@ from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
 from agent.receiver.messages import Message
 from agent.receiver.run import Run
 from agent.text import one_line
+from agent.transcript import Item, TodoList
 
 State = Literal["running", "waiting", "disconnected", "succeeded", "failed", "cancelled"]
 #: Why a person should look first, the most urgent one before the others.
@@ -25,6 +26,8 @@ ENDED = ("succeeded", "failed", "cancelled")
 #: Exit codes of a run that somebody ended on purpose.
 _CANCELLED = (129, 130, 131, 143)
 _TITLE, _NAME, _LINE, _LABELS, _QUESTION, _QUESTIONS = 500, 200, 300, 20, 16_384, 32
+#: Items of a to-do list, and the length of each: rows of a thousand runs are one answer.
+_TODOS, _TODO = 50, 160
 
 
 class Row(Struct, kw_only=True):
@@ -58,6 +61,7 @@ class Row(Struct, kw_only=True):
     now: str | None = None
     tool: str | None = None
     todo: dict[str, float] | None = None
+    todos: list[dict[str, str]] = field(default_factory=list)
     progress: dict[str, Any] | None = None
     retry: dict[str, Any] | None = None
     question: dict[str, Any] | None = None
@@ -139,8 +143,25 @@ class Row(Struct, kw_only=True):
                 return
             if metadata.part is not None and metadata.part.i != 1:
                 return
+            if metadata.kind == "todo":
+                self._follow_list(message)
         if log.level != "debug":
             self.now = one_line(log.message, _LINE)
+
+    def _follow_list(self, message: Message) -> None:
+        """Follow claude's to-do list: the results of the tools that change it."""
+        fields = message.fields()
+        for name in ("metadata", "claude", "tool_use_result"):
+            value = fields.get(name)
+            if not isinstance(value, dict):
+                return
+            fields = value
+        known = TodoList(_TODOS, (Item(*item.values()) for item in self.todos))
+        known.follow(fields)
+        self.todos = [
+            {"id": one_line(item.id, 40), "status": one_line(item.status, 20), "content": one_line(item.content, _TODO)}
+            for item in known.items
+        ]
 
     def _status(self, message: Message) -> None:
         fields = message.fields()

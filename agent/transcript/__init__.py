@@ -46,12 +46,14 @@ from agent.transcript.control import (
 )
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
+from agent.transcript.todo import Item, TodoList
 from agent.transcript.transcript import Transcript
 
 __all__ = [
     "COMMANDED",
     "OURS",
     "REPLY",
+    "Item",
     "MessageState",
     "Question",
     "QuestionWithdrawn",
@@ -60,6 +62,7 @@ __all__ = [
     "ResultGiven",
     "Said",
     "Summary",
+    "TodoList",
     "Transcript",
     "is_utf8",
 ]

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from agent.transcript.summary import Todo
 
 #: TodoWrite gives the whole list at each change; the others change one item, whose number comes with the result.
 TODO_TOOLS = {"TodoWrite", "TaskCreate", "TaskUpdate", "TaskList"}
 
-_Items = dict[str, tuple[str, str]]
+#: The tool whose result holds this field.
+_TOOL_OF = {"newTodos": "TodoWrite", "tasks": "TaskList", "task": "TaskCreate", "taskId": "TaskUpdate"}
+
+
+class Item(NamedTuple):
+    """Item of the list: `active` is what claude calls it while it does it."""
+
+    id: str
+    status: str
+    content: str
+    active: str = ""
+
+
+_Items = dict[str, Item]
 
 
 class TodoList:
     """The list as the results of the tools tell it; a call alone changes nothing, since it may be refused."""
 
-    def __init__(self, remembered: int) -> None:
+    def __init__(self, remembered: int, items: Iterable[Item] = ()) -> None:
         self._remembered = remembered
-        #: id -> (status, subject)
-        self._items: _Items = {}
+        self._items: _Items = {item.id: item for item in items}
+
+    @property
+    def items(self) -> list[Item]:
+        """The items, in claude's order."""
+        return list(self._items.values())
+
+    def follow(self, result: dict[str, Any]) -> Todo | None:
+        """Apply the result of one of the tools, known by its fields; returns as `apply`."""
+        tool = next((tool for name, tool in _TOOL_OF.items() if name in result), "")
+        return self.apply(tool, result)
 
     def apply(self, tool: str, result: dict[str, Any]) -> Todo | None:
         """Apply the result of a tool; returns the progress after it, or None if the list is empty."""
@@ -34,8 +57,10 @@ class TodoList:
             del self._items[next(iter(self._items))]
         if not self._items:
             return None
-        done = sum(status == "completed" for status, _ in self._items.values())
-        active = next((subject for status, subject in self._items.values() if status == "in_progress"), "")
+        done = sum(item.status == "completed" for item in self._items.values())
+        active = next(
+            (item.active or item.content for item in self._items.values() if item.status == "in_progress"), ""
+        )
         return Todo(done, len(self._items), active[:200])
 
     def _change(self, result: dict[str, Any]) -> None:
@@ -45,13 +70,15 @@ class TodoList:
         if change.get("to") == "deleted":
             del self._items[item]
         else:
-            self._items[item] = (str(change.get("to")), self._items[item][1])
+            self._items[item] = self._items[item]._replace(status=str(change.get("to")))
 
 
 def _listed(items: Any) -> _Items:
     found: _Items = {}
     for number, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, dict):
-            subject = item.get("activeForm") or item.get("content") or item.get("subject") or ""
-            found[str(item.get("id", number))] = (str(item.get("status", "pending")), str(subject))
+            active = str(item.get("activeForm") or "")
+            content = str(item.get("content") or item.get("subject") or active)
+            id = str(item.get("id", number))
+            found[id] = Item(id, str(item.get("status", "pending")), content, active)
     return found

@@ -75,6 +75,9 @@ def test_a_run_is_shown_as_a_person_reads_it(hub: ServedHub, page: Page):
     photograph(page, "run")
     operator = page.locator(".operator-box")
     assert operator.inner_text().split("\n\n") == ["nora message, accepted", "Please keep the public name."]
+    todos = page.locator(".side .todos li")
+    assert todos.count() == 3
+    assert "done" in (todos.first.get_by_role("img").get_attribute("aria-label") or "")
     page.keyboard.press("g")
     page.locator(".thinking").wait_for()
     photograph(page, "run-start")

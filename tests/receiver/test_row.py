@@ -90,6 +90,37 @@ def test_a_long_question_keeps_its_id_and_many_stay_few():
     assert run.questions[-1] == {"message": "m", "id": "99", "tool": None}
 
 
+def todo(run: Row, **result: Any) -> list[str]:
+    take(run, "LOG", level="info", message="to-do", metadata={
+        "source": "claude", "kind": "todo", "claude": {"type": "user", "tool_use_result": result},
+    })  # fmt: skip
+    return [f"{item['status']} {item['content']}" for item in run.todos]
+
+
+def test_the_list_of_one_family_of_tools_comes_whole():
+    run = row()
+    items = [{"content": "Write", "status": "completed", "activeForm": "Writing"}, {"content": "Test", "status": "x"}]
+    assert todo(run, oldTodos=[], newTodos=items) == ["completed Write", "x Test"]
+    assert todo(run, oldTodos=items, newTodos=[]) == []
+
+
+def test_the_list_of_the_other_family_changes_item_by_item():
+    run = row()
+    todo(run, task={"id": "1", "subject": "Write", "description": "long"})
+    assert todo(run, task={"id": "2", "subject": "Test"}) == ["pending Write", "pending Test"]
+    todo(run, taskId="1", statusChange={"from": "pending", "to": "completed"})
+    assert todo(run, taskId="2", statusChange={"to": "deleted"}) == ["completed Write"]
+    assert todo(run, tasks=[{"id": "7", "subject": "Ship", "status": "in_progress"}]) == ["in_progress Ship"]
+    assert todo(run, success=False, taskId="9", error="no such task") == ["in_progress Ship"]
+
+
+def test_a_long_list_stays_small_in_a_row():
+    items = [{"content": "x" * 10_000, "status": "y" * 10_000}] * 1000
+    run = row()
+    assert len(todo(run, newTodos=items)) == 50
+    assert len(json.dumps(run.todos)) < 20_000
+
+
 def test_a_run_without_a_connection_needs_a_look():
     run = row()
     run.connected = False

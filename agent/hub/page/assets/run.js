@@ -116,7 +116,6 @@ export class RunView {
   followed({ following, fresh }) {
     this.fresh.hidden = following;
     put(this.fresh, fresh ? `↓ ${plural(fresh, "new line")}` : "↓ to the end");
-    if (this.todoSeq !== this.transcript.todo.seq) { this.todoSeq = this.transcript.todo.seq; this.drawSide(); }
   }
 
   choose(tab) { if (tab !== this.tab) { this.tab = tab; this.drawTabs(); this.drawPanel(); } }
@@ -236,7 +235,7 @@ export class RunView {
     const { row } = this, { comparison, changes } = row;
     const fact = (name, ...value) => value.some((one) => one !== null && one !== undefined && one !== "") ? [h("dt", null, name), h("dd", null, ...value)] : "";
     const part = (name, ...children) => h("section", null, h("h3", null, name), ...children);
-    const items = this.transcript?.todo.items ?? [];
+    const items = row.todos ?? [];
     put(this.side,
       hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (row.reason ?? row.state).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "",
         comparison ? h("p", { class: comparison.whole ? "good" : "bad" }, comparison.summary) : h("p", { class: "dim" }, "not compared"), comparison?.problems?.map((problem) => h("p", { class: "bad text" }, problem)) ?? "") : "",

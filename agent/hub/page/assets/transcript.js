@@ -17,7 +17,6 @@ export class Transcript {
     this.blocks = [];
     this.tools = new Map();
     this.orphans = new Map();
-    this.todo = { seq: 0, items: [] };
     this.changed = changed;
     this.last = 0;
     this.grow(last);
@@ -169,7 +168,6 @@ export class Transcript {
         this.tools.set(piece.id, item);
         const orphan = this.orphans.get(piece.id);
         if (orphan) this.adopt(item, orphan, piece.id);
-        this.follow(piece, item.seq);
       }
       if (piece.type === "tool_result" && typeof piece.tool_use_id === "string") {
         const call = this.tools.get(piece.tool_use_id);
@@ -201,11 +199,6 @@ export class Transcript {
       if (before?.show === "note" && before.kind === "thinking") { before.entry = item.entry; return null; }
     }
     return { ...item, show: "note" };
-  }
-
-  follow(use, seq) {
-    if (use.name !== "TodoWrite" || seq < this.todo.seq || !Array.isArray(object(use.input).todos)) return;
-    this.todo = { seq, items: use.input.todos.map(object) };
   }
 
   /** The item with this number, or the last one before it, once its block is there. */
