@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from pathlib import Path
+import tomllib
 
 import pytest
 
@@ -11,10 +11,8 @@ from agent.exits import Exit
 from agent.outcome import verdict
 from tests.support.places import ROOT
 
-DOCUMENTS = {
-    str(path.relative_to(ROOT)): path.read_text()
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-}
+_PATHS = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = {path.relative_to(ROOT).as_posix(): path.read_text() for path in _PATHS}
 MAKEFILE = (ROOT / "Makefile").read_text()
 #: In code only: prose may make what it likes.
 CODE = re.compile(r"^```sh\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
@@ -34,14 +32,23 @@ def test_targets_and_commands_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    place = ROOT if name == "README.md" else ROOT / "docs"
+    place = (ROOT / name).parent
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", DOCUMENTS[name])
     assert [link for link in links if not (place / link).exists()] == []
 
 
-def test_every_page_is_in_the_index() -> None:
-    pages = {Path(name).name for name in DOCUMENTS if name.startswith("docs/")} - {"README.md"}
-    assert set(re.findall(r"^\| \[([a-z-]+\.md)\]", DOCUMENTS["docs/README.md"], re.MULTILINE)) == pages
+def test_the_index_leads_to_every_document() -> None:
+    """But to the page of the package, which is no document of the repository."""
+    index = DOCUMENTS["docs/README.md"]
+    linked = {(ROOT / "docs" / link).resolve() for link in re.findall(r"\]\(([^)#:]+)\)", index)}
+    assert {ROOT / name for name in DOCUMENTS} - linked == {ROOT / "docs/README.md", ROOT / "docs/package.md"}
+
+
+def test_the_page_of_the_package_has_no_link_into_the_repository() -> None:
+    page = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["readme"]
+    links = re.findall(r"\]\(([^)]+)\)", DOCUMENTS[page])
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_something_is_named() -> None:
