@@ -1,57 +1,97 @@
-"""Charts as SVG, without a library: bars for the peers, curves for growth."""
+"""Charts as SVG, by pygal: bars for the peers, a curve for growth."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from xml.sax.saxutils import escape
+from typing import Any
 
-_COLOURS = {"agent": "#c2410c", "node": "#4d7c0f", "sdk": "#1d4ed8", "relay": "#78716c"}
-_FONT = 'font-family="system-ui, sans-serif" font-size="12"'
+import pygal
+from pygal.style import Style
+
+_COLOURS = {"agent": "#c2410c", "node": "#4d7c0f", "trio": "#b45309", "sdk": "#1d4ed8", "relay": "#78716c"}
+_PANEL = (390, 190)
 
 
 def bars(panels: Sequence[tuple[str, Mapping[str, float]]]) -> str:
-    """One panel a quantity; in each, a bar a peer with its value."""
-    height = 26 + max((len(values) for _, values in panels), default=0) * 24
+    """One panel a quantity, two beside each other; in each, a bar a peer with its value."""
+    width, height = _PANEL
+    rows = -(-len(panels) // 2)
     parts = []
     for index, (title, values) in enumerate(panels):
-        left, top = 10 + index % 2 * 390, 10 + index // 2 * height
-        parts.append(f'<text x="{left}" y="{top + 14}" font-weight="bold">{escape(title)}</text>')
-        most = max(values.values(), default=1) or 1
-        for row, (name, value) in enumerate(values.items()):
-            y = top + 24 + row * 24
-            width = max(1.0, 230 * value / most)
-            parts.append(f'<text x="{left}" y="{y + 14}">{escape(name)}</text>')
-            parts.append(f'<rect x="{left + 50}" y="{y}" width="{width:.0f}" height="18" fill="{_colour(name)}"/>')
-            parts.append(f'<text x="{left + 56 + width:.0f}" y="{y + 14}">{value:,.4g}</text>')
-    return _svg(780, 20 + -(-len(panels) // 2) * height, parts)
-
-
-def curves(title: str, unit: str, points: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """One curve a name over a common axis, both axes from zero."""
-    every = [point for curve in points.values() for point in curve]
-    right, top = max(x for x, _ in every) or 1, max(y for _, y in every) or 1
-    parts = [
-        f'<text x="60" y="20" font-weight="bold">{escape(title)}</text>',
-        '<path d="M60 40 V260 H560" fill="none" stroke="#a8a29e"/>',
-        f'<text x="560" y="276" text-anchor="end">{right:,.4g}</text><text x="60" y="276">0</text>',
-        f'<text x="56" y="46" text-anchor="end">{top:,.3g}</text>',
-        f'<text x="56" y="60" text-anchor="end">{escape(unit)}</text>',
-    ]
-    for row, (name, curve) in enumerate(points.items()):
-        place = [(60 + 500 * x / right, 260 - 220 * y / top) for x, y in curve]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{_colour(name)}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_colour(name)}"/>' for x, y in place]
-        parts.append(f'<text x="575" y="{50 + row * 18}" fill="{_colour(name)}">{escape(name)}</text>')
-    return _svg(700, 290, parts)
-
-
-def _colour(name: str) -> str:
-    return _COLOURS.get(name, "#c2410c")
-
-
-def _svg(width: int, height: int, parts: Sequence[str]) -> str:
+        chart = pygal.HorizontalBar(
+            **_common(title, _PANEL),
+            style=_style([_COLOURS.get(name, "#c2410c") for name in values]),
+            show_legend=False,
+            show_x_labels=False,
+            show_x_guides=False,
+            range=(0, max(values.values(), default=1)),
+            value_formatter=number,
+        )
+        upwards = list(reversed(values.items()))  # the first one is drawn lowest
+        chart.x_labels = [f"{name}  {number(value)}" for name, value in upwards]
+        chart.add("", [{"value": value, "color": _COLOURS.get(name, "#c2410c")} for name, value in upwards])
+        x, y = index % 2 * width, index // 2 * height
+        parts.append(f'<svg x="{x}" y="{y}" width="{width}" height="{height}">{_drawn(chart)}</svg>')
+    size = f'width="{2 * width}" height="{rows * height}" viewBox="0 0 {2 * width} {rows * height}"'
     body = "\n".join(parts)
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {_FONT}>\n<rect width="100%" height="100%" fill="#fff"/>'
-    return f"{head}\n{body}\n</svg>\n"
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n{body}\n</svg>\n'
+
+
+def curve(title: str, across: str, points: Sequence[tuple[float, float]]) -> str:
+    """A quantity over another one, both axes from zero."""
+    size = (700, 320)
+    chart = pygal.XY(
+        **_common(title, size),
+        style=_style([_COLOURS["agent"]]),
+        x_title=across,
+        show_legend=False,
+        range=(0, 1.1 * max(y for _, y in points)),
+        xrange=(0, max(x for x, _ in points)),
+        value_formatter=number,
+        x_value_formatter=number,
+        dots_size=3,
+    )
+    most = max(x for x, _ in points)
+    chart.x_labels = [most * quarter / 4 for quarter in range(5)]
+    chart.add("", list(points))
+    return _drawn(chart) + "\n"
+
+
+def number(value: float) -> str:
+    """A number as people write it: three digits that count, and never a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _common(title: str, size: tuple[int, int]) -> dict[str, object]:
+    return {
+        "title": title,
+        "width": size[0],
+        "height": size[1],
+        "js": (),
+        "explicit_size": True,
+        "margin": 12,
+        "margin_right": 40,
+        "truncate_label": -1,
+    }
+
+
+def _style(colours: Sequence[str]) -> Style:
+    return Style(
+        background="white",
+        plot_background="white",
+        font_family="system-ui, sans-serif",
+        colors=tuple(colours),
+        guide_stroke_color="#e7e5e4",
+        major_guide_stroke_color="#e7e5e4",
+        guide_stroke_dasharray="1,0",
+        major_guide_stroke_dasharray="1,0",
+        **dict.fromkeys(("title_font_size", "label_font_size", "major_label_font_size", "value_font_size"), 13),
+    )
+
+
+def _drawn(chart: Any) -> str:
+    # The ID is random otherwise, and each drawing would differ from the one before.
+    chart.uuid = "".join(letter if letter.isalnum() else "-" for letter in chart.config.title)
+    drawn: str = chart.render(is_unicode=True, disable_xml_declaration=True)
+    return re.sub(r"<!--.*?-->", "", drawn, flags=re.DOTALL)  # the day on which it was drawn

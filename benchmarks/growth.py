@@ -37,7 +37,7 @@ def measure(bench: Bench, agents: int) -> tuple[str, dict[str, str]]:
     rows, points = _beside(bench, agents)
     curves["agents"] = ("agents beside each other", "total RSS, MB", points)
     text = [
-        f"**{unit}** over **{title}**\n\n" + report.table([title, unit], [[f"{x:,g}", f"{y:,.2f}"] for x, y in curve])
+        f"**{unit}** over **{title}**\n\n" + report.table([title, unit], [[f"{x:,.0f}", f"{y:,.2f}"] for x, y in curve])
         for title, unit, curve in curves.values()
     ]
     head = [
@@ -47,7 +47,7 @@ def measure(bench: Bench, agents: int) -> tuple[str, dict[str, str]]:
     text.append("**Many agents, one receiver**\n\n" + report.table(head, rows))
     problems = "\n".join(f"- {problem}" for problem in bench.book.problems) or "Nothing was lost, doubled or reordered."
     pictures = {
-        f"growth-{name}": chart.curves(f"{unit} over {title}", "", {"agent": curve})
+        f"growth-{name}": chart.curve(f"{unit} over {title}", title, curve)
         for name, (title, unit, curve) in curves.items()
     }
     return "\n\n".join([report.facts(), *text, problems]) + "\n", pictures

@@ -7,6 +7,9 @@
 
 Nothing is expanded: `$HOME` stays `$HOME`. Docker's `--env-file` differs: it keeps quotes as part of the value, has
 no escapes, no values of several lines, no `export`, and takes `KEY` alone from its own environment.
+
+It is not python-dotenv, which every container would carry for it: that (1.2) leaves the backslash in "\\$", so that a
+password written for the shell silently becomes another one, and tells of a wrong line in a log only.
 """
 
 from __future__ import annotations

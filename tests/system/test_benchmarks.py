@@ -1,13 +1,15 @@
 """The bench itself: its lines, its receiver, and one short run in which nothing may be lost."""
 
 import json
+import re
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks import corpus, sink
-from benchmarks.chart import bars, curves
+from benchmarks.chart import bars, curve
 
 
 def test_lines_have_the_mix_and_are_json() -> None:
@@ -51,10 +53,16 @@ def test_the_sink_notices_a_changed_byte(tmp_path: Path) -> None:
     assert seen.problems == ["line 0 is changed"]
 
 
-def test_charts_are_svg() -> None:
-    for picture in (bars([("x", {"agent": 2.0, "node": 1.0})]), curves("x", "y", {"agent": [(1, 2), (2, 3)]})):
+def test_charts_are_svg_with_numbers_that_people_write() -> None:
+    most = [("x", {"agent": 1_234_567.0, "node": 0.00123}), ("y", {"agent": 0.0})]
+    for picture in (bars(most), curve("x", "y", [(1, 2), (1e6, 3.5e7)])):
         assert picture.startswith("<svg")
         assert picture.endswith("</svg>\n")
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+        texts = "".join(re.findall(r">([^<>]+)</text>", picture))
+        assert not re.search(r"\de[+-]|…", texts), texts
+    assert "agent  1,234,567" in bars(most)
+    assert bars(most) == bars(most), "drawn again, it is the same"
 
 
 def test_the_agent_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
