@@ -30,16 +30,23 @@ class Asking:
         self._publish = publish
         self._somebody_there = somebody_there
         self._claude: Told | None = None
+        self._ended = False
 
     def begin(self, claude: Told) -> None:
         """Take the questions of this claude from now on."""
         self._claude = claude
+
+    def end(self) -> None:
+        """Open no question any more: the run is being ended, and claude is interrupted."""
+        self._ended = True
 
     def ask(self, question: Question) -> bool:
         """Open a question, and tell so; returns False if it is denied at once."""
         reason = ""
         if not question.tool:
             reason = "the call is too long to be shown to anybody"
+        elif self._ended:
+            reason = "the run is being ended"
         elif not self._somebody_there(question):
             reason = "nobody is there to be asked: no server is connected"
         elif len(self.open) >= self._config.limits.questions:

@@ -65,8 +65,9 @@ class Dialogue:
         self._asking.begin(run)
 
     def end(self, reason: str) -> None:
-        """Refuse the commands that are under way and whatever comes from now on."""
+        """Refuse the commands that are under way and whatever comes from now on; deny further questions."""
         self._steering.end(reason)
+        self._asking.end()
 
     def commanded(self, command: Command) -> None:
         """Carry out a command, or refuse it."""

@@ -71,8 +71,9 @@ class Steering:
         return list(self._records.values())
 
     def begin(self, claude: Told) -> None:
-        """Take commands for this claude from now on."""
-        self._claude = claude
+        """Take commands for this claude from now on, unless the run is being ended already."""
+        if not self._ended:
+            self._claude = claude
 
     def take(self, command: Command) -> None:
         """Carry out a command, or refuse it; one that was seen before changes nothing, since its state is known."""

@@ -66,6 +66,15 @@ WATCHES = {
         {2703: "bounded"}, ("journal/test_journal.py::test_memory_is_bounded_whatever_the_backlog",)
     ),
     "patience_of_the_gate": Watch({390: "gate"}),
+    "commands_by_id": Watch({36: "commands_are_settled", 117: "commands_are_settled"}),
+    "refusal_of_what_is_under_way": Watch(
+        {582: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
+    ),
+    "timer_of_a_question": Watch({77: "questions_are_answered"}, ("run/test_asking.py::test_nobody_answers_in_time",)),
+    "silence_of_a_question": Watch(
+        {476: "questions_are_answered"},
+        ("run/test_dialogue.py::test_silence_counts_only_while_no_question_is_open",),
+    ),
 }
 
 _SEEDS = [(guard, seed, check) for guard, watch in WATCHES.items() for seed, check in watch.seeds.items()]

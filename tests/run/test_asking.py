@@ -77,6 +77,13 @@ def test_nobody_is_there_or_the_call_cannot_be_shown() -> None:
     assert stage.answers[0][1]["behavior"] == "deny"
 
 
+def test_a_run_that_is_being_ended_asks_nothing() -> None:
+    stage = Stage()
+    stage.asking.end()
+    assert not stage.asking.ask(question())
+    assert "the run is being ended" in stage.said[0]["message"]
+
+
 def test_a_question_that_is_taken_back() -> None:
     stage = Stage()
     stage.asking.ask(question())

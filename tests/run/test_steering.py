@@ -221,3 +221,11 @@ def test_the_form_of_a_command() -> None:
     for data in (None, [], {"command": "message"}, {"command": "message", "text": 1}, {"command": "x"}, {},
                  {"command": "answer", "behavior": "allow"}, {"command": "answer", "question": "q"}):  # fmt: skip
         assert parsed(data).fault
+
+
+def test_a_claude_that_comes_after_the_end_takes_nothing() -> None:
+    stage = Stage()
+    stage.steering.end("over")
+    stage.begin()
+    stage.steering.take(message())
+    assert (stage.states, stage.reason, stage.claude.lines) == ([("1", "refused")], "over", [])

@@ -73,6 +73,10 @@ FAULTS = {
     "signal.at_phase": 0.10,
     "server.latency": 0.15,
     "claude.late_output": 0.08,
+    # people
+    "operator.steers": 0.12,
+    "claude.asks": 0.10,
+    "server.dies_asked": 0.08,
 }
 
 #: Of all runs, those without any fault.

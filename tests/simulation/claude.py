@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, cast
 
+import msgspec
 import trio
 
 from agent.claude import watchdog
@@ -56,6 +57,13 @@ class Script:
             self.status = ExitStatus(signal=chance.of("claude.dies").choice((9, 9, 15, 11, 6)))
         elif "claude.bad_exit" in faults or "claude.failed" in faults:
             self.status = ExitStatus(code=1)
+        #: The questions so far, and the numbers of the lines behind which claude waits for their answers.
+        self.asked: list[str] = []
+        self.waits_behind: set[int] = set()
+        self.has_result = False
+        asking = chance.of("claude.asks")
+        self._asks_at = asking.randrange(self.count) if "claude.asks" in faults and self.count else -1
+        self._asks = asking.choice((1, 1, 2))
         self.ends_with_newline = "claude.cut_line" not in faults
         #: Seconds from SIGINT and SIGTERM to the exit; None for a claude that does not listen.
         self.interrupt = rng.uniform(0, 1.7)
@@ -69,7 +77,11 @@ class Script:
         """Delay, bytes, and the number of the line that they end, if they end one."""
         rng, pace = self._rng, self._pace
         for message in self._messages():
-            number, line = self._line(message)
+            number, line = self.line(message)
+            if isinstance(message, dict):
+                self.has_result |= message["type"] == "result"
+                if message["type"] == "control_request" and len(self.asked) == self._asks:
+                    self.waits_behind.add(number)
             delay = pace * rng.random() * 2
             if len(line) > 1 and rng.random() < 0.1:
                 cut = rng.randrange(1, len(line))
@@ -82,7 +94,7 @@ class Script:
 
     def aborted(self) -> tuple[bytes, int]:
         """What it says when it is interrupted: a result that carries the cost."""
-        number, line = self._line(_ABORTED)
+        number, line = self.line(_ABORTED)
         return line, number
 
     def stderr(self) -> Iterator[tuple[float, bytes]]:
@@ -96,6 +108,11 @@ class Script:
         yield {"type": "system", "subtype": "init", "cwd": "/w", "session_id": "s", "model": "m", "tools": []}
         for number in range(self.count):
             yield self._message(rng, number)
+            if number == self._asks_at:
+                for _ in range(self._asks):
+                    self.asked.append(f"q{len(self.asked) + 1}")
+                    request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": SECRET}}
+                    yield {"type": "control_request", "request_id": self.asked[-1], "request": request}
             if "claude.long_lines" in faults and rng.random() < 0.1:
                 yield {"type": "later", "text": "x" * rng.choice((3000, 20_000, 70_000))}
             if "claude.garbage" in faults and rng.random() < 0.2:
@@ -129,7 +146,7 @@ class Script:
             return {"type": "user", "message": {"role": "user", "content": [block]}}
         return {"type": "assistant", "message": {"id": f"m{number}", "model": "m", "content": [block]}}
 
-    def _line(self, message: dict[str, Any] | bytes) -> tuple[int, bytes]:
+    def line(self, message: dict[str, Any] | bytes) -> tuple[int, bytes]:
         """One line with its number in it, which is how a lost, doubled or misplaced one shows."""
         number = self._history.next_line()
         if isinstance(message, bytes):
@@ -170,6 +187,13 @@ class Claude(ClaudeOutput):
         self._exited = trio.Event()
         self._life = trio.CancelScope()
         self._told = trio.Event()
+        #: Every line of its input behind the task, and when each question got its answers.
+        self.heard: list[dict[str, Any]] = []
+        self.answers: dict[str, list[float]] = {}
+        self._inputs: list[dict[str, Any]] = []
+        self._withdrawn: set[str] = set()
+        self._input_open = True
+        self._news = trio.Event()
         self._silent = trio.Event()
         self._unkillable = "claude.unkillable" in chance.faults
 
@@ -198,10 +222,24 @@ class Claude(ClaudeOutput):
         await trio.sleep(rng.choice((0.0, 0.01)))
 
     def tell(self, *lines: bytes) -> bool:
+        if not self._input_open or self._exited.is_set():
+            return False
+        for line in lines:
+            message = msgspec.json.decode(line)
+            self.heard.append(message)
+            self._inputs.append(message)
+            if message["type"] == "control_response":
+                self.answers.setdefault(message["response"]["request_id"], []).append(trio.current_time())
+        self._wake()
         return True
 
     def hang_up(self) -> None:
-        pass
+        self._input_open = False
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
 
     async def poll(self) -> None:
         pass
@@ -268,6 +306,8 @@ class Claude(ClaudeOutput):
     async def _process(self) -> None:
         with self._life:
             said = await self._perform()
+            if said and self._script.has_result and "operator.steers" in self._chance.faults:
+                said = await self._converse()
             self._silent.set()
             if not said:
                 self._die(ExitStatus(code=0))
@@ -288,7 +328,81 @@ class Claude(ClaudeOutput):
                 return True
             if not await self._say(data, number):
                 return False
+            if number in self._script.waits_behind:
+                await self._be_answered()
+            if number is not None and await self._take_inputs():
+                self._script.has_result = True
+                return True
         return True
+
+    async def _be_answered(self) -> None:
+        """Wait for the answers to all questions, or take them back."""
+        rng = self._chance.of("withdraws")
+        patience = rng.uniform(0, 3) if rng.random() < 0.2 else float("inf")
+        with trio.move_on_after(patience) as scope:
+            while self._open_questions and not self._told.is_set() and not self._is_interrupted:
+                await self._hear()
+        if scope.cancelled_caught:
+            await self._withdraw()
+
+    async def _hear(self) -> None:
+        """Return once there is something new on its input, or a signal."""
+        async with trio.open_nursery() as nursery:
+
+            async def signalled() -> None:
+                await self._told.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(signalled)
+            await self._news.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _withdraw(self) -> None:
+        for id in self._open_questions:
+            self._withdrawn.add(id)
+            await self._tell({"type": "control_cancel_request", "request_id": id})
+
+    @property
+    def _open_questions(self) -> list[str]:
+        return [id for id in self._script.asked if id not in self.answers and id not in self._withdrawn]
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return any(message["type"] == "control_request" for message in self._inputs)
+
+    async def _converse(self) -> bool:
+        """Go on with what it is told until its input is closed; False if nobody read what it said."""
+        while not self._told.is_set():
+            if self._inputs:
+                await self._take_inputs()
+            elif not self._input_open:
+                break
+            else:
+                await self._hear()
+        return not self._history.lost_result
+
+    async def _take_inputs(self) -> bool:
+        """Take up what it was told; True if that ends its turn."""
+        ended = False
+        while self._inputs and not self._told.is_set():
+            message = self._inputs.pop(0)
+            if message["type"] == "control_request":
+                response = {"subtype": "success", "request_id": message["request_id"], "response": {}}
+                await self._tell({"type": "control_response", "response": response})
+                await self._withdraw()
+                await self._tell(_ABORTED)
+                self._history.interrupted = ended = True
+            elif message["type"] == "user":
+                for state in ("queued", "started", "completed"):
+                    await self._tell({"type": "command_lifecycle", "command_uuid": message["uuid"], "state": state})
+                if self._script.has_result or ended:
+                    await self._tell(_GOOD)
+        return ended
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        number, line = self._script.line(message)
+        # No LOG is made of the answer to a request of ours.
+        await self._say(line, None if message["type"] == "control_response" else number)
 
     async def _pause(self, seconds: float) -> bool:
         """Whether it may go on."""

@@ -21,6 +21,8 @@ class History:
         self.bug = bug
         self.struck = False
         self.killed_by_us = False
+        #: An operator's interrupt ended a turn of claude's.
+        self.interrupted = False
         #: Nobody drained claude's stdout for three seconds: it gave up its output.
         self.lost_result = False
         #: Numbers of claude's lines that went into the pipe whole.

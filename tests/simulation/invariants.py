@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
+from agent.claude.watchdog import Bark
 from agent.errors import AgentError
 from agent.protocol.phase import Phase
 from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey
 from agent.receiver.run import Run
-from agent.run.inbox import Ended, Failed, Signalled
+from agent.run.inbox import Commanded, Ended, Failed, Heard, Signalled
+from agent.transcript.control import Question, QuestionWithdrawn
 from tests.simulation.claude import SECRET
 from tests.simulation.oracle import allowed_exits
 from tests.simulation.run import Simulated
@@ -225,10 +227,67 @@ def same_text_everywhere(facts: Facts) -> Iterator[str]:
         yield f"numbers are not in order: {numbers[:50]}"
 
 
+def commands_are_settled(facts: Facts) -> Iterator[str]:
+    """A command takes effect once or is refused, and the run says which, however often it came."""
+    run = facts.run
+    told = run.world.claude.heard if run.world.claude is not None else []
+    texts = [line["message"]["content"][0]["text"] for line in told if line["type"] == "user"]
+    requests = [line["request_id"] for line in told if line["type"] == "control_request"]
+    if len(set(texts)) < len(texts) or len(set(requests)) < len(requests):
+        yield f"claude is told twice: {texts}, {requests}"
+    if facts.exempt or run.crash is not None or facts.dropped or any("the disk lost" in n for n in run.history.notes):
+        return
+    states: dict[str, list[str]] = {}
+    for _, metadata, _ in facts.logs:
+        if metadata.get("source") == "operator":
+            states.setdefault(metadata["command"]["id"], []).append(metadata["command"]["state"])
+    heard = {
+        report.value.id: report.value
+        for _, report, phase in run.trail
+        if isinstance(report, Commanded) and phase not in (Phase.REPORTING, *_FINAL)
+    }
+    if extra := set(states) - set(heard):
+        yield f"acknowledged but not heard: {sorted(extra)}"
+    interrupts = 0
+    for id, command in heard.items():
+        found = states.get(id, [])
+        if found not in (["accepted", "delivered"], ["accepted", "refused"], ["refused"]):
+            yield f"command {id} ({command.command}) has the states {found}"
+        accepted = "accepted" in found
+        interrupts += accepted and command.command == "interrupt"
+        if command.text and (command.text in texts) != accepted:
+            yield f"command {id} is {found}, and claude was told {texts}"
+    if interrupts != len(requests):
+        yield f"{interrupts} interrupts accepted, claude got {requests}"
+
+
+def questions_are_answered(facts: Facts) -> Iterator[str]:
+    """Each question gets one answer, by ASK_TIMEOUT at the latest; meanwhile silence is no reason to end claude."""
+    run = facts.run
+    claude = run.world.claude
+    if claude is None:
+        return
+    if doubled := {id: times for id, times in claude.answers.items() if len(times) > 1}:
+        yield f"answered twice: {doubled}"
+    over = next((time for time, phase in run.phases if phase in (Phase.STOPPING, *_FINAL)), run.took)
+    idle = next((time for time, report, _ in run.trail if report == Ended("watchdog", Bark.IDLE)), None)
+    withdrawn = {report.value.id: time for time, report, _ in run.trail
+                 if isinstance(report, Heard) and isinstance(report.value, QuestionWithdrawn)}  # fmt: skip
+    for time, report, phase in run.trail:
+        if not (isinstance(report, Heard) and isinstance(report.value, Question)) or phase is not Phase.RUNNING:
+            continue
+        id = report.value.id
+        until = min(claude.answers.get(id, [over])[0], withdrawn.get(id, over))
+        if until - time > run.config.ask_timeout + 0.1 and run.crash is None:
+            yield f"{id} waited {until - time:.1f} s for an answer"
+        if idle is not None and time < idle <= until and id not in claude.answers:
+            yield f"claude is ended for its silence at {idle:.1f}, while {id} is open since {time:.1f}"
+
+
 CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, work_is_kept,
     in_time, bounded, gate,
-    no_secret, same_text_everywhere,
+    no_secret, same_text_everywhere, commands_are_settled, questions_are_answered,
 )  # fmt: skip
 
 

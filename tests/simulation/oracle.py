@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from agent.claude.watchdog import Bark
 from agent.errors import AgentError
+from agent.protocol.inbound import Command
 from agent.protocol.phase import Phase
-from agent.run.inbox import CancelRequested, Ended, Failed, MemoryExceeded, Report, Signalled
+from agent.run.inbox import CancelRequested, Commanded, Ended, Failed, MemoryExceeded, Report, Signalled
 from tests.simulation.run import Simulated
 
 #: Exit codes that a claude may bring about by itself: its own verdict, killed, the API's refusals.
@@ -26,7 +27,7 @@ def allowed_exits(run: Simulated) -> frozenset[int]:
     for _, report, phase in run.trail:
         if phase is Phase.REPORTING:
             break
-        code = _code_of(report)
+        code = _code_of(report, cancels=run.config.allow_remote_cancel)
         if code is not None and (not ended_by_itself or isinstance(report, Failed)):
             return frozenset({code})
         if phase is Phase.RUNNING and _ends_claude(report):
@@ -34,12 +35,14 @@ def allowed_exits(run: Simulated) -> frozenset[int]:
     return _verdicts(run)
 
 
-def _code_of(report: Report) -> int | None:
+def _code_of(report: Report, *, cancels: bool) -> int | None:
     """The exit code of a report that leaves the straight path."""
     match report:
         case Signalled(number):
             return 128 + number
         case CancelRequested():
+            return 143
+        case Commanded(Command(command="cancel")) if cancels:
             return 143
         case MemoryExceeded():
             return 137
@@ -64,6 +67,8 @@ def _ends_claude(report: Report) -> bool:
 def _verdicts(run: Simulated) -> frozenset[int]:
     """claude ended by itself: what its script says."""
     faults = run.chance.faults
+    if run.history.interrupted:
+        return _OF_CLAUDE  # what it was told next may have gone well or not
     if not faults & {"claude.dies", "claude.bad_exit", "claude.failed", "claude.no_result", "claude.cut_line"}:
         long_result = run.history.oversized and max(run.history.oversized) == max(run.history.lines, default=0)
         if not long_result and run.world.claude is not None and not run.history.lost_result:

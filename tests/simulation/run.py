@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 from trio._core import _run as scheduler
 
@@ -131,7 +132,7 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
     wall = _wall_clock(chance)
     journal = _journal(run, envelope, redactor, wall, stack)
     world = run.world = World(config, chance, history, redactor, outside)
-    server = run.server = Server(chance, history, envelope, outside)
+    server = run.server = Server(chance, history, envelope, outside, config.ask_timeout)
     console = Console(config.log_level, limits=config.limits, redact=redactor.text, now=wall, write=run.said.append)
     reporter = Reporter(config, journal, console, world.vital_signs, "session", wall)
     inbox = Inbox()
@@ -196,7 +197,7 @@ def _after(journal: Journal, seq: int) -> list[Record]:
 
 
 def _replace_heartbeat(listener: Any, heartbeat: Callable[[], bytes]) -> Any:
-    return type(listener)(listener.connected, listener.notice, listener.cancel, heartbeat)
+    return msgspec.structs.replace(listener, heartbeat=heartbeat)
 
 
 def _observe(run: Simulated, report: Report, phase: Phase) -> None:

@@ -18,6 +18,7 @@ from agent.receiver.consumer import Accepted, Acks, Consumer, Duplicate, Step, a
 from agent.receiver.run import Run
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
+from tests.simulation.operator import Operator
 from tests.simulation.wire import Lane, Wire
 from tests.support import contract
 
@@ -41,7 +42,9 @@ _GONE = (
 class Server:
     """All connections of one run, and what is stored of it."""
 
-    def __init__(self, chance: Chance, history: History, envelope: Envelope, outside: trio.Nursery) -> None:
+    def __init__(
+        self, chance: Chance, history: History, envelope: Envelope, outside: trio.Nursery, ask_timeout: float
+    ) -> None:
         rng = chance.of("server")
         self.level = rng.choice((0, 1))
         self.connections = 0
@@ -69,6 +72,8 @@ class Server:
         #: What differs in more than its mark, or has none.
         self.wrong_copies: list[str] = []
         self._acked = 0
+        self._operator = Operator(chance, history, envelope)
+        self._ask_timeout = ask_timeout
 
     @property
     def run(self) -> Run | None:
@@ -150,6 +155,8 @@ class Server:
         struck = [name for name in _LATER if number in self._strikes[name]]
         for name in struck:
             nursery.start_soon(self._strike, name, ws, wire, number)
+        if self._chance.faults & {"operator.steers", "claude.asks"}:
+            nursery.start_soon(self._operator.work, ws)
         delay = self._chance.of("server.slow").choice((0.02, 0.2, 1.0)) if "server.slow" in struck else 0.0
         acks = Acks(self._ack_every)
         lost = self.losses
@@ -160,6 +167,12 @@ class Server:
                 return  # the server that took this message is no more
             step = self.consumer.feed(text)
             self._compare(step, text)
+            asked = self._operator.learn(json.loads(text), self._ask_timeout)
+            if asked and "server.dies_asked" in self._chance.faults:
+                self._history.note("connection", number, "server.dies_asked")
+                self._crash()
+                wire.reset()
+                return
             self._history.note("stored" if isinstance(step, Accepted) else type(step).__name__.lower(), text)
             run = acks.due(step) if self.level and self.acking else None
             if run is not None:

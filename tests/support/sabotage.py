@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.claude.output import ClaudeOutput
+from agent.claude.watchdog import Activity
 from agent.delivery import session
 from agent.delivery.connection import Connection
 from agent.journal import journal
@@ -17,14 +18,17 @@ from agent.journal import segments as segmentstore
 from agent.journal.backlog import Backlog
 from agent.outcome.causes import Cause
 from agent.protocol.events import Event
+from agent.protocol.inbound import Command
 from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
 from agent.run import inbox, supervisor, tasks
+from agent.run.asking import Asking
 from agent.run.delivering import Delivering
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
+from agent.run.steering import Steering
 from agent.run.work import Swept
 
 Patch = Callable[[Any, str, Any], None]
@@ -211,13 +215,47 @@ def patience_of_the_gate(patch: Patch) -> None:
     patch(supervisor.Supervisor, "_enter", rush)
 
 
+def commands_by_id(patch: Patch) -> None:
+    """A command that comes again changes nothing."""
+    take = Steering.take
+
+    def forgetful(self: Steering, command: Command) -> None:
+        seen = self._records.pop(command.id, None)
+        take(self, command)
+        if seen is not None and seen["state"] != "refused":
+            self._records[command.id] = seen
+
+    patch(Steering, "take", forgetful)
+
+
+def refusal_of_what_is_under_way(patch: Patch) -> None:
+    """A command that claude did not take up before its end is refused."""
+
+    def end(self: Steering, reason: str) -> None:
+        self._claude, self._over, self._ended = None, reason, True
+
+    patch(Steering, "end", end)
+
+
+def timer_of_a_question(patch: Patch) -> None:
+    """A question that nobody answers is denied in the end."""
+    patch(Asking, "expire", lambda self, id: None)
+
+
+def silence_of_a_question(patch: Patch) -> None:
+    """claude is not ended for its silence while a person has to speak."""
+    patch(Activity, "hold", lambda self: None)
+    patch(Activity, "release", lambda self: None)
+
+
 GUARDS: dict[str, Callable[[Patch], None]] = {
     guard.__name__: guard
     for guard in (
         latch_of_complete, latch_of_the_journal, ping_barrier, acks_govern, resend_from_confirmed, marks_of_copies,
         shielded_frame, hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal,
         drain_before_complete, report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit,
-        bounded_memory, patience_of_the_gate,
+        bounded_memory, patience_of_the_gate, commands_by_id, refusal_of_what_is_under_way, timer_of_a_question,
+        silence_of_a_question,
     )
 }  # fmt: skip
 
