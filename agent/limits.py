@@ -347,6 +347,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hub_strangers: int = 512
     #: The body of a request: the longest is a message to claude, of 50,000 characters with 12 bytes each at most.
     hub_body_bytes: int = MIB
+    #: Samples of a run's resources: more than a chart has pixels, and 200 KiB.
+    hub_vitals: int = 1000
     #: Threads that look up lines in runs' files for watchers; as `receiver_readers`.
     hub_readers: int = 1
     #: Of a run's file, what one read for a watcher takes.

@@ -20,6 +20,7 @@ Files
     index.py      SQLite: lists and searches of all runs
     rebuild.py    rows made again from the runs' files
     lines.py      stored messages from any number on
+    vitals.py     resources of runs over time
     events.py     server-sent events: a run, the fleet
     api.py        the HTTP API; docs/hub.md describes it
     openapi.py    the same for programs: openapi.json

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import trio
 
 from agent.hub.access import Tokens
@@ -22,6 +21,7 @@ from agent.hub.fleet import Fleet
 from agent.hub.index import Entry, Found, Index, Query
 from agent.hub.lines import Positions
 from agent.hub.rebuild import recall, stale
+from agent.hub.vitals import VitalSeries
 from agent.limits import Limits
 from agent.protocol import HEARTBEAT, PREVIEW, STATUS, timestamp
 from agent.receiver import (
@@ -65,6 +65,7 @@ class Hub:
         # Revisions grow over restarts, so that a watcher can go on where it was.
         self.fleet = Fleet(self.index, limits, first_rev=int(time.time() * 1000))
         self.positions = Positions()
+        self.vitals = VitalSeries(store, limits)
         #: Threads that look up lines.
         self.readers = trio.CapacityLimiter(limits.hub_readers)
         #: Whether the index may lack stored runs, since it still reads files.
@@ -151,7 +152,7 @@ class Hub:
         """Store what a HEARTBEAT tells of resources: a curve of them, which may have holes."""
         vitals = {name: value for name in VITALS if (value := getattr(row, name)) is not None}
         with contextlib.suppress(OSError):
-            self.store.append_beside(key, ".vitals", msgspec.json.encode({"at": row.updated, **vitals}))
+            self.vitals.add(key, row.updated, vitals)
 
     def left(self, link: Link) -> None:
         """A connection ended: its runs have none, unless another one has taken them over."""

@@ -64,6 +64,7 @@ async def _remove(hub: Hub, receiver: Receiver, keep: Keep) -> None:
         await trio.to_thread.run_sync(hub.store.remove, run.key)
         await trio.to_thread.run_sync(hub.index.remove, run.id)
         hub.positions.forget(hub.store.path(run.key))
+        hub.vitals.forget(run.key)
         hub.fleet.remove(run.id)
     if chosen:
         size = sum(run.size for run in chosen) / MIB

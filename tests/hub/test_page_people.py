@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -130,6 +130,17 @@ def test_a_refusal_is_told(guarded: ServedHub, page: Page):
     log_in(page, "for-operators")
     page.get_by_role("button", name="Interrupt").click()
     page.get_by_text("no agent is connected").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_login(guarded: ServedHub, browser: Browser, theme: Literal["light", "dark"]):
+    with open_page(browser, color_scheme=theme, bypass_csp=True) as page:
+        page.goto(guarded.url)
+        page.get_by_label("Token").wait_for()
+        assert faults(page) == []
+        log_in(page, "wrong")
+        page.get_by_role("alert").get_by_text("the token is wrong").wait_for()
+        assert faults(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

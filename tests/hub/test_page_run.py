@@ -142,6 +142,25 @@ def test_lines_follow_live_until_one_scrolls_up_and_come_once_over_a_restart(
     assert len(numbers) == len(set(numbers))
 
 
+def test_charts_span_the_whole_run_also_for_who_comes_later(hub: ServedHub, page: Page, agents: ExitStack):
+    run = Told("R1").begin(title="Charts")
+    agent = agents.enter_context(hub.agent())
+    beats = [run.beat(uptime=n, memory=n << 20, memoryLimit=100 << 20, cpu=0.5) for n in (10, 90, 40)]
+    for beat in beats:
+        agent.send([*run.lines[-1:], beat] if beat is not beats[0] else [*run.lines, beat])
+    page.goto(f"{hub.url}/runs/R1")
+    memory = page.locator(".charts svg").first
+    expected = "Memory: 40 MiB of 100 MiB, 90 MiB at most"
+    page.locator(f".charts svg[aria-label^='{expected}']").wait_for()
+    assert len((memory.locator(".curve").get_attribute("points") or "").split()) >= 3
+    agent.send([*run.lines[-1:], run.beat(uptime=50, memory=95 << 20, memoryLimit=100 << 20, cpu=0.5)])
+    page.locator(".charts svg[aria-label^='Memory: 95 MiB']").wait_for()
+    agent.send(run.complete().lines[-1:])
+    page.locator(".item.complete").wait_for()
+    page.reload()
+    page.locator(".charts svg[aria-label^='Memory: 95 MiB']").wait_for()
+
+
 def test_a_line_has_an_address(hub: ServedHub, page: Page):
     run = Told("R1").begin(title="Long work")
     run.add(*(log("info", f"line {number}") for number in range(3000))).complete()

@@ -20,9 +20,9 @@ export async function request(path, { method = "GET", body } = {}) {
 export const json = async (path, options) => (await request(path, options)).json();
 export const run = (id, rest = "") => `/api/runs/${encodeURIComponent(id)}${rest}`;
 
-/** The stored messages of a query, as {text, message}; a line that is no JSON stays text. */
-export async function messages(id, query) {
-  const text = await (await request(run(id, `/messages?${query}`))).text();
+/** The lines of an NDJSON answer, as {text, message}; a line that is no JSON stays text. */
+export async function messages(path) {
+  const text = await (await request(path)).text();
   return text.split("\n").filter(Boolean).map(parsed);
 }
 

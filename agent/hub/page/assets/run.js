@@ -31,7 +31,7 @@ export class RunView {
     this.asked = new Map();
     this.tab = "transcript";
     this.growing = new Growing();
-    this.charts = new Charts();
+    this.charts = new Charts(id);
     this.clock = setInterval(() => this.row && this.drawHead(), 1000);
     const known = store.rows.get(id);
     if (known) { this.row = known; this.drawHead(); }
@@ -67,6 +67,8 @@ export class RunView {
     this.drawRow();
     if (location.hash) void this.goto(location.hash);
     this.follow(from);
+    try { await this.charts.load(); } catch { /* a run without charts is still a run */ }
+    if (!this.closed) this.drawSide();
   }
 
   /** After a start the hub does not know all of its runs yet. */
@@ -236,12 +238,13 @@ export class RunView {
     const fact = (name, ...value) => value.some((one) => one !== null && one !== undefined && one !== "") ? [h("dt", null, name), h("dd", null, ...value)] : "";
     const part = (name, ...children) => h("section", null, h("h3", null, name), ...children);
     const items = row.todos ?? [];
+    this.charts.draw(row);
     put(this.side,
       hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (row.reason ?? row.state).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "",
         comparison ? h("p", { class: comparison.whole ? "good" : "bad" }, comparison.summary) : h("p", { class: "dim" }, "not compared"), comparison?.problems?.map((problem) => h("p", { class: "bad text" }, problem)) ?? "") : "",
       items.length || row.todo?.total ? part("To-do", todo(row), items.length ? todoList(items) : "") : "",
       changes ? part("Work", h("p", null, `${plural(changes.files ?? 0, "file")} `, h("ins", null, `+${count(changes.insertions ?? 0)} `), h("del", null, `−${count(changes.deletions ?? 0)}`), changes.commits ? ` · ${plural(changes.commits, "commit")}` : ""), h("p", null, row.patch ? button("Show changes", () => this.choose("changes")) : "", " ", changes.compareURL ? link(changes.compareURL, "Compare") : "")) : "",
-      !hasEnded(row) && this.charts.samples.length ? part("Resources, since this page was opened", this.charts.element) : "",
+      this.charts.samples.length ? part("Resources", this.charts.element) : "",
       part("Run", h("dl", null, fact("repository", row.repo ? link(row.repo, short(row.repo)) : ""), fact("ref", row.ref), fact("branch", row.branch), fact("commit", row.head?.slice(0, 12)), fact("started", moment(row.started)), fact("ended", moment(row.ended)),
         fact("messages", row.events ? `${count(row.events)} · ${bytes(row.bytes)}` : ""), fact("not confirmed", row.queued ? count(row.queued) : ""), fact("missing", row.missing ? h("span", { class: "bad" }, count(row.missing)) : ""), fact("dropped", row.dropped ? h("span", { class: "warn" }, count(row.dropped)) : ""), fact("errors", row.errors ? h("span", { class: "bad" }, count(row.errors)) : ""),
         fact("tokens", count(row.tokens)), fact("disk free", bytes(row.disk)), fact("run ID", row.runID), fact("container", row.containerID), fact("session", row.sessionID), Object.entries(row.versions ?? {}).map(([name, value]) => fact(name, value)))),

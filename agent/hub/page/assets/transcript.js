@@ -1,7 +1,7 @@
 // A run's messages in blocks of numbers, and what a person reads of them. Blocks are read when they are needed and
 // forgotten when they are far away; what comes live goes into its block. A number is in one block, once.
 
-import { messages, parsed } from "./api.js";
+import { messages, parsed, run } from "./api.js";
 
 export const SIZE = 200;
 const KEPT = 60;
@@ -50,7 +50,7 @@ export class Transcript {
     const from = block.number * SIZE;
     block.loading = (async () => {
       try {
-        for (const { text, message } of await messages(this.id, `after=${from}&before=${from + SIZE + 1}`)) {
+        for (const { text, message } of await messages(run(this.id, `/messages?after=${from}&before=${from + SIZE + 1}`))) {
           const seq = message.seq;
           if (Number.isSafeInteger(seq) && !block.entries.has(seq)) block.entries.set(seq, { seq, text, message });
         }
@@ -218,7 +218,7 @@ export class Transcript {
 /** The parts of a message, joined; the message as if it had come whole. */
 export async function whole(id, item) {
   const { n } = item.part;
-  const parts = await messages(id, `after=${item.seq - 1}&limit=${Math.min(n, 10_000)}`);
+  const parts = await messages(run(id, `/messages?after=${item.seq - 1}&limit=${Math.min(n, 10_000)}`));
   const text = parts.map(({ message }) => string(object(object(object(message.data).metadata).part).text)).join("");
   return { seq: item.seq, text, message: { ...item.entry.message, data: JSON.parse(text) } };
 }
