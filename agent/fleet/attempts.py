@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -127,14 +125,13 @@ def order(results: Results, task: Task, made: Sequence[Attempt], place: Place, h
     private = task.private | {"WS_TOKEN"}
     files = {name: _file(directory, name, value) for name, value in values.items() if name in private}
     paths = {name: Path(values[name]).absolute() for name in _PATHS if name in values and Path(values[name]).is_file()}
-    repository = _local(task.repository)
     return Order(
         name=attempt.container,
         labels={f"agent.{name}": value for name, value in labels.items()},
         variables={name: value for name, value in values.items() if name not in files and name not in paths},
         files=files,
         paths=paths,
-        shown=[repository] if repository else [],
+        shown=[task.local] if task.local else [],
         directory=place.task,
         log=place.log,
     )
@@ -151,13 +148,6 @@ def _file(directory: Path, name: str, value: str) -> Path:
         new.chmod(0o444)  # the container's user reads it
         new.replace(path)
     return path
-
-
-def _local(repository: str) -> Path | None:
-    """The directory of a repository of this machine."""
-    if re.match(r"file://", repository):
-        repository = unquote(urlsplit(repository).path)
-    return Path(repository) if repository.startswith("/") else None
 
 
 def _text(value: object) -> str | None:

@@ -196,7 +196,8 @@ class DockerEngine:
     async def _do(self, *arguments: str, exit: Exit = Exit.INTERNAL) -> str:
         done = await self._run(*arguments)
         if done.returncode != 0:
-            words = one_line(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
+            said = done.stderr.decode(errors="replace").removeprefix("docker: ").partition("\nSee 'docker")[0]
+            words = one_line(said, 400) or f"exit status {done.returncode}"
             raise AgentError(f"{Path(self._program).name} {arguments[0]}: {words}", exit=exit)
         return done.stdout.decode(errors="replace")
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -43,6 +44,8 @@ class Task(Struct, frozen=True, kw_only=True):
     title: str
     #: Without credentials.
     repository: str
+    #: The repository's directory, if it is one of this machine.
+    local: Path | None = None
     #: Seconds until one attempt must be over, the stop not included.
     bound: float
 
@@ -155,6 +158,8 @@ def check(
         if found:
             continue
         task = _task(number, config, own, limits)
+        if task.local is not None and not task.local.exists():
+            problems[f"REPO_URL ({origin}): there is no {task.local} on this machine"] = None
         if task.name in taken:
             problems[f"{origin}: CONTAINER_ID {task.name} is also that of entry {taken[task.name]}"] = None
         taken[task.name] = number
@@ -182,8 +187,15 @@ def _task(number: int, config: Config, own: Mapping[str, Any], limits: Limits) -
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", given).strip("-.")[:60] or f"task-{number}"
     bound = config.timeout + config.server_wait + config.delivery_wait + limits.fleet_margin
     return Task(
-        number=number, name=name, values=values, private=private, title=title, repository=repository, bound=bound
+        number=number, name=name, values=values, private=private, title=title, repository=repository, bound=bound,
+        local=_local(repository),
     )  # fmt: skip
+
+
+def _local(repository: str) -> Path | None:
+    if repository.startswith("file://"):
+        repository = unquote(urlsplit(repository).path)
+    return Path(repository) if repository.startswith("/") else None
 
 
 def summary(tasks: Sequence[Task]) -> str:

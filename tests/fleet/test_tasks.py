@@ -145,12 +145,13 @@ def test_no_problem_repeats_a_secret() -> None:
     assert "hunter2" not in str(problems([{**ONE, "GITHUB_TOKEN": "hunter2 hunter2"}, {**ONE, "MAX_TURNS": "hunter2"}]))
 
 
-def test_names() -> None:
+def test_names(tmp_path: Path) -> None:
+    (tmp_path / "über").mkdir()
     tasks = checked([
         ONE,
         {**ONE, "CONTAINER_ID": "fix login/7"},
         {**ONE, "REPO_URL": "git@github.com:you/app.git"},
-        {**ONE, "REPO_URL": "/srv/git/über"},
+        {**ONE, "REPO_URL": str(tmp_path / "über")},
     ])  # fmt: skip
     assert [task.name for task in tasks] == ["web-1", "fix-login-7", "app-3", "ber-4"]
     assert problems([{**ONE, "CONTAINER_ID": "a"}, {**ONE, "CONTAINER_ID": "a"}]) == (
@@ -184,3 +185,13 @@ def test_warnings_are_told_once() -> None:
 
 def test_many_entries() -> None:
     assert len(checked([ONE] * 300)) == 300
+
+
+def test_a_repository_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "my repo").mkdir()
+    for address in (f"{tmp_path}/my repo", f"file://{tmp_path}/my%20repo"):
+        assert checked([{**ONE, "REPO_URL": address}])[0].local == tmp_path / "my repo"
+    assert checked([ONE])[0].local is None
+    assert problems([{**ONE, "REPO_URL": "/nowhere/at/all"}]) == (
+        "REPO_URL (entry 1 of tasks.yaml): there is no /nowhere/at/all on this machine",
+    )

@@ -17,7 +17,9 @@ import pytest
 
 from tests.support import scripted_claude
 from tests.support.git_servers import git, make_origin
+from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
+from tests.support.real_cli import claude_cli
 
 pytestmark = pytest.mark.system
 
@@ -110,7 +112,7 @@ exec {yard.claude} "$@"
 """)
     flaky.chmod(0o755)
     tasks = [
-        yard.task("good"), yard.task("bad", "failed"), yard.task("nowhere", REPO_URL="/nowhere.git"),
+        yard.task("good"), yard.task("bad", "failed"), yard.task("nowhere", REPO_URL=str(yard.place)),
         yard.task("flaky", "", CLAUDE_BIN=str(flaky), PUSH_BRANCH="claude/{run}"),
     ]  # fmt: skip
     process = yard.start(tasks, "--parallel=3")
@@ -213,3 +215,40 @@ def test_a_given_hub_has_the_runs(yard: Yard) -> None:
     finally:
         hub.terminate()
         hub.communicate()
+
+
+@pytest.mark.cli
+def test_the_real_cli_goes_on_with_its_session(yard: Yard) -> None:
+    begin: list[Step] = [
+        {"text": "I begin.", "tools": [["Bash", {"command": "echo half > part.txt", "description": "x"}]]},
+        {"text": "I think about the rest", "stall": True},
+    ]
+    options = {"CLAUDE_BIN": str(claude_cli()), "PERMISSION_MODE": "bypassPermissions", "IS_SANDBOX": "1"}
+    tasks = [
+        {
+            "REPO_URL": str(yard.origin), "TASK": f"Count the {what}", "CONTAINER_ID": what,
+            "PUSH_BRANCH": f"claude/{what}",
+        }
+        for what in ("beans", "peas")
+    ]  # fmt: skip
+    with MockApi(script=begin) as api:
+        process = yard.start(tasks, ANTHROPIC_BASE_URL=api.url, **options)
+        yard.until(lambda: len(api.requests) >= 4)
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, shown
+    assert set(yard.outcomes.values()) == {"cancelled"}
+    before = {task["task"]: task["attempts"][0] for task in yard.results["tasks"]}
+    with MockApi(script=[{"text": "All of it."}]) as api:
+        process = yard.start(None, ANTHROPIC_BASE_URL=api.url, **options)
+        shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    assert len(api.requests) == 2
+    for task in yard.results["tasks"]:
+        first, second = task["attempts"]
+        assert first == before[task["task"]]
+        assert (second["sessionID"], task["branch"]) == (first["sessionID"], f"claude/{task['task']}")
+        assert "part.txt" in git(yard.origin, "ls-tree", "--name-only", f"claude/{task['task']}").split()
+        assert any(f"Count the {task['task']}" in request.text and "half > part.txt" in request.text
+                   for request in api.requests)  # fmt: skip
+        assert task["cost"] == pytest.approx(first["cost"] + second["cost"])
