@@ -13,7 +13,7 @@ from functools import partial
 
 import trio
 
-from agent.claude.pieces import PIECE, Pieces
+from agent.claude.pieces import PIECE, TOKENS, Pieces
 from agent.claude.watchdog import Activity
 from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize
@@ -162,6 +162,8 @@ class ClaudeOutput:
                 yield self._transcript.oversize(line)
             elif line.startswith(PIECE):
                 yield self._show_piece(line)
+            elif line.startswith(TOKENS):
+                yield self._show_piece(line) + feed(redact(line))
             else:
                 safe = line if clean else redact(line)
                 if transcribed:

@@ -19,11 +19,14 @@ from agent.redaction import GrowingText, Redactor
 #: A piece of a message, as the CLI writes it.
 PIECE: Final = b'{"type":"stream_event"'
 
+#: The number of tokens of the thoughts so far, which comes also where the thoughts themselves are kept from us.
+TOKENS: Final = b'{"type":"system","subtype":"thinking_tokens"'
+
 #: Characters that no view shows, which could hide a secret from the redactor and not from a person.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 _KINDS: Final = {
-    "text": "text", "thinking": "thinking",
+    "text": "text", "thinking": "thinking", "redacted_thinking": "thinking",
     "tool_use": "tool_use", "server_tool_use": "tool_use", "mcp_tool_use": "tool_use",
 }  # fmt: skip
 
@@ -56,7 +59,12 @@ class _Line(msgspec.Struct):
     parent_tool_use_id: str | None = None
 
 
+class _Tokens(msgspec.Struct):
+    estimated_tokens: float = 0
+
+
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_tokens = msgspec.json.Decoder(_Tokens).decode
 
 
 class _Block:
@@ -65,7 +73,9 @@ class _Block:
     def __init__(self, about: dict[str, Any], text: GrowingText) -> None:
         self.about = about
         self.text = text
-        self.size = self.told = self.pieces = 0
+        #: Characters of a call's input, or tokens of thoughts.
+        self.size = self.told = 0
+        self.pieces = 0
         self.due = 0.0
 
 
@@ -81,7 +91,10 @@ class Pieces:
         self._blocks: dict[tuple[str | None, int], _Block] = {}
 
     def take(self, line: bytes) -> None:
-        """Take a line that begins with PIECE, as it came from claude."""
+        """Take a line that begins with PIECE or TOKENS, as it came from claude."""
+        if line.startswith(TOKENS):
+            self._count(line)
+            return
         try:
             found = _decode(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -124,20 +137,36 @@ class Pieces:
             oldest = next(iter(self._blocks))
             del self._blocks[oldest]
 
+    def _count(self, line: bytes) -> None:
+        """Take the number of tokens of the thoughts. Whose they are is not said: the conversation's, most likely."""
+        try:
+            tokens = int(_decode_tokens(line).estimated_tokens)
+        except (msgspec.DecodeError, UnicodeError, OverflowError):
+            return
+        for (parent, _), block in self._blocks.items():
+            if parent is None and block.about["kind"] == "thinking":
+                block.size = tokens
+                self._tell(block)
+
     def _grow(self, block: _Block, delta: _Delta) -> None:
-        is_call = block.about["kind"] == "tool_use"
-        if is_call:
+        if block.about["kind"] == "tool_use":
             block.size += len(delta.partial_json)
         else:
             block.text.add(_UNSEEN.sub("", delta.text or delta.thinking))
+        self._tell(block)
+
+    def _tell(self, block: _Block) -> None:
         now = trio.current_time()
         if now < block.due:
             return
-        text = "" if is_call else block.text.take()
-        if text or (is_call and block.size > block.told):
-            block.due = now + self._limits.partial_interval
-            block.told = block.size
-            block.pieces += 1
-            grown = {"size": block.size} if is_call else {"text": text}
-            if len(text) <= self._limits.partial_chars:
-                self._show({**block.about, "piece": block.pieces, **grown})
+        text = block.text.take()
+        if not text and block.size <= block.told:
+            return
+        block.due = now + self._limits.partial_interval
+        block.told = block.size
+        block.pieces += 1
+        grown: dict[str, Any] = {"text": text} if text else {}
+        if block.size:
+            grown["tokens" if block.about["kind"] == "thinking" else "size"] = block.size
+        if len(text) <= self._limits.partial_chars:
+            self._show({**block.about, "piece": block.pieces, **grown})

@@ -217,6 +217,7 @@ class PreviewData(Struct, frozen=True, kw_only=True):
     ) = UNSET
     tool: Annotated[str, _is("the tool that is called or runs")] | UnsetType = UNSET
     size: Annotated[int, _is("so far: characters of the call's input, bytes of the output", ge=0)] | UnsetType = UNSET
+    tokens: Annotated[int, _is("of the thoughts so far, as the CLI estimates them", ge=0)] | UnsetType = UNSET
     parent: Annotated[str, _is("the tool_use_id of the call that a subagent works for")] | UnsetType = UNSET
 
 

@@ -9,7 +9,7 @@ from agent.receiver.messages import RunKey
 from agent.text import one_line
 
 #: Characters: about as many as a board has room for.
-_END = 72
+_END = 48
 
 
 class Growing:
@@ -26,6 +26,8 @@ class Growing:
         if kind == "tool_use":
             return one_line(f"{tool}: {size or 0:,.0f} characters so far")
         text = phrases.word(fields.get("text"))
+        if kind == "thinking" and not text:
+            return f"thinking, {phrases.number(fields.get('tokens')) or 0:,.0f} tokens so far"
         if kind == "output":
             return one_line(f"{tool}: {text.strip().rpartition(chr(10))[2]}")
         before, end = self._ends.get(key, ("", ""))

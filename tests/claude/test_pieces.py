@@ -159,6 +159,23 @@ async def test_memory_is_bounded_whatever_comes(autojump_clock: trio.abc.Clock) 
     assert shown == [], "longer than a piece may be"
 
 
+def tokens(number: Any) -> bytes:
+    line = {"type": "system", "subtype": "thinking_tokens", "estimated_tokens": number, "estimated_tokens_delta": 8}
+    return json.dumps(line, separators=(",", ":")).encode()
+
+
+async def test_thoughts_that_are_kept_from_us_are_counted(autojump_clock: trio.abc.Clock) -> None:
+    shown = Shown()
+    shown.pieces.take(tokens(4))
+    shown.take(*started("m1", None, {"type": "redacted_thinking", "data": "x"}))
+    for number in (8, 16, 16, "x", None, 1e400, 24):
+        shown.pieces.take(tokens(number))
+        await trio.sleep(1)
+    assert shown == [
+        {"kind": "thinking", "id": "m1/0", "piece": at, "tokens": number} for at, number in enumerate((8, 16, 24), 1)
+    ]  # fmt: skip
+
+
 class Chunks(trio.abc.ReceiveStream):
     def __init__(self, *chunks: bytes) -> None:
         self._chunks = [*chunks, b""]

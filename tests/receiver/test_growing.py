@@ -19,7 +19,7 @@ def test_the_end_of_a_text_is_shown() -> None:
     assert growing.take(RUN, text("One ")) == "One"
     assert growing.take(RUN, text("two\nthree")) == "One two three"
     long = growing.take(RUN, text(" word" * 1000))
-    assert (len(long), long[0], long.endswith("word word")) == (72, "…", True)
+    assert (len(long), long[0], long.endswith("word word")) == (48, "…", True)
     assert growing.take(RUN, text("Other", "m/1")) == "Other"
 
 
@@ -27,6 +27,8 @@ def test_calls_and_commands() -> None:
     growing = Growing(2)
     call = {"kind": "tool_use", "id": "m/1", "piece": 1, "tool": "Write", "size": 12345}
     assert growing.take(RUN, call) == "Write: 12,345 characters so far"
+    thoughts = {"kind": "thinking", "id": "m/1", "piece": 1, "tokens": 1234}
+    assert growing.take(RUN, thoughts) == "thinking, 1,234 tokens so far"
     printed = {"kind": "output", "id": "toolu_1", "piece": 1, "tool": "Bash", "text": "one\ntwo\n", "size": 8}
     assert growing.take(RUN, printed) == "Bash: two"
 

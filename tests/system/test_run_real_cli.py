@@ -221,7 +221,8 @@ async def test_text_grows_while_claude_writes_it(tmp_path: Path, collector: Coll
     assert "[redacted]" in grown
     (said,) = [data for data in of_kind(ran, "text") if data["message"].startswith("It grows")]
     assert said["metadata"]["claude"]["message"]["id"] == shown[0]["id"].removesuffix("/1")
-    assert "".join(data["text"] for data in _previews(ran, "thinking")) in words * 4
+    assert "".join(data.get("text", "") for data in _previews(ran, "thinking")) in words * 4
+    assert _previews(ran, "thinking")[-1]["tokens"] > 50
     assert {data["tool"] for data in _previews(ran, "tool_use")} == {"Write"}
     last = max(at for at, message in enumerate(ran.messages) if message["type"] == "PREVIEW")
     assert last < ran.messages.index(ran.numbered[-1])

@@ -49,7 +49,7 @@ const SHOWS = {
   },
   complete: (item) => {
     const { data } = item, good = data.exitCode === 0;
-    return h("div", { class: `box ${good ? "good-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(string(data.message))));
+    return h("div", { class: `box ${good ? "good-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(string(data.message))), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
   },
   said: (item, ctx) => h("div", { class: "pieces" }, item.blocks.map((piece) => {
     if (piece.type === "text") return item.who === "user" ? h("div", { class: "box user-box" }, h("b", null, item.parent ? "task" : "user"), folded(string(piece.text))) : prose(string(piece.text));

@@ -2,7 +2,7 @@
 // when its whole message comes.
 
 import { h, put } from "./dom.js";
-import { count } from "./format.js";
+import { count, isNumber, plural } from "./format.js";
 import { string } from "./transcript.js";
 
 /** Characters of a text that are kept: its end. */
@@ -24,7 +24,8 @@ export class Growing {
     if (!block) {
       if (this.blocks.size >= BLOCKS) this.remove(this.blocks.keys().next().value);
       const text = h("pre", { class: "text" });
-      block = { kind, last: 0, words: "", text, node: h("div", { class: `growing-${kind}` }, h("b", null, [NAMES[kind], string(data.tool)].filter(Boolean).join(" ")), " ", text) };
+      const head = h("b", null, [NAMES[kind], string(data.tool)].filter(Boolean).join(" "));
+      block = { kind, last: 0, words: "", head, text, node: h("div", { class: `growing-${kind}` }, head, " ", text) };
       this.blocks.set(id, block);
       this.element.append(block.node);
     }
@@ -34,6 +35,7 @@ export class Growing {
     if (kind === "tool_use") block.words = `${count(data.size ?? 0)} characters`;
     else if (kind === "output") block.words = string(data.text);
     else block.words = `${block.words}${follows ? "" : "… "}${string(data.text)}`.slice(-KEPT);
+    if (kind === "thinking" && isNumber(data.tokens)) put(block.head, `thinking, ${plural(data.tokens, "token")}`);
     put(block.text, block.words);
     this.element.hidden = false;
     this.element.scrollTop = this.element.scrollHeight;
