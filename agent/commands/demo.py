@@ -23,6 +23,7 @@ from agent import signals
 from agent.arguments import ArgumentParser
 from agent.commands.next_steps import next_steps
 from agent.config import in_container
+from agent.protocol import COMPLETE
 from agent.replay import standin
 
 _DATA = Path(__file__).parent.with_name("data") / "demo"
@@ -119,7 +120,7 @@ class _Received(threading.Thread):
             message = json.loads(line)
             if "seq" in message:
                 self._lines.setdefault(message["containerID"], set()).add(message["seq"])
-            if message["type"] == "COMPLETE":
+            if message["type"] == COMPLETE.name:
                 self._last[message["containerID"]] = message["data"]["stream"]["lastSeq"]
 
     @property
