@@ -19,6 +19,7 @@ Files:
     command         arguments of the call, and the files that stand in them
     variables       the environment of the call
     settings        SETTINGS, and the tools that no run may have
+    home            the operator's own configuration of claude, and whether it counts
     program         the program: where it is, whether it runs, its version
     rehearsal       a start without a task, to ask claude whether it takes what it is given
     instructions    the instructions of an untrusted repository
@@ -36,7 +37,7 @@ looks for the program.
 
 from __future__ import annotations
 
-from agent.claude import command, instructions, program, rehearsal, variables
+from agent.claude import command, home, instructions, program, rehearsal, settings, variables
 from agent.claude.command_output import CommandOutput
 from agent.claude.conversation import control_answer, control_request, user_line
 from agent.claude.output import ClaudeOutput
@@ -55,9 +56,11 @@ __all__ = [
     "command",
     "control_answer",
     "control_request",
+    "home",
     "instructions",
     "program",
     "rehearsal",
+    "settings",
     "user_line",
     "variables",
 ]

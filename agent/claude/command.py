@@ -7,11 +7,13 @@ values cannot swallow the next argument: every value is followed by another opti
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from agent.claude.home import Home
 from agent.claude.settings import merged
 from agent.config import Config
 from agent.files import PrivateDirectory
@@ -31,10 +33,13 @@ class Files(msgspec.Struct, frozen=True):
     settings: Path | None = None
 
 
-def write_files(config: Config, private: PrivateDirectory, instructions: str = "") -> Files:
+def write_files(
+    config: Config, private: PrivateDirectory, instructions: str = "", allowed: Sequence[str] = ()
+) -> Files:
     """Write what must not appear in an argument list: JSON that may hold secrets, and long prompts.
 
-    `instructions` are those of an untrusted repository; they come before APPEND_SYSTEM_PROMPT. Raises OSError.
+    `instructions` are those of an untrusted repository; they come before APPEND_SYSTEM_PROMPT. `allowed` are permission
+    rules of a trusted one. Raises OSError.
     """
     appended = "\n\n".join(filter(None, (instructions, config.append_system_prompt)))
     return Files(
@@ -46,16 +51,19 @@ def write_files(config: Config, private: PrivateDirectory, instructions: str = "
         if not instructions and _is_argument(appended, config)
         else private.write("append-system-prompt", appended),
         private.write("agents.json", _compact(config.agents)) if config.agents else None,
-        private.write("settings.json", _compact(merged(config))) if config.settings is not None else None,
+        private.write("settings.json", _compact(merged(config, allowed)))
+        if config.settings is not None or allowed
+        else None,
     )
 
 
-def arguments(config: Config, files: Files, session: str, version: str) -> list[str]:
+def arguments(config: Config, files: Files, session: str, version: str, home: Home | None = None) -> list[str]:
     """Make claude's argument list, without the program.
 
     Args:
         session: The ID of a new session, unless one is resumed.
         version: The CLI's, as `check_cli` returns it.
+        home: The operator's own configuration of claude, if it counts.
     """
     mcp_config = files.mcp_config or config.mcp_config
     system = ("--system-prompt-file", files.system_prompt) if files.system_prompt else \
@@ -80,7 +88,6 @@ def arguments(config: Config, files: Files, session: str, version: str) -> list[
         ("--resume", config.resume_session) if config.resume_session else ("--session-id", session),
     )
     given = [item for name, value in options if value for item in (name, str(value))]
-    trust = [] if config.trust_repo else ["--setting-sources", "", "--strict-mcp-config"]
     tools = [] if config.tools is None else ["--tools", config.tools]
     plugins = [item for path in config.plugin_dirs for item in ("--plugin-dir", str(path))]
     directories = ["--add-dir", *map(str, config.add_dirs)] if config.add_dirs else []
@@ -93,7 +100,17 @@ def arguments(config: Config, files: Files, session: str, version: str) -> list[
     streams = ["--output-format", "stream-json", "--input-format", "stream-json"]
     partial = ["--include-partial-messages"] if config.partial else []
     more = [*tools, *plugins, *directories, *config.claude_args]
-    return ["-p", "--verbose", *streams, *partial, *ask, *given, *prompts, *trust, *settings, *more]
+    return ["-p", "--verbose", *streams, *partial, *ask, *given, *prompts, *_sources(config, home), *settings, *more]
+
+
+def _sources(config: Config, home: Home | None) -> list[str]:
+    """The arguments that say whose configuration claude obeys: the operator's, the repository's, both or neither."""
+    if config.trust_repo:
+        return [] if config.trust_home else ["--setting-sources", "project,local"]
+    if home is None or not home.obeyed:
+        return ["--setting-sources", "", "--strict-mcp-config"]
+    # The operator's servers are none of --mcp-config. Without `project`, those of a .mcp.json stay out all the same.
+    return ["--setting-sources", "user", *([] if home.has_servers else ["--strict-mcp-config"])]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ import trio
 
 from agent.claude.command import arguments, write_files
 from agent.claude.conversation import control_request
+from agent.claude.home import Home
 from agent.claude.program import cannot_run, find_cli
 from agent.config import Config
 from agent.errors import CliError, ConfigError
@@ -38,7 +39,7 @@ def is_due(config: Config) -> bool:
     return any(each is not None for each in given) or bool(config.plugin_dirs or config.claude_args)
 
 
-async def rehearse(config: Config, environment: Mapping[str, str], version: str) -> None:
+async def rehearse(config: Config, environment: Mapping[str, str], version: str, home: Home | None = None) -> None:
     """Start claude without a task and ask it what it made of its options.
 
     Raises:
@@ -50,7 +51,7 @@ async def rehearse(config: Config, environment: Mapping[str, str], version: str)
     settings = {**(config.settings or {}), "disableAllHooks": True}
     rehearsed = msgspec.structs.replace(config, settings=settings, mcp_config=None, resume_session=None)
     with private_directory() as private:
-        given = arguments(rehearsed, write_files(rehearsed, private), str(uuid4()), version)
+        given = arguments(rehearsed, write_files(rehearsed, private), str(uuid4()), version, home)
         questions = control_request(_INITIALIZE, "initialize") + control_request(_SETTINGS, "get_settings")
         command = Command(
             [find_cli(config), *given, "--no-session-persistence"],

@@ -18,8 +18,8 @@ import trio
 
 from agent import signals
 from agent.arguments import ArgumentParser
+from agent.claude import home, rehearsal, variables
 from agent.claude import program as cli
-from agent.claude import rehearsal, variables
 from agent.commands.check_local import LOCAL_CHECKS, Finding, State
 from agent.commands.check_remote import api_proxy, repository, server
 from agent.config import Config, examine, in_container, logins
@@ -154,7 +154,8 @@ async def program(config: Config) -> Finding:
         version = await cli.check_cli(config)
         if rehearsal.is_due(config):
             with private_directory() as private:
-                await rehearsal.rehearse(config, variables.of_claude(config, private.path, {}), version)
+                environment = variables.of_claude(config, private.path, {})
+                await rehearsal.rehearse(config, environment, version, home.find_home(config, environment))
         return Finding("claude", "ok", f"claude {version}")
     except ConfigError as error:
         return Finding("claude", "fail", str(error))

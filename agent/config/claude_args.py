@@ -20,6 +20,7 @@ _OWN = {
     "--disallowed-tools": "DISALLOWED_TOOLS",
     "--disallowedTools": "DISALLOWED_TOOLS",
     "--fork-session": "RESUME_SESSION",
+    "--include-partial-messages": "PARTIAL",
     "--json-schema": "OUTPUT_SCHEMA",
     "--mcp-config": "MCP_CONFIG",
     "--permission-mode": "PERMISSION_MODE",
@@ -33,7 +34,6 @@ _OWN = {
     "--system-prompt": "SYSTEM_PROMPT",
     "--system-prompt-file": "SYSTEM_PROMPT",
     "--system-prompt-snapshot": "RESUME_SESSION",
-    "--include-partial-messages": "PARTIAL",
     **dict.fromkeys(
         ("--input-format", "--output-format", "--print", "--sdk-url", "--verbose"),
         _STREAM,

@@ -71,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pass_env: tuple[str, ...]
     resume_session: str | None
     trust_repo: bool
+    trust_home: bool
     claude_bin: str
     # --- repository and workspace
     #: From GITHUB_TOKEN, or from REPO_URL.

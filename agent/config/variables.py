@@ -165,6 +165,8 @@ VARIABLES: tuple[Variable, ...] = (
              "Session of an earlier run to go on with; `auto`: the newest one in OUTPUT_DIR, or else a new one"),
         _own("TRUST_REPO", values.boolean, "1",
              "1: the repository's own hooks, settings and MCP servers work", default="0"),
+        _own("TRUST_HOME", values.boolean, "0",
+             "0: claude ignores `~/.claude` of its HOME, where an earlier run may have left something", default="1"),
         _own("CLAUDE_BIN", values.program, "/opt/claude/bin/claude", "The CLI: a name or an absolute path",
              default="claude"),
     ),

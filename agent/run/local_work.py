@@ -18,7 +18,7 @@ import trio
 
 from agent.artifacts import Harvest, Output, Snapshot, Store, branch_name, cloned_commits
 from agent.artifacts import session_log as cli_session
-from agent.claude import CommandOutput, LocalClaude, Pieces, program, rehearsal, variables
+from agent.claude import CommandOutput, LocalClaude, Pieces, home, program, rehearsal, settings, variables
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config, Renewal
@@ -29,6 +29,7 @@ from agent.protocol import Publish, log
 from agent.redaction import Redactor
 from agent.repository import Cloned, clone, git
 from agent.run.work import Listening, Swept
+from agent.text import one_line
 from agent.vitals import MemoryGuard, Sample, Sampler, sample_forever
 
 
@@ -40,6 +41,7 @@ class LocalWork:
     _git: git.Git
     _environment: Mapping[str, str]
     _session_logs: Path
+    _home: home.Home
     _program: str
     _version: str
 
@@ -93,8 +95,10 @@ class LocalWork:
         self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
         self._version = await program.check_cli(self._config)
         self._program = program.find_cli(self._config)
+        # Before the clone, which could put something into its place.
+        self._home = home.find_home(config, self._environment)
         if rehearsal.is_due(config):
-            await rehearsal.rehearse(config, self._environment, self._version)
+            await rehearsal.rehearse(config, self._environment, self._version, self._home)
         return self._version
 
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
@@ -118,8 +122,14 @@ class LocalWork:
             publish([log("warn", unresolved, kind="environment")])
         if kept := variables.describe_kept(config):
             publish([log("info", kept, kind="environment")])
-        files = claude.write_files(config, private, instructions)
-        argv = [self._program, *claude.arguments(config, files, self.session_id, self._version)]
+        if event := self._home.event():
+            publish([event])
+        allowed = settings.repository_rules(config.workspace_dir, self._limits) if config.trust_repo else []
+        if allowed:
+            words = f"the repository's rules of allowed tools count (TRUST_REPO=1): {one_line(', '.join(allowed))}"
+            publish([log("info", words, kind="home")])
+        files = claude.write_files(config, private, instructions, allowed)
+        argv = [self._program, *claude.arguments(config, files, self.session_id, self._version, self._home)]
         launch = Launch(report=lambda text: publish([log("warn", text, kind="isolation")]), hidden=self._hidden)
         if config.resume_session is not None:
             self._restore_session(config.resume_session, publish)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.claude.command import Files, arguments, write_files
+from agent.claude.home import Home
 from agent.config.config import Config
 from agent.config.load import load
 from agent.files.private import PrivateDirectory, private_directory
@@ -118,6 +119,20 @@ def test_a_trusted_repository_is_the_clis_own_affair() -> None:
     given = arguments(config(TRUST_REPO="1"), Files(), SESSION, VERSION)
     assert "--setting-sources" not in given
     assert "--strict-mcp-config" not in given
+
+
+def test_whose_configuration_counts() -> None:
+    def sources(home: Home | None = None, **environ: str) -> list[str]:
+        given = arguments(config(**environ), Files(), SESSION, VERSION, home)
+        return given[given.index(SESSION) + 1 : given.index("--settings")]
+
+    there = Home(Path("/home/x/.claude"), ("settings.json",))
+    servers = Home(Path("/home/x/.claude"), (".claude.json",), has_servers=True)
+    assert sources(Home(Path("/x"))) == ["--setting-sources", "", "--strict-mcp-config"]
+    assert sources(there) == ["--setting-sources", "user", "--strict-mcp-config"]
+    assert sources(servers) == ["--setting-sources", "user"]
+    assert sources(there, TRUST_REPO="1") == []
+    assert sources(TRUST_REPO="1", TRUST_HOME="0") == ["--setting-sources", "project,local"]
 
 
 @pytest.mark.parametrize(("value", "background"), [("1", False), ("true", False), ("0", True), ("off", True)])

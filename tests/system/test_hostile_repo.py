@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.canaries import Canaries, canary, everything_written
-from tests.support.collector import collecting
+from tests.support.collector import Collector, collecting
 from tests.support.git_servers import git
 from tests.support.injection import LOOTER
 from tests.support.mock_api import MockApi
@@ -118,11 +118,93 @@ async def run(root: Path, url: str, cli: Path, api: MockApi, task: str, reposito
         TASK=task,
         CLAUDE_BIN=str(cli),
         CLAUDE_CODE_SCRIPT=None,
-        PERMISSION_MODE="bypassPermissions",
-        ANTHROPIC_BASE_URL=api.url,
-        **SECRET_VARIABLES,
-        **environ,
+        **{"PERMISSION_MODE": "bypassPermissions", "ANTHROPIC_BASE_URL": api.url, **SECRET_VARIABLES, **environ},
     )
+
+
+def collected(collector: Collector) -> list[dict[str, Any]]:
+    """The data of every LOG."""
+    return [message["data"] for message in collector.messages if message["type"] == "LOG"]
+
+
+def operators_home(root: Path) -> None:
+    """A home in which the operator says what claude may do. Each thing that runs leaves a file in `done`."""
+    done = root / "done"
+    done.mkdir()
+    hook = {"matcher": "", "hooks": [{"type": "command", "command": f"touch {done}/hook"}]}
+    settings = {"hooks": {"SessionStart": [hook]}, "permissions": {"deny": ["Bash(touch forbidden:*)"]},
+                "env": {"OPERATORS": "word"}, "enableAllProjectMcpServers": True}  # fmt: skip
+    server = {"command": "sh", "args": ["-c", f"touch {done}/mcp; cat"]}
+    files = {
+        ".claude/settings.json": json.dumps(settings),
+        ".claude/CLAUDE.md": "OPERATORS-MEMORY",
+        ".claude/agents/own.md": "---\nname: own\ndescription: OPERATORS-AGENT\n---\nx",
+        ".claude/skills/own/SKILL.md": "---\nname: own\ndescription: OPERATORS-SKILL\n---\nx",
+        ".claude.json": json.dumps({"mcpServers": {"own": server}}),
+    }
+    for name, text in files.items():
+        path = root / "agent/home" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+async def test_the_operators_home_counts_and_a_hostile_clone_stays_dead(
+    tmp_path: Path, cli: Path, api: MockApi, other: MockApi
+) -> None:
+    repository = hostile_repository(tmp_path, other.url)
+    operators_home(tmp_path)
+    commands = ["touch forbidden", "echo =$OPERATORS=$EVIL="]
+    script = [{"tools": [["Bash", {"command": each, "description": "d"}] for each in commands]}, {"text": "Done."}]
+    async with collecting() as collector:
+        ran = await run(tmp_path, collector.url, cli, api, f"mock:script {json.dumps(script)}", repository)
+    assert ran.code == 0, ran.stderr
+    assert {path.name for path in (tmp_path / "done").iterdir()} == {"hook", "mcp"}
+    assert not (ran.directory / "workspace/forbidden").exists()
+    results = json.dumps(api.requests[-1].tool_results)
+    assert "touch forbidden has been denied" in results
+    assert "=word==" in results
+    asked = api.requests[0].text
+    assert {"OPERATORS-MEMORY", "OPERATORS-AGENT", "OPERATORS-SKILL"} <= set(re.findall(r"OPERATORS-\w+", asked))
+    # And of the repository nothing but the text of its instructions.
+    assert list((tmp_path / "marks").iterdir()) == []
+    assert other.requests == []
+    assert other.others == []
+    assert re.findall(r"EVIL-\w+", asked) == []
+    assert INSTRUCTION in asked
+    assert api.requests[0].headers["x-api-key"] == SECRETS["ANTHROPIC_API_KEY"]
+    [told] = [data["message"] for data in collected(collector) if data["metadata"].get("kind") == "home"]
+    assert "claude obeys the operator's configuration" in told
+
+
+async def test_a_home_that_is_the_clone_is_the_repositorys_word(
+    tmp_path: Path, cli: Path, api: MockApi, other: MockApi
+) -> None:
+    repository = hostile_repository(tmp_path, other.url)
+    workspace = tmp_path / "agent/workspace"
+    workspace.mkdir(parents=True)
+    async with collecting() as collector:
+        ran = await run(tmp_path, collector.url, cli, api, "mock:text x", repository, HOME=str(workspace))
+    assert ran.code == 0, ran.stderr
+    assert list((tmp_path / "marks").iterdir()) == []
+    assert other.requests == []
+    assert re.findall(r"EVIL-\w+", api.requests[0].text) == []
+
+
+async def test_rules_that_a_trusted_repository_allows_count(tmp_path: Path, cli: Path, api: MockApi) -> None:
+    work = tmp_path / "trusted"
+    (work / ".claude").mkdir(parents=True)
+    (work / ".claude/settings.json").write_text(json.dumps({"permissions": {"allow": ["Bash(touch allowed:*)"]}}))
+    git(work, "init", "-q", "-b", "main")
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", "x")
+    commands = ["touch allowed", "touch other"]
+    script = [{"tools": [["Bash", {"command": each, "description": "d"}] for each in commands]}, {"text": "Done."}]
+    async with collecting() as collector:
+        ran = await run(tmp_path, collector.url, cli, api, f"mock:script {json.dumps(script)}", work, TRUST_REPO="1",
+                        ALLOWED_TOOLS="Read", PERMISSION_MODE="dontAsk")  # fmt: skip
+    assert ran.code == 0, ran.stderr
+    assert (ran.directory / "workspace/allowed").exists()
+    assert not (ran.directory / "workspace/other").exists()
 
 
 async def test_a_hostile_repository_runs_nothing_and_learns_nothing(
