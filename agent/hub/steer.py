@@ -24,7 +24,7 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Failed, client
 from agent.limits import Limits
-from agent.protocol import STATUS, ulid
+from agent.protocol import ulid
 from agent.text import one_line
 
 _EPILOG = """RUN is the run's ID or container ID, or the beginning of one that no other live run shares; `agent watch`
@@ -118,23 +118,6 @@ def find_run(hub: Client, name: str) -> dict[str, Any]:
     raise Failed(f"no live run begins with {shown!r}; `agent watch` lists them", exit=Exit.CONFIG)
 
 
-def open_questions(lines: Sequence[bytes]) -> dict[str, dict[str, Any]]:
-    """Follow the questions through stored messages, and return those that are still open, by ID."""
-    found: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        message = _message(line)
-        data = message.get("data")
-        if message.get("type") != STATUS.name or not isinstance(data, dict) or "question" not in data:
-            continue
-        question = data["question"]
-        if isinstance(question, dict) and isinstance(id := question.get("id"), str):
-            if data.get("status") == "waiting":
-                found[id] = question
-            else:
-                found.pop(id, None)
-    return found
-
-
 def _wait(hub: Client, path: str, after: int, id: str, seconds: float) -> tuple[str, str] | None:
     """Wait for what the run says of a command: state and words. None if it says nothing in time."""
     deadline = time.monotonic() + seconds
@@ -224,7 +207,7 @@ def _text(text: str | None) -> dict[str, Any]:
 def _answer(args: argparse.Namespace, hub: Client, row: Mapping[str, Any]) -> dict[str, Any]:
     if args.reason is not None and args.behavior != "deny":
         raise Failed("only deny takes a reason: claude is not told why something is allowed", exit=Exit.CONFIG)
-    found = open_questions(hub.get_lines(f"/api/runs/{quote(row['id'], safe='')}/messages?last=2000"))
+    found = {id: question for question in row["questions"] if isinstance(id := question.get("id"), str)}
     meant = [id for id in found if id == args.question] or [id for id in found if id.startswith(args.question)]
     if len(meant) != 1:
         names = ", ".join(f"{one_line(id, 60)} ({one_line(str(found[id].get('tool')), 40)})" for id in found)
