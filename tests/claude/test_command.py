@@ -43,6 +43,18 @@ def test_without_any_option() -> None:
     ]  # fmt: skip
 
 
+def test_a_run_that_asks() -> None:
+    dialogs = '"AskUserQuestion","EnterPlanMode","ExitPlanMode"'
+    denied = f'{{"permissions":{{"deny":["Monitor","ScheduleWakeup","Workflow",{dialogs}]}}}}'
+    assert arguments(config(ASK="1"), Files(), SESSION, VERSION) == [
+        "-p", "--verbose", "--output-format", "stream-json", "--input-format", "stream-json",
+        "--permission-prompt-tool", "stdio", "--permission-mode", "default", "--session-id", SESSION,
+        "--setting-sources", "", "--strict-mcp-config", "--settings", denied,
+    ]  # fmt: skip
+    given = arguments(config(ASK="1", PERMISSION_MODE="acceptEdits"), Files(), SESSION, VERSION)
+    assert given[given.index("--permission-mode") + 1] == "acceptEdits"
+
+
 def test_every_option_in_the_official_order_with_its_value_untouched(private: PrivateDirectory) -> None:
     given = config(
         MODEL="opus", FALLBACK_MODEL="sonnet,haiku", APPEND_SYSTEM_PROMPT="--be brief\nand $HOME", MAX_TURNS="7",

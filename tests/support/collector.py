@@ -30,6 +30,8 @@ class Collector:
         self.closed: list[int | None] = []
         self._arrived = trio.Event()
         self._connection: WebSocketConnection | None = None
+        #: Connections that stood so far.
+        self.connections = 0
 
     @property
     def messages(self) -> list[Message]:
@@ -52,8 +54,18 @@ class Collector:
         assert self._connection is not None
         await self._connection.send_message(json.dumps(message))
 
+    async def drop(self) -> None:
+        """Close the connection, and return once the agent is here again."""
+        assert self._connection is not None
+        before = self.connections
+        await self._connection.aclose(1012)
+        with trio.fail_after(20):
+            while self.connections == before:
+                await trio.sleep(0.01)
+
     async def serve(self, request: WebSocketRequest) -> None:
         ws = self._connection = await request.accept()
+        self.connections += 1
         try:
             while True:
                 text = await ws.get_message()

@@ -128,8 +128,14 @@ async def test_claude_cannot_speak_as_an_operator(tmp_path: Path, collector: Col
     assert {data["metadata"]["source"] for data in ran.of_type("LOG")} <= {"agent", "git", "claude", "stderr"}
 
 
-@pytest.mark.parametrize("behavior", ["allow", "deny", "nobody"])
-async def test_two_questions_are_told_apart(tmp_path: Path, collector: Collector, api: MockApi, behavior: str) -> None:
+@pytest.mark.parametrize(
+    ("behavior", "reconnect"),
+    [("allow", None), ("deny", None), ("nobody", None), ("deny", "one"), ("allow", "two")],
+)
+async def test_two_questions_are_told_apart(
+    tmp_path: Path, collector: Collector, api: MockApi, behavior: str, reconnect: str | None
+) -> None:
+    """An answer may come over another connection than its question: `reconnect` is lost before that answer."""
     script: list[Step] = [
         {"tools": [["Bash", {"command": f"touch {name}"}] for name in ("one", "two")]},
         {"text": "Done."},
@@ -147,6 +153,8 @@ async def test_two_questions_are_told_apart(tmp_path: Path, collector: Collector
                     ),
                     60,
                 )
+                if name == reconnect:
+                    await collector.drop()
                 data = {"command": "answer", "question": asked["data"]["question"]["id"]}
                 await command(collector, f"k{number}", {**data, "behavior": behavior if name == "one" else "allow"})
         ran = await agent.ended()
@@ -159,3 +167,43 @@ async def test_two_questions_are_told_apart(tmp_path: Path, collector: Collector
     else:
         assert states(ran) == [(f"k{n}", state) for n in (0, 1) for state in ("accepted", "delivered")]
     assert "lines told to claude, " in await replayed(tmp_path)
+
+
+async def test_what_is_allowed_for_the_whole_run_is_asked_once(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    script: list[Step] = [*[bash("touch one")] * 2, {"text": "Done."}]
+    asking = {"ASK": "1", "ALLOW_STEERING": "0"}
+    async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script, **asking)) as agent:
+        asked = await collector.until(lambda message: message["data"].get("status") == "waiting", 60)
+        question = asked["data"]["question"]
+        assert question["suggestions"], "the CLI proposes a rule"
+        await command(collector, "k1", {"command": "answer", "question": question["id"], "behavior": "allow_always"})
+        ran = await agent.ended()
+    ran.agrees(collector, code=0, reason="success")
+    assert [data["status"] for data in ran.of_type("STATUS")].count("waiting") == 1
+    assert ran.complete["result"]["permission_denials"] == []
+
+
+OFTEN = """
+import msgspec, agent.claude.run
+poll = agent.claude.run.LocalClaude.poll
+async def often(self):
+    self._limits = msgspec.structs.replace(self._limits, usage_interval=0.3)
+    await poll(self)
+agent.claude.run.LocalClaude.poll = often
+"""
+
+
+async def test_heartbeats_tell_the_bill_of_a_run_that_goes_on(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    script: list[Step] = [{**bash("sleep 2"), "output_tokens": 1000}, {"text": "Done."}]
+    async with start_agent(tmp_path, collector.url, inject=OFTEN, **options(api, tmp_path, script)) as agent:
+        ran = await agent.ended()
+    ran.agrees(collector, code=0, reason="success")
+    last = [message["data"] for message in collector.messages if message["type"] == "HEARTBEAT"][-1]
+    assert last["cost"] > 0
+    assert last["tokens"]["output"] >= 1000
+    assert 0 < last["context"]["used"] < last["context"]["limit"]
+    assert not any("control_response" in json.dumps(data) for data in ran.of_type("LOG")), "our own questions"

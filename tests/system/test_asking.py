@@ -1,0 +1,68 @@
+"""Runs that ask, or are stopped, with the scripted claude: which clock runs meanwhile, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.collector import Collector, collecting, in_phase
+from tests.support.run_agent import start_agent
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    async with collecting() as collector:
+        yield collector
+
+
+async def send(collector: Collector, **message: object) -> None:
+    first = json.loads(collector.texts[0])
+    await collector.send({"containerID": first["containerID"], "runID": first["runID"], **message})
+
+
+async def test_no_silence_counts_while_a_question_is_open(tmp_path: Path, collector: Collector) -> None:
+    asking = {"ASK": "1", "IDLE_TIMEOUT": "1s"}
+    async with start_agent(tmp_path, collector.url, "asks", **asking) as agent:
+        await collector.until(lambda message: message["data"].get("status") == "waiting")
+        await trio.sleep(2.5)
+        data = {"command": "answer", "question": "q1", "behavior": "allow"}
+        await send(collector, type="COMMAND", id="k1", by="ada", data=data)
+        (await agent.ended()).agrees(collector, code=0, reason="success")
+
+
+async def test_the_timeout_runs_while_a_question_is_open(tmp_path: Path, collector: Collector) -> None:
+    asking = {"ASK": "1", "TIMEOUT": "2s"}
+    async with start_agent(tmp_path, collector.url, "asks", **asking) as agent:
+        ran = (await agent.ended()).agrees(collector, code=124, reason="timeout")
+    assert ran.complete["result"]["cost"] == 0.0123
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "reason"),
+    [
+        ({"TIMEOUT": "1500ms"}, 124, "timeout"),
+        ({"IDLE_TIMEOUT": "1s"}, 124, "idle"),
+        ({"ALLOW_REMOTE_CANCEL": "1"}, 143, "cancelled"),
+        ({}, 143, "cancelled"),
+    ],
+    ids=["timeout", "idle", "cancel", "signal"],
+)
+async def test_each_stop_keeps_the_bill(
+    tmp_path: Path, collector: Collector, variables: dict[str, str], code: int, reason: str
+) -> None:
+    async with start_agent(tmp_path, collector.url, "polite", **variables) as agent:
+        await collector.until(in_phase("RUNNING"))
+        await collector.until(lambda message: message["data"].get("message") == "Working.")
+        if "ALLOW_REMOTE_CANCEL" in variables:
+            await send(collector, type="STATUS", data={"status": "cancel"})
+        elif not variables:
+            agent.signal(15)  # type: ignore[arg-type]
+        ran = (await agent.ended()).agrees(collector, code=code, reason=reason)
+    assert ran.complete["result"]["cost"] == 0.0123
+    assert ran.complete["result"]["num_turns"] == 1
