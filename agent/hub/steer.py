@@ -191,7 +191,7 @@ def _add_optional_text(parser: argparse.ArgumentParser) -> None:
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", metavar="QUESTION", help="the question, by the beginning of its ID")
-    parser.add_argument("behavior", choices=_BEHAVIORS, metavar="allow|allow-always|deny", help="allow-always: "
+    parser.add_argument("behavior", choices=tuple(_BEHAVIORS), metavar="allow|allow-always|deny", help="allow-always: "
                         "for the rest of the run")  # fmt: skip
     parser.add_argument("reason", nargs="?", metavar="REASON", help="with deny: what claude shall know")
 

@@ -16,7 +16,7 @@ import pytest
 
 from agent.claude import instructions as trust
 from agent.limits import Limits
-from agent.receiver import Receiver
+from agent.receiver.admission import Admission
 from tests.receiver.test_server import acked, connected
 from tests.support.injection import LOOTER
 from tests.support.receiving import open_receiver
@@ -206,7 +206,7 @@ def test_without_the_guard_a_link_to_a_secret_is_followed(tmp_path: Path, monkey
 
 
 async def test_without_the_guard_anybody_may_talk_to_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Receiver, "_refusal", lambda *_: None)
+    monkeypatch.setattr(Admission, "refusal", lambda *_: None)
     async with open_receiver(token=TOKEN) as server, connected(server.url) as connection:
         await connection.send_message(a_run().lines[0])
         assert await acked(connection) == 1, "test_a_wrong_token_is_refused would have failed"

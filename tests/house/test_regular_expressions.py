@@ -70,6 +70,8 @@ def test_no_compiled_pattern_is_possessive_or_atomic() -> None:
 def test_no_string_is_a_possessive_or_atomic_pattern(path: Path) -> None:
     """Strings that are pieces of a pattern do not parse; there the look of it decides."""
     for line, text in _written(path):
+        if " ssh-rsa AAAA" in text:
+            continue  # the base64 of public keys
         try:
             wrong = bool(_wrong(text))
         except (re.error, OverflowError):
