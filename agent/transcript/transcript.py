@@ -47,8 +47,10 @@ _RESULT = b'"type":"result"'
 #: HTTP statuses that refuse the credentials. The CLI retries them ten times, for 190 s, as if they were an outage.
 REFUSED = frozenset({401, 403})
 
-#: Reasons in `tool_result_meta` why a tool did not run to its end; every other one is a denial.
+#: Reasons in `tool_result_meta` why a tool did not run to its end. Every other one is a denial, but for this: where the
+#: run is interrupted, the CLI says that the user rejected the tool, whether it was asked about, ran, or neither.
 _INTERRUPTED = frozenset({"interrupted", "cancelled"})
+_REJECTED = "user-rejected"
 
 _SEVERITY: dict[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 
@@ -240,6 +242,8 @@ class Transcript:
         if block.is_error:
             said = _output(block).replace("<tool_use_error>", "").replace("</tool_use_error>", "")
             kind, how = _unfinished(line, block.tool_use_id)
+            if kind == "tool_interrupted":
+                return Note("warn", kind, f"{one_line(call.message, 80)} {how}")  # the CLI's words are for the model
             return Note("warn", kind, one_line(f"{one_line(call.message, 80)} {how}: {said}".rstrip(": ")))
         if call.name in WRITERS and call.path:
             return self._file_changed(call)
@@ -335,7 +339,11 @@ def _unfinished(line: Line, call: str) -> tuple[Kind, str]:
     """Kind and words of a tool call that has no good result. The CLI says why where the tool did not run to its end."""
     for about in items(line.tool_result_meta, dict):
         if about.get("id") == call and (why := about.get("non_execution_kind")):
-            return ("tool_interrupted", "was interrupted") if why in _INTERRUPTED else ("tool_denied", "was denied")
+            decision = about.get("permission_decision")
+            rejected = isinstance(decision, dict) and decision.get("decision") == "reject"
+            if why in _INTERRUPTED or (why == _REJECTED and not rejected):
+                return "tool_interrupted", "was interrupted"
+            return "tool_denied", "was denied"
     return "tool_error", "failed"
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 
 import msgspec
 import pytest
@@ -550,3 +551,35 @@ async def test_messages_without_a_number_wait_in_bounded_memory(autojump_clock, 
         nursery.cancel_scope.cancel()
     assert found[-1] == 999
     assert 1 <= len(found) <= LIMITS.passing_bytes / 5000
+
+
+async def test_pieces_between_change_nothing_of_what_is_delivered_once(autojump_clock, peer) -> None:
+    log, chance, cut_at = journal(), random.Random(7), {60, 170, 230, 400}
+    number = 0
+
+    async def serve(ws, connection) -> None:
+        for _ in range(10_000):
+            peer.connections[connection].append(await ws.get_message())
+            if len(peer.texts) in cut_at:
+                await peer.cut(connection)
+
+    peer.serve = serve
+    link = sender(log, peer)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run, None)
+        for _ in range(400):
+            await trio.sleep(chance.uniform(0, 0.1))
+            if chance.random() < 0.5:
+                fill(log, chance.randint(1, 3))
+            for _ in range(chance.randint(0, 3)):
+                number += 1
+                link.pass_on(_partial(number))
+        finish(log)
+        await trio.sleep(30)
+        nursery.cancel_scope.cancel()
+    assert len(peer.connections) == len(cut_at) + 1
+    assert seqs(peer.stored) == list(range(1, log.last_seq + 1))
+    assert log.confirmed_seq == log.last_seq
+    found = _pieces(peer.messages)
+    assert found == sorted(set(found)), "a piece came twice, or late"
+    assert len(found) > 100

@@ -153,6 +153,13 @@ async def test_a_reply_that_was_refused_or_cut_off_has_a_reason_of_its_own(tmp_p
         assert (ran.outcome.exit, ran.outcome.reason) == (Exit.TASK_FAILED, reason)
 
 
+async def test_an_interrupted_tool_is_told_from_a_denied_one(tmp_path: Path, api: MockApi) -> None:
+    script: list[Step] = [{"tools": [["Bash", {"command": "for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done"}]]}]
+    ran = await run_claude(tmp_path, api.url, f"mock:script {json.dumps(script)}", stop_after=3, ALLOWED_TOOLS="Bash")
+    (ended,) = ran.of_kind("tool_interrupted")
+    assert ended.message.endswith("done was interrupted")
+
+
 async def test_a_push_and_a_pull_request_are_seen(tmp_path: Path, workspace: Path, api: MockApi) -> None:
     lay(tmp_path, **{"bin/gh": "#!/bin/sh\necho https://github.com/o/r/pull/12\n"})
     (tmp_path / "bin" / "gh").chmod(0o755)

@@ -280,9 +280,11 @@ def test_denied_and_interrupted_tools_are_told_from_failed_ones() -> None:
         failed = user(answer("No.", is_error=True), tool_result_meta=meta)
         return last(INIT, assistant(call("Bash", command="npm test")), failed)
 
-    assert ended("user-rejected") == ("warn", "tool_denied", "Bash: npm test was denied: No.")
+    rejected = {"permission_decision": {"decision": "reject", "source": "config"}}
+    assert ended("user-rejected", **rejected) == ("warn", "tool_denied", "Bash: npm test was denied: No.")
     assert ended("permission-rule")[1] == ended("of_tomorrow")[1] == "tool_denied"
-    assert ended("interrupted") == ("warn", "tool_interrupted", "Bash: npm test was interrupted: No.")
+    assert ended("interrupted") == ("warn", "tool_interrupted", "Bash: npm test was interrupted")
+    assert ended("user-rejected")[1] == ended("user-rejected", permission_decision=5)[1] == "tool_interrupted"
     assert ended("cancelled")[1] == "tool_interrupted"
     assert ended(None, remedy={}) == ("warn", "tool_error", "Bash: npm test failed: No.")
 
