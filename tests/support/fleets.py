@@ -102,7 +102,7 @@ def fleet() -> list[tuple[Told, str]]:
     failed = Told("01JZFAIL00000000000000000A", ago=3000).begin(
         title="Port the importer to Rust", labels={"team": "data"}, **work
     )
-    failed.complete(1)
+    failed.complete(124, reason="timeout", message="claude did not finish within 1h (TIMEOUT)")
     lost = Told("01JZLOST00000000000000000A", ago=900).begin(title="Tidy the changelog", **work)
     done = Told("01JZDONE00000000000000000A", ago=5000).begin(
         title="Make the failing tests of slugify pass", labels={"team": "web"}, **work

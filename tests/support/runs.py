@@ -40,7 +40,9 @@ class Written:
         gap = {"fromSeq": first, "toSeq": first + count - 1, "count": count, "bytes": 100, "reason": "journal_limit"}
         return self.add(log("warn", f"{count} messages were dropped", kind="gap", gap=gap))
 
-    def complete(self, exit_code: int = 0, **stream: Any) -> Written:
+    def complete(
+        self, exit_code: int = 0, *, reason: str = "succeeded", message: str = "done", **stream: Any
+    ) -> Written:
         """COMPLETE; `stream` replaces fields of its description, to make it wrong."""
         text = "".join(line + "\n" for line in self.lines).encode()
         described = {
@@ -53,7 +55,7 @@ class Written:
             "redelivered": 0,
             **stream,
         }
-        data = {"exitCode": exit_code, "message": "done", "duration": 1500, "reason": "succeeded", "stream": described}
+        data = {"exitCode": exit_code, "message": message, "duration": 1500, "reason": reason, "stream": described}
         return self.add(complete(data, "done", failed=exit_code != 0))
 
     def heartbeat(self) -> str:

@@ -253,9 +253,9 @@ export class Fleet {
     const lost = losses(row);
     element.className = `row ${row.state} ${needsYou(row) ? "attention" : hasEnded(row) ? "ended" : ""}`;
     put(element,
-      cell(0, badge(row), h("small", { class: "phase" }, hasEnded(row) ? (row.reason && row.reason !== row.state ? row.reason.replaceAll("_", " ") : "") : (row.phase ?? "").toLowerCase())),
+      cell(0, badge(row), h("small", { class: "phase" }, hasEnded(row) ? said(row.reason, row.state) : said(row.phase, row.state))),
       cell(1, nav(address(row.id), { class: "name", "aria-label": `${title(row)}, ${row.attention ? WHY[row.attention] : row.state}` }, title(row)),
-        h("span", { class: "sub" }, row.title && row.repo ? h("span", { class: "repo" }, short(row.repo)) : "", row.branch || row.ref ? h("span", { class: "branch" }, row.branch || row.ref) : "",
+        h("span", { class: "sub" }, row.title && row.repo ? h("span", { class: "repo" }, short(row.repo).replace(/^github\.com\//, "")) : "", row.branch || row.ref ? h("span", { class: "branch" }, row.branch || row.ref) : "",
           labels.slice(0, 4).map(([name, value]) => h("span", { class: "label" }, `${name}=${value}`)), labels.length > 4 ? `+${labels.length - 4}` : "",
           !row.title && !row.branch && !labels.length ? row.containerID : "")),
       cell(2, h("span", { class: "now" }, activity(row)), h("span", { class: "sub" }, todo(row),
@@ -291,4 +291,6 @@ export class Fleet {
   }
 }
 
+/** A reason or phase in words, unless it repeats the state. */
+const said = (word, state) => { const text = (word ?? "").toLowerCase().replaceAll("_", " "); return state.startsWith(text) || (text === "success" && state === "succeeded") ? "" : text; };
 export const short = (repo) => repo.replace(/^[a-z+]+:\/\/([^/@]*@)?/, "").replace(/^git@([^:]+):/, "$1/").replace(/\.git$/, "");
