@@ -59,8 +59,13 @@ class Guard:
 
     def check_origin(self, request: Request) -> None:
         """Refuse what a page of another site sends with the visitor's cookie."""
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+        if site is not None:
+            # The browser itself tells, and no page can change it. A proxy may have put its own Host.
+            ours = site in ("same-origin", "none")
+        else:
+            ours = origin is None or origin.partition("://")[2] == request.headers.get("host")
+        if not ours:
             raise HTTPException(403, "this comes from another site's page")
 
     def _right_of(self, request: Request, token: str) -> Right:

@@ -201,6 +201,11 @@ async def test_a_page_of_another_site_gets_nothing(tmp_path: Path):
     async with open_client(tmp_path, TOKENS) as client:
         answer = await client.post("/api/login", {"token": "watchers"}, origin="https://evil.example")
         assert answer.status == 403
+        # A proxy may have put its own Host; the browser tells what is of the same site.
+        proxied = {"origin": "https://hub.example", "sec_fetch_site": "same-origin"}
+        assert (await client.post("/api/login", {"token": "watchers"}, **proxied)).status == 200
+        other = {"origin": f"http://127.0.0.1:{client.port}", "sec_fetch_site": "same-site"}
+        assert (await client.post("/api/login", {"token": "watchers"}, **other)).status == 403
         same = await client.post("/api/login", {"token": "watchers"}, origin=f"http://127.0.0.1:{client.port}")
         assert same.status == 200
     async with open_client(tmp_path) as client:
