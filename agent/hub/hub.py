@@ -188,9 +188,20 @@ class Hub:
 
         Cancelling: safe.
         """
-        await self.write()
+        lacking: list[Row] = []
+        try:
+            await self.write()
+        except sqlite3.Error:
+            # The disk is full. Rows change no more than what is stored of their runs; new ones are in memory alone.
+            known = await trio.to_thread.run_sync(self.index.sizes)
+            if query.after is None:
+                lacking = [row for row in self.fleet.rows() if RunKey(row.containerID, row.runID) not in known]
         rev = self.fleet.rev
-        return await trio.to_thread.run_sync(self.index.find, query), rev
+        found = await trio.to_thread.run_sync(self.index.find, query)
+        for row in lacking:
+            if query.matches(row):
+                found.add(row)
+        return found, rev
 
     async def write(self) -> None:
         """Bring the index up to date with the rows. Raises sqlite3.Error. Cancelling: safe."""

@@ -77,6 +77,16 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int = 100
     after: tuple[str, str] | None = None
 
+    def matches(self, row: Row) -> bool:
+        """Whether a row matches, as the index decides it."""
+        labels, search = _searched(row)
+        return (
+            (not self.states or row.state in self.states)
+            and (not self.attention or row.attention is not None)
+            and all(f"\n{name}={value}\n" in labels for name, value in self.labels.items())
+            and all(word in search for word in self.text.casefold().split())
+        )
+
 
 class Found(Struct):
     """Page of rows as JSON, newest first, and totals of all that match."""
@@ -86,6 +96,13 @@ class Found(Struct):
     count: int
     states: dict[str, int]
     cost: float
+
+    def add(self, row: Row) -> None:
+        """Put a row in front that the index does not have."""
+        self.rows.insert(0, _encode(row))
+        self.count += 1
+        self.states[row.state] = self.states.get(row.state, 0) + 1
+        self.cost += row.cost or 0
 
 
 class Index:
@@ -203,11 +220,16 @@ def _where(query: Query) -> tuple[str, tuple[object, ...]]:
     return " and ".join(parts), tuple(values)
 
 
-def _values(entry: Entry) -> tuple[object, ...]:
-    row = entry.row
+def _searched(row: Row) -> tuple[str, str]:
+    """What labels and words are looked for in."""
     labels = "".join(f"\n{name}={value}\n" for name, value in row.labels.items())
     words = (row.id, row.runID, row.containerID, row.title, row.repo, row.ref, row.branch, row.message, row.reason)
-    search = "\n".join([*filter(None, words), labels]).casefold()
+    return labels, "\n".join([*filter(None, words), labels]).casefold()
+
+
+def _values(entry: Entry) -> tuple[object, ...]:
+    row = entry.row
+    labels, search = _searched(row)
     return (
         row.id, row.containerID, row.runID, entry.size, entry.rev, row.state, row.attention, row.started, row.updated,
         row.cost, labels, search, _encode(row),

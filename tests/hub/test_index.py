@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -92,3 +93,31 @@ def test_removable_are_the_ended_and_the_silent(tmp_path: Path):
     assert [run.id for run in found] == ["c", "a"]
     assert total == 20
     index.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (Query(), "abc"), (Query(states=["failed"]), "b"), (Query(attention=True), "b"), (Query(text="älter RUN"), ""),
+        (Query(text="ält b"), "b"), (Query(labels={"k": "v"}), "a"), (Query(labels={"k": ""}), ""),
+        (Query(text="k=v"), "a"),
+    ],
+)  # fmt: skip
+def test_a_row_matches_where_the_index_finds_it(tmp_path: Path, query: Query, found: str):
+    entries = [entry("a", labels={"k": "v"}), entry("b", title="Älter", state="failed", attention="failed"), entry("c")]
+    index = Index(tmp_path / "i")
+    index.put(entries)
+    rows = [json.loads(row)["id"] for row in index.find(query).rows]
+    index.close()
+    assert "".join(sorted(rows)) == found
+    assert "".join(one.row.id for one in entries if query.matches(one.row)) == found
+
+
+def test_a_row_that_the_index_lacks_is_put_in_front(tmp_path: Path):
+    index = Index(tmp_path / "i")
+    index.put([entry("a", cost=1.0)])
+    found = index.find(Query())
+    found.add(entry("b", cost=0.5, state="failed").row)
+    index.close()
+    assert [json.loads(row)["id"] for row in found.rows] == ["b", "a"]
+    assert (found.count, found.states, found.cost) == (2, {"running": 1, "failed": 1}, 1.5)

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from tests.support.arrivals import Arrivals, seeded, unmarked
+from tests.support.disks import small_disk
 from tests.support.places import ROOT
 from tests.support.run_agent import start_agent
 from tests.support.servers import Server, open_agent_serve, open_ws_server
@@ -116,20 +117,6 @@ async def test_an_agent_killed_at_any_moment_is_delivered_by_flush(tmp_path, kil
             lost += arrived.last["data"]["reason"] == "agent_lost"
     print(f"{kills} kills, {flushed} flushed, {lost} without a COMPLETE of their own")
     assert lost
-
-
-@contextmanager
-def small_disk(directory: Path, size: int) -> Iterator[Path]:
-    directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 @pytest.mark.node
