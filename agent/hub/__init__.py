@@ -23,6 +23,9 @@ Files
     vitals.py     resources of runs over time
     events.py     server-sent events: a run, the fleet
     api.py        the HTTP API; docs/hub.md describes it
+    session.py    logging in and out
+    parameters.py what a request asks for, checked
+    answers.py    answers and their headers
     openapi.py    the same for programs: openapi.json
     access.py     tokens, rights, cookies, without I/O
     guard.py      decides on an HTTP request

@@ -221,7 +221,7 @@ def _where(query: Query) -> tuple[str, tuple[object, ...]]:
 
 
 def _searched(row: Row) -> tuple[str, str]:
-    """What labels and words are looked for in."""
+    """The texts in which labels and words are looked for."""
     labels = "".join(f"\n{name}={value}\n" for name, value in row.labels.items())
     words = (row.id, row.runID, row.containerID, row.title, row.repo, row.ref, row.branch, row.message, row.reason)
     return labels, "\n".join([*filter(None, words), labels]).casefold()

@@ -156,7 +156,9 @@ DECLARATIONS |= {f"receiver.{name}" for name in ("messages", "phrases", "run")}
 #: Parts of a fleet that whole fleets are tested with.
 DECLARATIONS |= {f"fleet.{name}" for name in ("engine", "hub", "local")}
 #: Parts of the hub that its API, its options and `agent watch` are tested with.
-DECLARATIONS |= {f"hub.{name}" for name in ("client", "guard", "hub", "listen", "secrets")}
+DECLARATIONS |= {
+    f"hub.{name}" for name in ("answers", "client", "guard", "hub", "listen", "parameters", "secrets", "session")
+}
 
 
 @pytest.mark.parametrize("path", [path for path in _files() if path.name not in ("__init__.py", "__main__.py")])
