@@ -12,6 +12,8 @@ MARKS: Final = {
     "thinking": "…", "permission_denied": "⊘", "api_error": "✗", "api_retry": "↻", "rate_limit": "↻",
     "model_fallback": "↻", "result": "■", "init": "▶", "task": "+", "gap": "✗",
 }  # fmt: skip
+#: Marks of levels, where the kind has none: a colour alone would tell some people nothing.
+LEVEL_MARKS: Final = {"warn": "!", "error": "✗"}
 STATUS_MARK: Final = "●"
 ERROR_MARK: Final = "✗"
 #: The colour of each source, and that of each level but `info`, as parameters of the terminal's SGR sequence.
@@ -32,3 +34,26 @@ def paint(color: str, text: str) -> str:
 def wants_color(environ: Mapping[str, str]) -> bool:
     """Return whether a terminal with this environment should get colours: not with NO_COLOR, nor a dumb one."""
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+#: Each mark as ASCII, for a terminal that shows nothing else.
+_ASCII = str.maketrans(
+    {
+        "→": ">", "←": "<", "✗": "x", "✎": "!", "☐": "o", "»": ">", "…": ".", "⊘": "x", "↻": "~", "■": "#", "▶": ">",
+        "●": "*", "✓": "v", "·": ".", "─": "-", "━": "=", "⇡": "^", "█": "#", "░": ".",
+        **dict.fromkeys("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "*"),
+    }
+)  # fmt: skip
+
+
+def is_ascii(environ: Mapping[str, str]) -> bool:
+    """Return whether the user's locale has no more than ASCII: C or POSIX.
+
+    Python writes UTF-8 there all the same; the terminal of somebody who has asked for it may not show it.
+    """
+    return (environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG")) in ("C", "POSIX")
+
+
+def to_ascii(text: str) -> str:
+    """Replace the marks by ASCII; anything else beyond it becomes `?`."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.marks import LEVEL_COLORS, MARKS, SOURCE_COLORS, paint, wants_color
+from agent.marks import LEVEL_COLORS, LEVEL_MARKS, MARKS, SOURCE_COLORS, is_ascii, paint, to_ascii, wants_color
 
 
 def test_paint_wraps_a_text_and_leaves_it_without_a_colour() -> None:
@@ -20,3 +20,17 @@ def test_no_color_and_a_dumb_terminal_get_none() -> None:
 def test_each_mark_is_one_character_and_each_colour_a_parameter() -> None:
     assert all(len(mark) == 1 for mark in MARKS.values())
     assert all(color.isdigit() for color in (*SOURCE_COLORS.values(), *LEVEL_COLORS.values()))
+
+
+def test_each_mark_has_its_ascii() -> None:
+    for mark in (*MARKS.values(), *LEVEL_MARKS.values()):
+        assert to_ascii(mark).isascii()
+        assert to_ascii(mark) != "?"
+    assert to_ascii("Grüße") == "Gr??e"
+
+
+def test_the_locale_c_is_ascii() -> None:
+    assert is_ascii({"LC_ALL": "C", "LANG": "de_DE.UTF-8"})
+    assert is_ascii({"LANG": "POSIX"})
+    assert not is_ascii({"LANG": "C.UTF-8"})
+    assert not is_ascii({})

@@ -19,7 +19,7 @@ from agent.errors import ConfigError
 from agent.files import is_in_memory
 from agent.journal import Journal
 from agent.limits import MIB
-from agent.marks import wants_color
+from agent.marks import is_ascii, wants_color
 from agent.outcome import Cause, CauseKind
 from agent.process import hardening
 from agent.protocol import Envelope, ulid
@@ -67,6 +67,8 @@ def main(argv: Sequence[str] = ()) -> int:
         as_json=config.log_format == "json",
         terminal=os.isatty(2),
         color=wants_color(os.environ),
+        columns=_columns,
+        ascii_only=is_ascii(os.environ),
         redact=redactor.text,
     )
     try:
@@ -76,6 +78,13 @@ def main(argv: Sequence[str] = ()) -> int:
     finally:
         signals.ignore()
         console.close()
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 0
 
 
 async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, console: Console) -> int:

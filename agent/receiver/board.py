@@ -47,7 +47,7 @@ def _share(row: Row) -> tuple[float | None, float | None]:
 def _doing(row: Row) -> str:
     if row.progress is not None and row.progress.get("stage"):
         return f"{(row.phase or '').lower()}: {row.progress['stage']}".removeprefix(": ")
-    return row.now or (row.phase or "").lower()
+    return phrases.without_rules(row.now or (row.phase or "").lower())
 
 
 def _end(row: Row) -> str:

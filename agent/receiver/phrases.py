@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from agent.limits import MIB
 from agent.text import count, money
 
 _BAR = 24
+#: Rules that programs draw, which say nothing and fill a line.
+_RULE = re.compile(r"([-=_*~#.])\1{7,}")
 
 
 def word(value: object) -> str:
@@ -30,6 +33,11 @@ def number(value: object) -> float | None:
 def plain(fields: dict[str, Any]) -> str:
     """Describe a kind that has no words of its own: its message if it has one, else its fields."""
     return word(fields.get("message")) or ", ".join(f"{name} {word(value)}" for name, value in fields.items())
+
+
+def without_rules(text: str) -> str:
+    """Shorten rules such as `--------` to three characters."""
+    return _RULE.sub(r"\1\1\1", text)
 
 
 def plainly(value: object) -> str:

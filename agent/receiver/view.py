@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO
 import msgspec
 
 from agent.limits import Limits
-from agent.marks import BOLD, DIM, ERROR_MARK, GREEN, LEVEL_COLORS, MARKS, RED, SOURCE_COLORS, YELLOW
+from agent.marks import BOLD, DIM, GREEN, LEVEL_COLORS, LEVEL_MARKS, MARKS, RED, SOURCE_COLORS, YELLOW
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, PREVIEW, STATUS, encode_json
 from agent.receiver import phrases
 from agent.receiver.board import asked, task_of
@@ -26,11 +26,7 @@ from agent.terminal import Screen
 from agent.text import one_line
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
-#: Rules that programs draw, which say nothing and fill a line.
-_RULE = re.compile(r"([-=_*~#.])\1{7,}")
 _WIDTH = 200
-#: Marks where the kind has none: colours alone would not tell.
-_LEVEL_MARKS = {"warn": "!", "error": ERROR_MARK}
 
 
 class View(Protocol):
@@ -165,10 +161,10 @@ class TextView:
         if kind == "silent" or said == "TodoWrite":  # its LOG of kind `todo` says more
             return
         color = LEVEL_COLORS.get(phrases.word(fields.get("level")), "")
-        mark = MARKS.get(kind) or _LEVEL_MARKS.get(phrases.word(fields.get("level")), " ")
+        mark = MARKS.get(kind) or LEVEL_MARKS.get(phrases.word(fields.get("level")), " ")
         # Of what a tool gave back, the beginning is enough: claude goes on to say what it makes of it.
         brief = kind == "tool_result"
-        self._line(message, source, mark, _RULE.sub(r"\1\1\1", said), color or DIM * brief, brief=brief)
+        self._line(message, source, mark, phrases.without_rules(said), color or DIM * brief, brief=brief)
 
     def _status(self, message: Message, fields: dict[str, Any]) -> None:
         progress = fields.get("progress")

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from agent.limits import Limits
-from agent.marks import BOLD, DIM, ERROR_MARK, LEVEL_COLORS, MARKS, SOURCE_COLORS, STATUS_MARK, paint
+from agent.marks import BOLD, DIM, LEVEL_COLORS, LEVEL_MARKS, MARKS, SOURCE_COLORS, STATUS_MARK, paint, to_ascii
 from agent.protocol import STATUS, Event, Level, encode_json, timestamp
 
 #: Control characters and marks that turn text around. The lines hold the words of repositories, servers and programs.
 _UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 
+#: Columns before the text on a terminal, and how many there must be for it to go on under itself.
+_INDENT, _NARROW = 18, 20
 _RANK: dict[str, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 
 
@@ -34,18 +36,23 @@ class Console:
         as_json: bool = False,
         terminal: bool = False,
         color: bool = False,
+        columns: Callable[[], int] = lambda: 0,
+        ascii_only: bool = False,
         redact: Callable[[str], str] = lambda text: text,
         now: Callable[[], float] = time.time,
         write: Callable[[bytes], object] | None = None,
     ) -> None:
         """Write nothing yet. `write` takes the lines in place of stderr and its thread.
 
-        `terminal`: a person watches; show marks as `agent serve` does, and with `color` colours.
+        `terminal`: a person watches; show marks as `agent serve` does, and with `color` colours. A line that is longer
+        than `columns` goes on under its text; 0 leaves that to the terminal.
         """
         self.level = level
         self._as_json = as_json
         self._terminal = terminal
         self._color = color
+        self._columns = columns
+        self._ascii = ascii_only
         self.redact = redact
         self._now = now
         self._capacity = limits.console_lines
@@ -96,20 +103,31 @@ class Console:
             return encode_json({"time": time, "level": level, "source": source, "message": message}) + b"\n"
         text = message
         if not message.isprintable():
-            indent = "\n" + " " * (18 if self._terminal else 25)
-            text = _UNPRINTABLE.sub("\ufffd", message).replace("\n", indent)
+            text = _UNPRINTABLE.sub("\ufffd", message)
         if self._terminal:
-            return self._terminal_line(time[11:19], level, source, text, mark).encode(errors="replace")
+            line = self._terminal_line(time[11:19], level, source, text, mark)
+            return (to_ascii(line) if self._ascii else line).encode(errors="replace")
+        text = text.replace("\n", "\n" + " " * 25)
         return f"{time[11:23]} {level:<5} {source:<6} {text}\n".encode(errors="replace")
 
     def _terminal_line(self, clock: str, level: Level, source: str, text: str, mark: str) -> str:
         name = f"{source:<6}"
-        if level == "error":
-            mark = ERROR_MARK
+        if level == "error" or mark == " ":
+            mark = LEVEL_MARKS.get(level, mark)
+        text = self._wrapped(text).replace("\n", "\n" + " " * _INDENT)
         if self._color:
             clock, name = paint(DIM, clock), paint(SOURCE_COLORS.get(source, ""), name)
             text = paint(LEVEL_COLORS.get(level, BOLD if mark == STATUS_MARK else ""), text)
         return f"{clock} {name} {mark} {text}\n"
+
+    def _wrapped(self, text: str) -> str:
+        room = self._columns() - _INDENT
+        if room < _NARROW or (len(text) <= room and "\n" not in text):
+            return text
+        import textwrap  # which a container does without
+
+        rows = (textwrap.wrap(row, room, break_on_hyphens=False) or [""] for row in text.split("\n"))
+        return "\n".join([part for row in rows for part in row])
 
     def _put(self, lines: list[bytes]) -> None:
         if self._write is not None:

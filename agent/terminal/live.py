@@ -11,10 +11,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from agent.marks import paint
+from agent.marks import paint, to_ascii
 from agent.terminal import board
 from agent.terminal.board import Part, Task, columns_of, cut
-from agent.terminal.screen import plain_marks
 
 #: Seconds between two pictures of the board: the spinner turns, the time goes on.
 _INTERVAL = 0.125
@@ -134,7 +133,7 @@ class LiveScreen:
         return text
 
     def _text(self, parts: Sequence[Part]) -> Text:
-        painted = (paint(color, plain_marks(part, ascii_only=self._ascii)) for part, color in parts)
+        painted = (paint(color, to_ascii(part) if self._ascii else part) for part, color in parts)
         return Text.from_ansi("".join(painted))
 
     def _print(self, text: Text) -> None:

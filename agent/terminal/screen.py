@@ -6,16 +6,8 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, TextIO
 
-from agent.marks import paint, wants_color
-from agent.terminal.board import SPINNER, Part, Task
-
-#: Marks for a terminal that shows only ASCII.
-_ASCII = str.maketrans(
-    {
-        "→": ">", "←": "<", "✗": "x", "✎": "!", "☐": "o", "»": ">", "…": ".", "⊘": "x", "↻": "~", "■": "#", "▶": ">",
-        "●": "*", "✓": "v", "·": ".", "─": "-", "━": "=", "⇡": "^", "█": "#", "░": ".", **dict.fromkeys(SPINNER, "*"),
-    }
-)  # fmt: skip
+from agent.marks import is_ascii, paint, to_ascii, wants_color
+from agent.terminal.board import Part, Task
 
 
 class Screen(Protocol):
@@ -50,7 +42,7 @@ class PlainScreen:
     def say(self, text: str, color: str = "", *, head: Sequence[Part] = (), brief: bool = False) -> None:
         parts = [*head, (text, color)]
         line = "".join([paint(code, part) if self._color else part for part, code in parts])
-        self._out.write(plain_marks(line, ascii_only=self._ascii) + "\n")
+        self._out.write((to_ascii(line) if self._ascii else line) + "\n")
         self._out.flush()
 
     def show(self, key: Hashable, task: Task | None) -> None:
@@ -65,7 +57,7 @@ def open_screen(out: TextIO, environ: Mapping[str, str] = os.environ, *, color: 
 
     `color=False` leaves colours away, as NO_COLOR does. `ended`: as many ended tasks stay on the board.
     """
-    ascii_only = is_ascii(out, environ)
+    ascii_only = _shows_ascii_alone(out, environ)
     color = color and wants_color(environ)
     if not out.isatty():
         return PlainScreen(out, ascii_only=ascii_only)
@@ -80,21 +72,11 @@ def open_screen(out: TextIO, environ: Mapping[str, str] = os.environ, *, color: 
     return LiveScreen(out, color=color, ascii_only=ascii_only, ended=ended)
 
 
-def is_ascii(out: TextIO, environ: Mapping[str, str]) -> bool:
-    """Return whether marks beyond ASCII would come out wrong: the encoding or the locale of the user says so.
-
-    Python writes UTF-8 in the locale C; the terminal of somebody who has asked for it may show no more than ASCII.
-    """
-    named = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
-    if named in ("C", "POSIX"):
+def _shows_ascii_alone(out: TextIO, environ: Mapping[str, str]) -> bool:
+    if is_ascii(environ):
         return True
     try:
         "→█⠋".encode(out.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return True
     return False
-
-
-def plain_marks(text: str, *, ascii_only: bool) -> str:
-    """Replace this program's marks by ASCII where that is all there is; what others wrote becomes `?`."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode() if ascii_only else text

@@ -56,7 +56,29 @@ def test_a_terminal_gets_the_marks_of_agent_serve() -> None:
 def test_colours_wrap_the_words_and_no_colour_of_others_comes_through() -> None:
     console, lines = shown(terminal=True, color=True)
     console.show([events.log("warn", "red \x1b[31m", source="git")])
-    assert lines == ["\x1b[2m00:00:00\x1b[0m \x1b[35mgit   \x1b[0m   \x1b[33mred \ufffd[31m\x1b[0m\n"]
+    assert lines == ["\x1b[2m00:00:00\x1b[0m \x1b[35mgit   \x1b[0m ! \x1b[33mred \ufffd[31m\x1b[0m\n"]
+
+
+def test_a_long_line_goes_on_under_its_text() -> None:
+    console, lines = shown(terminal=True, columns=lambda: 40)
+    console.say("warn", "one two three four five\n\nsix seven eight nine")
+    assert lines == [
+        "00:00:00 agent  ! one two three four\n" + " " * 18 + "five\n" + " " * 18 + "\n"
+        + " " * 18 + "six seven eight nine\n",
+    ]  # fmt: skip
+
+
+def test_a_narrow_or_unknown_terminal_wraps_by_itself() -> None:
+    for columns in (0, 37):
+        console, lines = shown(terminal=True, columns=lambda columns=columns: columns)
+        console.say("info", "x" * 90)
+        assert lines == ["00:00:00 agent    " + "x" * 90 + "\n"]
+
+
+def test_a_terminal_of_the_locale_c_gets_ascii() -> None:
+    console, lines = shown(terminal=True, ascii_only=True)
+    console.show([events.status("running", "Grüße", phase="RUNNING")])
+    assert lines == ["00:00:00 agent  * Gr??e\n"]
 
 
 def test_json_has_no_marks_on_a_terminal() -> None:
