@@ -389,6 +389,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     fleet_pause: float = 10.0
     #: ... up to this.
     fleet_pause_max: float = 360.0
+    #: The first fetch of a repository that several tasks share; the largest ones take some minutes.
+    fleet_mirror: float = 1800.0
     #: Between two looks at the hub, which costs one request for all tasks.
     fleet_look: float = 1.0
     #: A hub of our own that starts.

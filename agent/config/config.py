@@ -78,6 +78,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     github_token: str | None
     ssh_known_hosts: str | None
     clone_depth: int | None
+    #: Must stay for as long as the workspace is used.
+    repo_mirror: Path | None
     workspace_dir: Path
     replace_workspace: bool
     git_user_name: str

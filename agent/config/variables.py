@@ -179,6 +179,8 @@ VARIABLES: tuple[Variable, ...] = (
              " published ones of GitHub, GitLab.com and Bitbucket", text=True,
              otherwise="a host that is not known is trusted on first use"),
         _own("CLONE_DEPTH", values.integer, "1", "Commits of history", otherwise="all"),
+        _own("REPO_MIRROR", values.path, "/mirrors/project.git",
+             "A bare clone on this machine: the clone borrows what is in it, and fetches only the rest"),
         _own("WORKSPACE_DIR", values.directory, "/workspace", "Where the repository is cloned to",
              default="/workspace"),
         _own("REPLACE_WORKSPACE", values.boolean, "1", "1: a workspace that is not empty is emptied", default="0"),

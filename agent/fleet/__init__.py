@@ -18,6 +18,7 @@ Files:
     options     its options
     tasks       the list of tasks, read and checked
     run         Fleet: the lives of the tasks, the stop, the budget
+    mirrors     repositories that several tasks share, fetched once
     attempts    the files of an attempt, before and after
     retry       which ends are worth another attempt, and how that one differs; pure
     results     `results.json`

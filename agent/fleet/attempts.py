@@ -107,7 +107,10 @@ class Place:
         return {}
 
 
-def order(results: Results, task: Task, made: Sequence[Attempt], place: Place, hub: Hub, directory: Path) -> Order:
+def order(
+    results: Results, task: Task, made: Sequence[Attempt], place: Place, hub: Hub, directory: Path,
+    mirror: Path | None = None,
+) -> Order:  # fmt: skip
     """Write the files of the last of a task's attempts, and make the order for the engine. Raises OSError."""
     place.make()
     *earlier, attempt = made
@@ -125,6 +128,8 @@ def order(results: Results, task: Task, made: Sequence[Attempt], place: Place, h
     private = task.private | {"WS_TOKEN"}
     files = {name: _file(directory, name, value) for name, value in values.items() if name in private}
     paths = {name: Path(values[name]).absolute() for name in _PATHS if name in values and Path(values[name]).is_file()}
+    if mirror is not None:
+        paths["REPO_MIRROR"] = mirror
     return Order(
         name=attempt.container,
         labels={f"agent.{name}": value for name, value in labels.items()},

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.fleet.engine import Address, Ended, Order
+from agent.fleet.engine import Address, Ended, Order, kill_at_once
 from agent.limits import Limits
 from agent.text import one_line
 
@@ -179,7 +179,7 @@ class DockerEngine:
         with log.open("wb") as file, trio.move_on_after(self._limits.fleet_command):
             await trio.run_process(
                 [self._program, "logs", name], stdout=file, stderr=subprocess.STDOUT, check=False,
-                start_new_session=True,
+                start_new_session=True, deliver_cancel=kill_at_once,
             )  # fmt: skip
         await self._do("rm", "--force", "--volumes", name)
 
@@ -206,7 +206,7 @@ class DockerEngine:
         with trio.move_on_after(self._limits.fleet_command if limit is None else limit):
             return await trio.run_process(
                 [self._program, *arguments], capture_stdout=True, capture_stderr=True, check=False,
-                start_new_session=True,
+                start_new_session=True, deliver_cancel=kill_at_once,
             )  # fmt: skip
         raise AgentError(f"{Path(self._program).name} {arguments[0]} does not answer", exit=Exit.SERVER_UNREACHABLE)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+import trio
 from msgspec import Struct
 
 
@@ -41,6 +42,14 @@ class Address(Struct, frozen=True):
 
     listen: str
     name: str
+
+
+async def kill_at_once(process: trio.Process) -> None:
+    """End a client or a git that is no longer wanted: it has nothing to tidy up.
+
+    Cancelling: nothing waits.
+    """
+    process.kill()
 
 
 class Engine(Protocol):

@@ -18,7 +18,7 @@ import trio
 
 from agent import signals
 from agent.errors import AgentError, first_leaf
-from agent.fleet import attempts, retry
+from agent.fleet import attempts, mirrors, retry
 from agent.fleet.engine import Ended, Engine
 from agent.fleet.hub import Hub
 from agent.fleet.results import FINAL, Attempt, Results, State, TaskResult, now
@@ -58,6 +58,7 @@ class Fleet:
         self._budget = math.inf if budget is None else budget
         self._budget_stop = budget_stop
         self._watcher = watcher
+        self._mirrors: dict[str, Path] = {}
         self._starting = trio.CancelScope()
         self._stopping = trio.Event()
         self._killing = trio.Event()
@@ -82,6 +83,7 @@ class Fleet:
             around.start_soon(self._follow)
             async with trio.open_nursery() as lives:
                 with self._starting:
+                    await self._make_mirrors()
                     await self._start(lives, left)
             around.cancel_scope.cancel("every task has its outcome")
         for task in self.results.tasks:
@@ -93,6 +95,13 @@ class Fleet:
         self.results.ended, self.results.exitCode = now(), status
         self.results.write(self._directory)
         return status
+
+    async def _make_mirrors(self) -> None:
+        pairs = zip(self._tasks, self.results.tasks, strict=True)
+        tasks = [task for task, result in pairs if result.outcome not in FINAL]
+        self._mirrors = await mirrors.make(
+            tasks, self._directory, self._limits, lambda line: self._watcher.changed(None, line)
+        )
 
     async def _start(self, lives: trio.Nursery, left: set[str]) -> None:
         """Start the lives, those first whose containers an earlier fleet has left."""
@@ -148,7 +157,9 @@ class Fleet:
         ended = Ended(None)
         try:
             if not adopt:
-                order = attempts.order(self.results, task, result.attempts, place, self._hub, self._directory)
+                order = attempts.order(
+                    self.results, task, result.attempts, place, self._hub, self._directory, self._mirrors.get(task.name)
+                )
             result.outcome = State.RUNNING
             words = (
                 "goes on" if adopt else "starts" if attempt.number == 1 else f"starts again, attempt {attempt.number}"

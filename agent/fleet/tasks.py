@@ -21,7 +21,7 @@ from agent.text import count, one_line
 
 #: Variables that the fleet sets for each task itself; those of the environment are not passed on.
 OWNED = (
-    "WS_SERVER", "WS_TOKEN", "WORKSPACE_DIR", "JOURNAL_DIR", "OUTPUT_DIR", "RECORD_DIR", "HEALTH_FILE",
+    "WS_SERVER", "WS_TOKEN", "REPO_MIRROR", "WORKSPACE_DIR", "JOURNAL_DIR", "OUTPUT_DIR", "RECORD_DIR", "HEALTH_FILE",
     "TERMINATION_LOG", "TERMINATION_GRACE_SECONDS", "TASKS_FILE", "JOB_COMPLETION_INDEX", "CONTAINER_ID",
 )  # fmt: skip
 #: Variables that an entry may not set: all of those but its name.

@@ -103,6 +103,8 @@ class _Attempt:
             options.append(f"--branch={target.branch}")
         if target.commit is None and self._depth is not None:
             options.append(f"--depth={self._depth}")
+        if self._config.repo_mirror is not None:
+            options.append(f"--reference-if-able={self._config.repo_mirror}")
         await self._calls.transfer("clone", *options, "--", self._git.url, str(directory))
 
     async def _fetch_commit(self, directory: Path, commit: str) -> None:

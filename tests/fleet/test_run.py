@@ -22,7 +22,7 @@ def a_task(number: int, bound: float = 3600.0, **values: str) -> Task:
     values = {"REPO_URL": "https://x.org/y.git", "TASK": "Fix it", **values}
     return Task(
         number=number, name=f"t{number}", values=values, private=frozenset({"TASK"}), title="Fix it",
-        repository="https://x.org/y.git", bound=bound,
+        repository=f"https://x.org/{number}.git", bound=bound,
     )  # fmt: skip
 
 

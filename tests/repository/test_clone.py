@@ -730,3 +730,21 @@ async def test_without_git_it_is_said_so(run, tmp_path, origin):
     error = await run(origin, PATH=str(tmp_path)).fails()
     assert error.exit is Exit.CLONE_FAILED
     assert "git" in str(error)
+
+
+async def test_a_clone_borrows_from_a_mirror(tmp_path, private, http, origin):
+    mirror = tmp_path / "mirror.git"
+    git(tmp_path, "clone", "-q", "--mirror", str(origin), str(mirror))
+    run = Run(tmp_path, private, f"{http.url}/{origin.name}", LIMITS, REPO_MIRROR=str(mirror))
+    await run.clone()
+    workspace = run.config.workspace_dir
+    assert (workspace / ".git/objects/info/alternates").read_text() == f"{mirror}/objects\n"
+    assert list((workspace / ".git/objects").rglob("*.pack")) == []
+    assert git(workspace, "rev-parse", "HEAD") == git(origin, "rev-parse", "main")
+    git(workspace, "fsck")
+
+
+async def test_a_mirror_that_is_not_there_costs_nothing(tmp_path, private, http, origin):
+    run = Run(tmp_path, private, f"{http.url}/{origin.name}", LIMITS, REPO_MIRROR="/nowhere.git")
+    await run.clone()
+    assert git(run.config.workspace_dir, "rev-parse", "HEAD") == git(origin, "rev-parse", "main")

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support import scripted_claude
-from tests.support.git_servers import git, make_origin
+from tests.support.git_servers import git, http_server, make_origin
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
@@ -252,3 +252,19 @@ def test_the_real_cli_goes_on_with_its_session(yard: Yard) -> None:
         assert any(f"Count the {task['task']}" in request.text and "half > part.txt" in request.text
                    for request in api.requests)  # fmt: skip
         assert task["cost"] == pytest.approx(first["cost"] + second["cost"])
+
+
+def test_tasks_that_share_a_repository_fetch_it_once(yard: Yard) -> None:
+    with http_server(yard.place) as server:
+        url = f"{server.url}/origin.git"
+        tasks = [yard.task(f"t{n}", f"edits:new{n}.txt", REPO_URL=url) for n in (1, 2)]
+        process = yard.start(tasks)
+        shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    assert f"fetching {url} once for 2 tasks" in shown
+    mirror, = (yard.place / "fleet" / "mirrors").iterdir()  # fmt: skip
+    for task in yard.results["tasks"]:
+        workspace, = (yard.place / "fleet" / "tasks" / task["task"]).glob("local/*/workspace")  # fmt: skip
+        assert (workspace / ".git/objects/info/alternates").read_text() == f"{mirror}/objects\n"
+        assert list((workspace / ".git/objects").rglob("*.pack")) == []
+        assert f"new{task['number']}.txt" in (yard.place / "fleet" / task["patch"]).read_text()
