@@ -142,6 +142,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: a server that takes no message so long: uWebSockets takes 16 KiB by default, npm's `websocket` 64 KiB.
     stuck_connections: int = 3
     long_message: int = 16 * KIB
+    #: Then a longer message goes out in frames of this size: npm's `websocket` takes 64 KiB, AWS API Gateway 32 KiB ...
+    longest_frame: int = 32_000
+    #: ... and then all messages become so short, one step after the other. Each leaves room for the mark of a copy.
+    message_steps: tuple[int, ...] = (1_000_000, 64_000, 16_000, 4_096)
     #: Connections of a server that never acknowledges which end early although PONGs came: after so many of them its
     #: PONGs confirm. Otherwise one that closes after every few messages would be sent the same ones for ever.
     brief_connections: int = 3

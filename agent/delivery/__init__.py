@@ -20,6 +20,7 @@ How the files fit together:
     session           Session: one connection's writer, barrier (PING) and receiver
     absence           what is said of a server that is away, and when
     window            what is in flight on a connection
+    fit               the length of frames and messages that the server takes
     pace              what the next connection needs to know: window, patience, whether the server acknowledges
     connection        Endpoint and Connection: handshake, flush, ping, close; the hazards of trio-websocket
     connection_lost   ConnectionLost, and the sentence for whatever the network raised

@@ -27,6 +27,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from wsproto.connection import ConnectionState
 
 from agent.delivery.connection_lost import ConnectionLost, cut_off, explain, is_library_error
 from agent.delivery.eager_stream import EagerStream
@@ -168,10 +169,12 @@ class Connection:
         self._sending: trio.CancelScope | None = None
         #: When the last send must be over.
         self._latest = float("inf")
+        #: Bytes that a frame may have; a longer message goes out in fragments.
+        self.longest_frame: int | None = None
 
     def send_now(self, messages: Sequence[bytes]) -> None:
         """Send as much as needs no waiting. `flush` sends the rest and raises what is wrong with the connection."""
-        self._tap.send_now(text_frames(messages))
+        self._tap.send_now(text_frames(messages, self.longest_frame))
 
     @property
     def ready(self) -> bool:
@@ -243,9 +246,9 @@ class Connection:
             await self._ws.aclose(1000)
 
     def _closing(self) -> None:
-        reason = self._ws.closed
-        # The library settles the reason before it answers a Close of the server's, and with a message that is too long.
-        self._ours = reason is None or (reason.reason or "").startswith("Exceeded maximum message size")
+        # An answer to the server's Close ends the protocol; a Close of ours waits for its answer. The reason does not
+        # tell: a server of the same library words it alike.
+        self._ours = self._ws._wsproto.state is ConnectionState.LOCAL_CLOSING
 
     def _lost(self) -> ConnectionLost:
         reason = self._ws.closed
@@ -254,7 +257,8 @@ class Connection:
         if reason.code == 1006:
             return ConnectionLost("the connection broke", close_code=1006)
         text = f": {reason.reason}" if reason.reason else ""
-        if self._ours:
+        # Of what no WebSocket may send, the library makes a close without a Close frame of either side.
+        if self._ours or self._ws._wsproto.state is ConnectionState.OPEN:
             return ConnectionLost(f"the server sent what no WebSocket may or what is too long ({reason.code}{text})")
         if reason.code == 1009:
             text += "; it takes no message of this length: set MESSAGE_LIMIT to what it takes, for example 16KiB"

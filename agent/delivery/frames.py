@@ -30,25 +30,41 @@ def _fastest_mask() -> Callable[[bytes, bytes], bytes]:
     return apply_mask
 
 
-#: FIN and opcode 1: a whole text message in one frame.
-_TEXT = 0x81
+#: Opcode 1, a text message or its first fragment; 0, another fragment; and the bit of the last one.
+_TEXT, _MORE, _FIN = 0x01, 0x00, 0x80
 #: Client frames are masked.
 _MASKED = 0x80
 
 
-def text_frames(messages: Sequence[bytes]) -> bytes:
-    """Encode UTF-8 messages, one text frame a message, each with its own masking key."""
+def text_frames(messages: Sequence[bytes], longest: int | None = None) -> bytes:
+    """Encode UTF-8 messages, one text frame a message, each with its own masking key.
+
+    `longest`: the bytes that the payload of a frame may have; a longer message goes out in fragments.
+    """
+    if longest is not None and any(len(message) > longest for message in messages):
+        return b"".join([_fragments(message, longest) for message in messages])
+    return _frames([(_TEXT | _FIN, message) for message in messages])
+
+
+def _fragments(message: bytes, longest: int) -> bytes:
+    pieces = [message[start : start + longest] for start in range(0, len(message), longest)] or [b""]
+    codes = [_TEXT, *[_MORE] * (len(pieces) - 1)]
+    codes[-1] |= _FIN
+    return _frames(list(zip(codes, pieces, strict=True)))
+
+
+def _frames(payloads: Sequence[tuple[int, bytes]]) -> bytes:
     mask = _fastest_mask()
     parts: list[bytes] = []
-    keys = os.urandom(4 * len(messages))
-    for index, message in enumerate(messages):
+    keys = os.urandom(4 * len(payloads))
+    for index, (code, message) in enumerate(payloads):
         size = len(message)
         if size < 126:
-            header = struct.pack("!BB", _TEXT, _MASKED | size)
+            header = struct.pack("!BB", code, _MASKED | size)
         elif size < 65536:
-            header = struct.pack("!BBH", _TEXT, _MASKED | 126, size)
+            header = struct.pack("!BBH", code, _MASKED | 126, size)
         else:
-            header = struct.pack("!BBQ", _TEXT, _MASKED | 127, size)
+            header = struct.pack("!BBQ", code, _MASKED | 127, size)
         key = keys[4 * index : 4 * index + 4]
         parts += (header, key, mask(message, key))
     return b"".join(parts)

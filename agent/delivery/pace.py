@@ -78,6 +78,10 @@ class Pace:
         """Take note of a connection that ended before any message on it was proved taken."""
         self._halved = min(self._halved + 1, self._SMALLEST)
 
+    def alone(self) -> None:
+        """Send the next messages one at a time, to find the one at which a server breaks."""
+        self._halved = self._SMALLEST
+
     def brief(self) -> None:
         """Take note of a connection on which PONGs covered messages, and no ack came until it ended."""
         if self.silence is not None and not self.acked:

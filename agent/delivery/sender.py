@@ -8,6 +8,7 @@ import trio
 
 from agent.delivery.absence import Absence
 from agent.delivery.connection import ConnectionLost, Endpoint, OpenStream, connect
+from agent.delivery.fit import Fit
 from agent.delivery.pace import Pace
 from agent.delivery.session import Deliverable, Listener, Session
 from agent.errors import ServerRefused, ServerUnreachable
@@ -42,8 +43,9 @@ class Sender:
         self._pace = Pace(limits)
         self._session: Session | None = None
         self._absence = Absence(limits)
-        #: The longest message in flight when the last connection ended, and how often it ended at the same place.
-        self._largest = self._stuck = 0
+        self._fit = Fit(limits, journal.narrow)
+        #: Bytes of the first and of the longest message in flight when the last connection ended.
+        self._first = self._largest = 0
         self._deadline = float("inf")
         #: Whether the server has ever sent a PONG.
         self.ever_answered = False
@@ -95,7 +97,7 @@ class Sender:
         followed = False
         while True:
             confirmed = self._journal.confirmed_seq
-            self._largest = 0
+            self._first = self._largest = 0
             lost = ConnectionLost(str(self._last), unheard=self._last.unheard, remedy=self._last.remedy)
             with trio.CancelScope(deadline=float("inf") if self.ever_connected else self._deadline) as self._opening:
                 try:
@@ -105,11 +107,10 @@ class Sender:
                     if self._journal.completed and self._journal.confirmed_seq >= self._journal.last_seq:
                         return  # only the close handshake failed
                     lost = error
-            stuck = self._largest >= self._limits.long_message and self._journal.confirmed_seq == confirmed
-            self._stuck = self._stuck + 1 if stuck else 0
-            if self._stuck >= self._limits.stuck_connections and lost.close_code != 1009:
-                lost.args = (f"{lost}; {self._stuck} times at a message of {self._largest:,} bytes: the server may take"
-                             " less, set MESSAGE_LIMIT to what it takes, for example 16KiB",)  # fmt: skip
+            progress = self._journal.confirmed_seq > confirmed
+            fitted = self._fit.ended(lost, self._first, self._largest, progress=progress)
+            if fitted:
+                self._listener.notice("warn", f"server {self._endpoint}: {fitted}")
             self._last = lost
             refusals = refusals + 1 if lost.refused else 0
             finals = finals + 1 if lost.final else 0
@@ -127,7 +128,7 @@ class Sender:
                     raise ServerUnreachable(words, exit=Exit.CONFIG, code="config")
                 if trio.current_time() >= self._deadline:
                     raise ServerUnreachable(self._in_vain(gate, lost))
-            attempt = 0 if self._journal.confirmed_seq > confirmed else attempt + 1
+            attempt = 0 if progress or fitted else attempt + 1
             delay = self._back_off(attempt, lost)
             trouble = f"server {self._endpoint}: {lost}; next attempt in {delay:.1f} s"
             self._listener.notice("warn" if self._absence.lost(str(lost)) else "debug", trouble)
@@ -137,6 +138,7 @@ class Sender:
     async def _converse(self) -> None:
         """Serve one connection from its handshake to its end. Returns once everything is confirmed."""
         async with connect(self._endpoint, self._limits, self._open_stream) as connection:
+            connection.longest_frame = self._fit.longest_frame
             self._session = session = Session(
                 self._journal, connection, self._limits, self._told(), self._pace, self._highest_sent
             )
@@ -150,12 +152,14 @@ class Sender:
                 raise
             finally:
                 self._session = None
-                if session.in_vain:
+                self._first, self._largest = session.first_size, session.largest
+                if session.in_vain and session.largest >= self._limits.long_message:
+                    self._pace.alone()
+                elif session.in_vain:
                     self._pace.in_vain()
                 elif session.unacked and not connection.refused:
                     self._pace.brief()
                 self._highest_sent = session.highest_sent
-                self._largest = session.largest
                 if session.up:
                     self._listener.connected(False)
 

@@ -41,6 +41,7 @@ class Deliverable(Protocol):
     def sent(self, seq: int) -> None: ...
     def confirm(self, seq: int) -> None: ...
     def count_redelivered(self, count: int) -> None: ...
+    def narrow(self, message_limit: int, *, refused: bool) -> tuple[int, int]: ...
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -133,6 +134,11 @@ class Session:
     def largest(self) -> int:
         """Bytes of the longest message that was sent and that no PONG has covered; 0 if there is none."""
         return self._window.largest
+
+    @property
+    def first_size(self) -> int:
+        """Bytes of the first of these; 0 if there is none."""
+        return self._window.first_size
 
     @property
     def in_vain(self) -> bool:

@@ -51,6 +51,11 @@ class Window:
         return max((size for _, size in self._messages), default=0)
 
     @property
+    def first_size(self) -> int:
+        """Bytes of the first message in flight; 0 if there is none."""
+        return self._messages[0][1] if self._messages else 0
+
+    @property
     def in_vain(self) -> bool:
         """Whether messages were sent on this connection and none was proved taken."""
         return bool(self._messages) and self._messages[0][0] == self._first

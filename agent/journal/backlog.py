@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 import msgspec
 
@@ -17,6 +17,7 @@ from agent.journal.record import Record, parse, position, whole
 from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
+from agent.protocol import COMPLETE, LOG
 
 #: Errors of a disk that has room again once we delete something.
 _FULL = {"ENOSPC", "EDQUOT"}
@@ -220,6 +221,48 @@ class Backlog:
             self._marked[gap.last] = gap
         keepers, marked = segment.keepers, self._marked
         self._totals.size += self.store.replace(segment, change.records, lambda seq: seq in keepers or seq in marked)
+
+    def shed(self, going: Set[int], shorten: Callable[[Record], Record], reason: str) -> list[Record]:
+        """Replace unconfirmed records that the server does not take, even sent ones: it has not gone beyond them.
+
+        A LOG becomes a gap, any other record but COMPLETE what `shorten` makes of it. Returns the LOGs.
+        """
+
+        def goes(record: Record) -> bool:
+            return record.seq in going and record.seq > self.confirmed_seq
+
+        def is_long_log(record: Record) -> bool:
+            return goes(record) and record.type == LOG.name
+
+        shed: list[Record] = []
+        for segment in [segment for segment in self.store.segments if segment.last > self.confirmed_seq]:
+            records = self._records(segment)
+            if not any(map(goes, records)):
+                continue
+            if segment is self.store.active:
+                self.store.roll()
+            kept = (LOG.name, COMPLETE.name)
+            records = [shorten(record) if goes(record) and record.type not in kept else record for record in records]
+            change = compact(records, is_long_log, is_long_log, self._open_marks(), self._mark, reason)
+            self._totals.drop(change.gone, change.opened, change.closed)
+            self._apply(segment, change)
+            shed += change.gone
+        return shed
+
+    @property
+    def last(self) -> Record:
+        """The last record."""
+        return self._records(self._last_segment)[-1]
+
+    def replace_last(self, record: Record) -> None:
+        """Put a record in the place of the last one; the caller counts it."""
+        segment = self._last_segment
+        kept = {*segment.keepers, record.seq}
+        self.store.replace(segment, [*self._records(segment)[:-1], record], lambda seq: seq in kept)
+
+    @property
+    def _last_segment(self) -> Segment:
+        return next(segment for segment in reversed(self.store.segments) if segment.last >= segment.first)
 
     # --- reading back
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from agent.journal.gaps import Gap
 from agent.journal.parts import Parts, cut
 from agent.journal.record import Record
 from agent.limits import MESSAGE_CHARS
 from agent.protocol import COMPLETE, KINDS, LOG, Envelope, Event, Kind, encode_json, timestamp
+
+
+class _Message(msgspec.Struct):
+    data: msgspec.Raw
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
 
 #: Digits of a sequence number, and the closing brace.
 _END = 21
@@ -46,12 +55,35 @@ class Encoder:
         self.redact = redact
         #: Bytes between `data` and the number.
         self.tail = envelope.tail
-        head = max(len(envelope.head(name, timestamp(0))) for name in KINDS)
+        self._message_limit = message_limit
         #: Bytes that the `data` of one message may have.
-        self.room = message_limit - head - len(self.tail) - _END
+        self.room = self._room(envelope)
         self._envelope = envelope
         self._now = now
         self._heads = Heads(envelope, "")
+
+    def _room(self, envelope: Envelope) -> int:
+        head = max(len(envelope.head(name, timestamp(0))) for name in KINDS)
+        return self._message_limit - head - len(self.tail) - _END
+
+    def narrow(self, message_limit: int) -> None:
+        """Make no message longer than this from now on."""
+        self._message_limit = min(self._message_limit, message_limit)
+        self.room = self._room(self._envelope)
+
+    def shortened(self, record: Record) -> Record:
+        """Cut a message that cannot be split. Its time becomes that of this moment."""
+        return self.record(record.seq, record.type, cut(bytes(_decode_message(record.message).data), self.room))
+
+    def end_of(self, record: Record) -> bytes:
+        """Return the data that a COMPLETE was made of."""
+        fields = msgspec.json.decode(_decode_message(record.message).data)
+        del fields["stream"]
+        return encode_json(fields)
+
+    def completed_anew(self, record: Record, stream: dict[str, Any]) -> Record:
+        """Make a COMPLETE again, with another `stream`."""
+        return self.complete(record.seq, self.end_of(record), stream)
 
     def heads(self) -> Heads:
         """Return the heads of messages of this moment."""

@@ -16,6 +16,10 @@ from agent.protocol import LOG, events
 from agent.protocol import Gap as Marked
 from agent.protocol import gap_of as marked_gap
 
+#: Reasons of gaps that a server makes which takes no message so long: the content follows in parts, or does not.
+SENT_AGAIN = "sent_again"
+TOO_LONG = "too_long"
+
 
 class Gap(msgspec.Struct, frozen=True):
     """Lost messages, `first` to `last`. `size` is their bytes, as far as is known."""
@@ -34,7 +38,10 @@ class Gap(msgspec.Struct, frozen=True):
         """Return the data of its marker, a LOG whose seq is `last`."""
         told = Marked(from_seq=self.first, to_seq=self.last, count=self.count, bytes=self.size, reason=self.reason)
         what = "1 message is" if self.count == 1 else f"{self.count} messages are"
-        return events.log("warn", f"{what} lost: {self.reason}", kind="gap", gap=told).data
+        words = f"{what} lost: {self.reason}"
+        if self.reason == SENT_AGAIN:
+            words = f"{what} sent again in shorter parts, since the server took none so long"
+        return events.log("warn", words, kind="gap", gap=told).data
 
 
 class _Line(msgspec.Struct):

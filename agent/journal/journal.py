@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict, Unpack
@@ -9,16 +10,17 @@ from typing import NotRequired, TypedDict, Unpack
 from agent import __version__
 from agent.journal.backlog import Backlog
 from agent.journal.encoder import Encoder
-from agent.journal.gaps import Gap
-from agent.journal.parts import cut
+from agent.journal.gaps import SENT_AGAIN, TOO_LONG, Gap
+from agent.journal.parts import cut, join, siblings
 from agent.journal.record import Record
 from agent.journal.run_directory import Run, RunDirectory
 from agent.journal.segment import Segment
 from agent.journal.segments import SegmentStore
 from agent.journal.totals import Totals
 from agent.limits import Limits
-from agent.protocol import COMPLETE, LOG, STATUS, Envelope, Event, timestamp
+from agent.protocol import COMPLETE, LOG, STATUS, Envelope, Event, events, timestamp
 from agent.pulse import Pulse
+from agent.text import count
 
 __all__ = ["Journal", "Record"]
 
@@ -195,6 +197,54 @@ class Journal:
         self.last_seq = seq
         self._backlog.append([record], record.message + b"\n", [record], [])
         self.pulse.set()
+
+    def narrow(self, message_limit: int, *, refused: bool) -> tuple[int, int]:
+        """Fit a server that takes no longer message: all that is unconfirmed, and all that comes, becomes that short.
+
+        A LOG that is too long leaves a gap and is appended again, in parts; any other message is cut. COMPLETE moves
+        behind them, if it was never sent, or the server has `refused` one of the long messages before it. If it may
+        have arrived, the LOGs are lost, and COMPLETE tells of it. Returns how many messages are sent again, and how
+        many are lost.
+        """
+        encoder, backlog = self._encoder, self._backlog
+        encoder.narrow(message_limit)
+        going: set[int] = set()
+        after, fits = self.confirmed_seq, True
+        while records := self.read(after, self._segment_bytes, sys.maxsize):
+            for record in records:
+                if len(record.message) > message_limit:
+                    fits = False
+                    going.update(siblings(record) if record.type == LOG.name else (record.seq,))
+            after = records[-1].seq
+        if fits:
+            return 0, 0
+        self._totals.forget_hash()
+        stays = self.completed and not (refused or self.sent_seq < self.last_seq)
+        shed = backlog.shed(going, encoder.shortened, TOO_LONG if stays else SENT_AGAIN)
+        if stays:
+            backlog.replace_last(encoder.completed_anew(backlog.last, self._totals.stream(self.last_seq)))
+            if shed:
+                words = f"{count(len(shed), 'message')} lost, since the server takes none so long"
+                self.problems.append(words)
+            return 0, len(shed)
+        again = list(join(shed))
+        end = encoder.end_of(backlog.last) if self.completed else None
+        if end is not None:
+            self._take_back_last()
+        for data in again:
+            self._append_parts(data)
+        if end is not None:
+            self._append_last(end)
+        self.pulse.set()
+        return len(again), 0
+
+    def _take_back_last(self) -> None:
+        """Put a LOG in the place of COMPLETE, so that something may follow."""
+        self.completed = self._backlog.final = False
+        words = "the run is over; what its server did not take at once follows"
+        record = self._encoder.record(self.last_seq, LOG.name, events.log("info", words, kind="journal").data)
+        self._totals.add(1, [], record.message + b"\n")
+        self._backlog.replace_last(record)
 
     # --- out
 

@@ -5,11 +5,12 @@ The texts of all parts joined are the JSON of the original data, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from agent.journal.record import Record
 from agent.protocol import encode_json
 
 #: JSON of JSON escapes quotes and backslashes: a text at most doubles.
@@ -64,6 +65,69 @@ class Parts:
         return b'{"level":%s,"message":%s,"metadata":{%s"part":{"id":"%s","i":%d,"n":%d,"text":%s}}}' % (
             self._level, message, self._described, id.encode(), i, n, text,
         )  # fmt: skip
+
+
+class _Part(msgspec.Struct):
+    id: str
+    i: int
+    n: int
+    text: str
+
+
+class _PartMetadata(msgspec.Struct):
+    part: _Part
+
+
+class _PartData(msgspec.Struct):
+    metadata: _PartMetadata
+
+
+class _PartMessage(msgspec.Struct):
+    data: _PartData
+
+
+class _Message(msgspec.Struct):
+    data: msgspec.Raw
+
+
+_decode_part = msgspec.json.Decoder(_PartMessage).decode
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+
+def _part_of(record: Record) -> _Part | None:
+    try:
+        return _decode_part(record.message).data.metadata.part
+    except msgspec.DecodeError:
+        return None
+
+
+def siblings(record: Record) -> range:
+    """Return the numbers of all parts of the message that a LOG is part of; its own number if it is whole."""
+    part = _part_of(record)
+    first = record.seq - part.i + 1 if part else record.seq
+    return range(first, first + (part.n if part else 1))
+
+
+def join(records: Sequence[Record]) -> Iterator[bytes]:
+    """Yield the data of the LOGs that these records are, or are the parts of, in order.
+
+    A part whose siblings are not all here counts as a LOG of its own.
+    """
+    parts: list[str] = []
+    for index, record in enumerate(records):
+        part = _part_of(record)
+        if part is not None and part.i == len(parts) + 1 and (part.i > 1 or _are_here(record, records[index:])):
+            parts.append(part.text)
+            if part.i == part.n:
+                yield "".join(parts).encode()
+                parts = []
+        else:
+            yield bytes(_decode_message(record.message).data)
+
+
+def _are_here(first: Record, records: Sequence[Record]) -> bool:
+    numbers = siblings(first)
+    return [record.seq for record in records[: len(numbers)]] == list(numbers)
 
 
 def cut(data: bytes, room: int) -> bytes:

@@ -48,6 +48,10 @@ class Totals:
                 self.gaps += 1
                 self.dropped += gap.count
 
+    def forget_hash(self) -> None:
+        """Take note that a message is not what it was when it was first written."""
+        self._hashed = False
+
     def drop(self, gone: Sequence[Record], opened: Sequence[Gap], closed: Sequence[Gap]) -> None:
         """Count dropped messages out. The gaps `opened` stand for them and for the gaps `closed`."""
         for record in gone:

@@ -29,6 +29,8 @@ class Peer:
         #: Raise this instead of connecting.
         self.refuse: OSError | None = None
         self.close_reasons: list[Any] = []
+        #: A longer message is answered with 1009.
+        self.max_message_size: int | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -62,7 +64,8 @@ class Peer:
     async def _connection(self, stream: trio.StapledStream, number: int) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(nursery, stream)
+                options = {} if self.max_message_size is None else {"max_message_size": self.max_message_size}
+                request = await wrap_server_stream(nursery, stream, **options)
                 ws = await request.accept()
                 with contextlib.suppress(ConnectionClosed):
                     await self.serve(ws, number)
