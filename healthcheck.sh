@@ -51,7 +51,7 @@ case ${1:-} in
   *) echo "usage: healthcheck.sh [--live | --ready]" >&2; exit 64 ;;
 esac
 
-phase='' server='' memory=0 limit=0 pids='' age=''
+phase='' server='' memory=0 limit=0 pids='' age='' queued=0 until=0
 if written=$(stat -c %Y "$file" 2>/dev/null) && { read -r line <"$file"; } 2>/dev/null; then
   age=$(($(date +%s) - written))
   for field in $line; do
@@ -61,6 +61,8 @@ if written=$(stat -c %Y "$file" 2>/dev/null) && { read -r line <"$file"; } 2>/de
       memory=*) memory=${field#*=} ;;
       limit=*) limit=${field#*=} ;;
       pids=*) pids=${field#*=} ;;
+      queued=*) queued=${field#*=} ;;
+      until=*) until=${field#*=} ;;
     esac
   done
 fi
@@ -78,6 +80,9 @@ fi
 used="memory $((memory / 1048576)) MiB"
 [ "$limit" -gt 0 ] && used="$used of $((limit / 1048576)) MiB ($((memory * 100 / limit)) %)"
 details="written $age s ago, phase $phase, server $server, $used, $pids processes"
+left=$((until - $(date +%s)))
+[ "$queued" -gt 0 ] && [ $left -gt 0 ] &&
+  details="the run is over, waiting up to $left s for the server, $queued messages left; $details"
 if [ "$age" -gt $max_age ]; then
   find_agent && report stalled "$details"
   report dead "$details"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -71,6 +72,8 @@ class Reporter:
         self.connected: bool | None = None
         #: Why no connection stands, "" if one does.
         self.server_trouble: Callable[[], str] = lambda: ""
+        #: Seconds that the delivery may still take, once it has a deadline.
+        self.delivery_left: Callable[[], float] = lambda: math.inf
         #: Troubles and tracebacks that were shown already.
         self._said: set[str] = set()
         #: The outcome that COMPLETE has told. Nothing changes it afterwards.
@@ -252,7 +255,7 @@ class Reporter:
         would change the file each second.
         """
         signs = self._vital_signs()
-        now = self._now()
+        now, left = self._now(), self.delivery_left()
         server = {None: "none" if self._config.ws_server is None else "waiting", True: "up", False: "down"}
         return {
             "phase": self.phase.value,
@@ -260,6 +263,7 @@ class Reporter:
             "started": round(now - self.uptime),
             "heard": round(now - self.run.activity.idle) if self.run else 0,
             "queued": self._journal.queued,
+            "until": round(now + left) if self.outcome is not None and math.isfinite(left) else 0,
             "memory": signs.get("memory") or 0,
             "limit": signs.get("memoryLimit") or 0,
             "pids": signs.get("pids") or 0,

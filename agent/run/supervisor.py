@@ -101,6 +101,7 @@ class Supervisor:
             Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
         )
         self._delivering = Delivering(sender, config, self._budget, self._start)
+        reporter.delivery_left = lambda: self._delivering.life.remaining
         timer = partial(self._start, self._working)
         there = somebody_there or (lambda question: reporter.connected is True)
         self._dialogue = Dialogue(config, reporter, timer, self._cancel, there)

@@ -258,3 +258,14 @@ async def test_a_single_problem_of_the_configuration_stands_in_the_last_line(tmp
     outcome = judge(None, None, causes.by_fault("the configuration", ConfigError(["REPO_URL is not set"])))
     voice.reporter.finish(outcome)
     assert [line[13:].rstrip() for line in voice.lines] == ["error agent  exit 78 (config): REPO_URL is not set"]
+
+
+async def test_health_tells_when_the_wait_at_the_end_is_over(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path)
+    ends = trio.current_time() + 600
+    voice.reporter.delivery_left = lambda: ends - trio.current_time()
+    assert voice.reporter.health()["until"] == 0
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    first = voice.reporter.health()["until"]
+    await trio.sleep(100)
+    assert voice.reporter.health()["until"] == first == round(ends)

@@ -179,3 +179,17 @@ def test_it_is_cheap(place: Place) -> None:
         place.check()
         best = min(best, time.monotonic() - began)
     assert best < 0.05
+
+
+def test_the_wait_for_the_server_at_the_end_is_told(place: Place) -> None:
+    now = int(time.time())
+    place.write(phase="REPORTING", server="down", queued=7, until=now + 400)
+    code, said = place.check()
+    assert code == 0
+    left = int(said.partition("waiting up to ")[2].split()[0])
+    assert 390 <= left <= 400
+    assert f"unreachable: the run is over, waiting up to {left} s for the server, 7 messages left; written" in said
+    place.write(phase="REPORTING", server="up", queued=0, until=now + 400)
+    assert "waiting" not in place.check()[1]
+    place.write(phase="REPORTING", server="down", queued=7, until=now - 1)
+    assert "waiting" not in place.check()[1]
