@@ -11,8 +11,8 @@ import trio
 
 from agent import signals
 from agent.arguments import ArgumentParser
-from agent.config import Config, examine
-from agent.delivery import Listener
+from agent.config import Config, Renewal, examine
+from agent.delivery import Listener, Sender
 from agent.errors import AgentError, ConfigError, ServerUnreachable, first_leaf
 from agent.exits import Exit
 from agent.files import remove_stale
@@ -79,7 +79,7 @@ class Flush:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._endpoint = endpoint_of(config)
-        self._redact = verified_redactor(config.secrets).text
+        self._redactor = verified_redactor(config.secrets)
         #: The reason why the server takes nothing. The next run need not wait for it again.
         self._trouble = ""
 
@@ -134,11 +134,28 @@ class Flush:
         config = self._config
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, journal, config.limits.flush_stall)
-            await deliver(journal, self._endpoint, config.limits, Listener(), config.server_wait)
+
+            def begins(sender: Sender) -> None:
+                if "WS_TOKEN" in config.renewable:
+                    nursery.start_soon(self._renew, sender)
+
+            await deliver(journal, self._endpoint, config.limits, Listener(), config.server_wait, begins)
             nursery.cancel_scope.cancel("delivered")
 
+    async def _renew(self, sender: Sender) -> None:
+        """Show the server each new value of WS_TOKEN_FILE. Cancelling: safe."""
+        config = self._config
+        renewal = Renewal({"WS_TOKEN": config.renewable["WS_TOKEN"]}, {"WS_TOKEN": config.ws_token}, config.limits)
+        while True:
+            found = await trio.to_thread.run_sync(renewal.look, abandon_on_cancel=True)
+            if token := found.get("WS_TOKEN"):
+                self._redactor.learn(found)
+                self._endpoint = self._endpoint.with_token(token)
+                sender.renew(token)
+            await trio.sleep(config.limits.renewal_interval)
+
     def _say(self, text: str) -> None:
-        print(f"agent flush: {self._redact(text)}", file=sys.stderr)
+        print(f"agent flush: {self._redactor.text(text)}", file=sys.stderr)
 
 
 async def _watch(journal: Journal, within: float) -> None:

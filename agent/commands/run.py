@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +119,9 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
                 write_health=partial(_write_health, health, reporter),
                 emergency_exit=partial(leave, work, reporter, console, stack),
                 fault=fault or journal_fault or record_fault,
-                salvage=partial(salvage_all, config, link.endpoint, reporter) if link.endpoint else None,
+                salvage=partial(salvage_all, config, link.endpoint, reporter, link.keep_renewed)
+                if link.endpoint
+                else None,
                 observe=recording.observe if recording else None,
             )
             for warning in config.warnings:
@@ -134,6 +136,10 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
         except Exception as bug:
             outcome = await answer_for(bug, work, reporter, link)
         return reporter.finish(outcome)
+
+
+def _salvage(config: Config, link: Link, reporter: Reporter) -> Callable[[], Awaitable[None]] | None:
+    return partial(salvage_all, config, link.endpoint, reporter, link.keep_renewed) if link.endpoint else None
 
 
 def _write_health(health: HealthFile, reporter: Reporter) -> None:

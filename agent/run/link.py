@@ -42,6 +42,10 @@ class Link:
     ) -> None:
         self.endpoint: Endpoint | None = None
         self.sender: Sender | None = None
+        #: The sender of a dead run, which is delivered beside this one.
+        self._beside: Sender | None = None
+        #: A token that has replaced the first one.
+        self._token: str | None = None
         self._config = config
         self._envelope = journal.envelope
         self._reporter = reporter
@@ -65,8 +69,16 @@ class Link:
 
     def renew(self, token: str) -> None:
         """Show this token from the next connection on."""
-        if self.sender is not None:
-            self.sender.renew(token)
+        self._token = token
+        for sender in (self.sender, self._beside):
+            if sender is not None:
+                sender.renew(token)
+
+    def keep_renewed(self, sender: Sender) -> None:
+        """Give the sender of a dead run the token in use, and each later one. Only one such sender is alive."""
+        self._beside = sender
+        if self._token is not None:
+            sender.renew(self._token)
 
     def _connected(self, up: bool) -> None:
         first = self._reporter.connected is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -16,10 +17,18 @@ from agent.protocol import Level
 from agent.report import Reporter
 
 
-async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener: Listener, gate: float | None) -> None:
+async def deliver(
+    journal: Journal,
+    endpoint: Endpoint,
+    limits: Limits,
+    listener: Listener,
+    gate: float | None,
+    begins: Callable[[Sender], None] = lambda sender: None,
+) -> None:
     """Send everything that a dead run left, and remove its directory once the server has it.
 
     Every message is marked as a copy, except a COMPLETE that was added just now: nobody can have sent that before.
+    `begins` gets the sender, to show it a renewed token.
 
     Raises:
         ServerUnreachable, ServerRefused: only with a gate.
@@ -27,6 +36,7 @@ async def deliver(journal: Journal, endpoint: Endpoint, limits: Limits, listener
     Cancelling: safe. Unconfirmed messages stay, and the lock is released.
     """
     sender = Sender(journal, endpoint, limits, listener, sent_before=journal.sent_seq, rng=random.SystemRandom())
+    begins(sender)
     try:
         await sender.run(gate)
     finally:
@@ -58,8 +68,12 @@ async def open_orphan(path: Path, limits: Limits) -> Journal:
     return journal
 
 
-async def salvage_all(config: Config, endpoint: Endpoint, reporter: Reporter) -> None:
+async def salvage_all(
+    config: Config, endpoint: Endpoint, reporter: Reporter, begins: Callable[[Sender], None] = lambda sender: None
+) -> None:
     """Deliver dead runs one after the other, each over a connection of its own. Their tasks are not run again.
+
+    `begins` gets each sender, to show it a renewed token.
 
     Cancelling: safe. The rest waits for the next agent or for `agent flush`.
     """
@@ -74,7 +88,7 @@ async def salvage_all(config: Config, endpoint: Endpoint, reporter: Reporter) ->
             continue
         count = journal.queued
         try:
-            await deliver(journal, endpoint, config.limits, Listener(), None)
+            await deliver(journal, endpoint, config.limits, Listener(), None, begins)
         finally:
             if journal.queued:
                 more = len(paths) - done - 1

@@ -16,7 +16,9 @@ from tests.files.test_private import killed_run
 from tests.journal.test_orphans import dead_run
 from tests.support.arrivals import Arrivals
 from tests.support.collector import collecting, unused_port
+from tests.support.demanding import demanding
 from tests.support.journals import open_journal
+from tests.support.proxies import tinyproxy
 from tests.support.servers import open_agent_serve
 
 
@@ -208,3 +210,28 @@ def test_the_server_may_stand_in_a_dotenv_file(tmp_path, capsys) -> None:
     with open(".env", "w") as file:
         file.write("WS_SERVER=ws://127.0.0.1:1\n")
     assert main([str(tmp_path)]) == 0
+
+
+async def test_the_way_leads_through_the_proxy(tmp_path, capsys) -> None:
+    journals = tmp_path / "journals"
+    journals.mkdir()
+    path = dead_run(journals, run_id="R1")
+    with tinyproxy(tmp_path) as proxy:
+        async with collecting("127.0.0.2") as collector:
+            assert await flushed(path, collector.url, HTTP_PROXY=f"http://127.0.0.1:{proxy.port}") == 0
+        assert "CONNECT 127.0.0.2:" in proxy.log
+    assert len(collector.messages) >= 101
+
+
+async def test_a_token_that_is_renewed_meanwhile(tmp_path, capsys) -> None:
+    path = dead_run(tmp_path, run_id="R1")
+    file = tmp_path / "token"
+    file.write_text("first-token-000000")
+    async with demanding("first-token-000000", file, "second-token-11111") as server:
+        environ = {"WS_TOKEN_FILE": str(file)}
+        limits = msgspec.structs.replace(Limits(), renewal_interval=0.05, backoff_max=0.2)
+        with trio.fail_after(30):
+            assert await prepared(server.url, limits=limits, **environ).run(path) == 0
+    assert server.refused > 0
+    assert server.last == "second-token-11111"
+    assert said(capsys) == ["agent flush: R1: 101 messages delivered"]

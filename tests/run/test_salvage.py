@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -14,10 +15,12 @@ from agent.delivery.session import Listener
 from agent.errors import ServerUnreachable
 from agent.journal.run_directory import RunDirectory
 from agent.limits import Limits
+from agent.run.link import Link
 from agent.run.salvage import deliver, open_orphan, salvage_all
 from tests.journal.test_orphans import dead_run
 from tests.support.arrivals import Arrivals
 from tests.support.collector import collecting, unused_port
+from tests.support.demanding import demanding
 from tests.support.journals import open_journal
 
 
@@ -142,3 +145,25 @@ async def test_a_cancelled_recovery_releases_the_lock(tmp_path) -> None:
         scope.cancel()
         await open_orphan(path, Limits())
     RunDirectory.open(path).close()
+
+
+async def test_a_dead_run_is_delivered_with_the_token_of_the_moment(tmp_path) -> None:
+    dead_run(tmp_path, run_id="R1")
+    file = tmp_path / "token"
+    told = Told()
+    async with demanding("first-token-000000", file, "second-token-11111") as server:
+        given = config(tmp_path, server.url)
+        first = Endpoint.parse(server.url, token="first-token-000000", ca_file=None)
+        link = Link(given, open_journal(None), SimpleNamespace(heartbeat=lambda: None), lambda report: None)
+
+        async def renew() -> None:
+            while not file.exists():
+                await trio.sleep(0.02)
+            link.renew(file.read_text())
+
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(renew)
+                await salvage_all(given, first, told, link.keep_renewed)
+    assert (server.refused > 0, server.last) == (True, "second-token-11111")
+    assert [text for _, text in told.lines] == ["delivered 101 messages of the dead run R1"]

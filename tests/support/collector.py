@@ -79,13 +79,13 @@ class Collector:
 
 
 @asynccontextmanager
-async def collecting() -> AsyncIterator[Collector]:
+async def collecting(host: str = "127.0.0.1") -> AsyncIterator[Collector]:
     collector = Collector()
     async with trio.open_nursery() as nursery:
         # Without a queue a reader that stalls stalls the connection, PONGs included.
-        serve = partial(serve_websocket, collector.serve, "127.0.0.1", 0, ssl_context=None, message_queue_size=0)
+        serve = partial(serve_websocket, collector.serve, host, 0, ssl_context=None, message_queue_size=0)
         server = await nursery.start(serve)
-        collector.url = f"ws://127.0.0.1:{server.port}"
+        collector.url = f"ws://{host}:{server.port}"
         try:
             yield collector
         finally:
