@@ -286,4 +286,5 @@ class LocalWork:
 
     def close(self) -> None:
         """Remove the private directory. No process of the run may be alive."""
+        descendants.reap_orphans()  # a git that failed after the sweep leaves its helpers to us
         self._resources.close()
