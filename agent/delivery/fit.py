@@ -32,6 +32,8 @@ class Fit:
         self._steps = list(limits.message_steps)
         #: Bytes that a frame may have, None while the server takes any.
         self.longest_frame: int | None = None
+        #: Bytes that a message may have, None likewise.
+        self.message_limit: int | None = None
 
     def ended(self, lost: ConnectionLost, first: int, largest: int, *, progress: bool) -> str:
         """Take note of the end of a connection, and step down if a message was too long for the server.
@@ -62,7 +64,7 @@ class Fit:
         self._steps = [step for step in self._steps if step < size]
         if not self._steps:
             return words
-        limit = self._steps.pop(0)
+        self.message_limit = limit = self._steps.pop(0)
         again, gone = self._narrow(limit, refused=refused)
         words += f"; from now on none is longer than {limit:,} bytes, as MESSAGE_LIMIT={limit} would make them"
         if again:

@@ -142,6 +142,7 @@ class Sender:
             self._session = session = Session(
                 self._journal, connection, self._limits, self._told(), self._pace, self._highest_sent
             )
+            session.message_limit = self._fit.message_limit or session.message_limit
             try:
                 await session.run()
                 await connection.close(within=self._limits.close)

@@ -78,7 +78,9 @@ class Session:
         self.up = False
         #: Messages without a number that wait to be sent, and their bytes.
         self._passing: list[bytes] = []
-        self._passing_bytes = 0
+        self._passing_bytes = self._longest_passed = 0
+        #: No message without a number is sent that is longer.
+        self.message_limit = limits.passing_bytes
         self._answered = self._caught_up = False
         self._copies = 0
         self._journal = journal
@@ -132,8 +134,8 @@ class Session:
 
     @property
     def largest(self) -> int:
-        """Bytes of the longest message that was sent and that no PONG has covered; 0 if there is none."""
-        return self._window.largest
+        """Bytes of the longest message that was sent and that no PONG has covered, or that has no number."""
+        return max(self._window.largest, self._longest_passed)
 
     @property
     def first_size(self) -> int:
@@ -149,7 +151,7 @@ class Session:
 
     def pass_on(self, message: bytes) -> None:
         """Send a message without a number with the next batch, unless the server is behind: then it is left out."""
-        if not self.up or self._journal.completed:
+        if not self.up or self._journal.completed or len(message) > self.message_limit:
             return
         self._passing_bytes += len(message)
         if self._passing_bytes > self._limits.passing_bytes:
@@ -187,6 +189,7 @@ class Session:
             if self._passing:
                 if self._cursor >= self._journal.last_seq:
                     messages += self._passing
+                    self._longest_passed = max(self._longest_passed, *map(len, self._passing))
                 self._passing, self._passing_bytes = [], 0
             if not messages:
                 return True

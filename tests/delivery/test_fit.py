@@ -11,7 +11,8 @@ from agent.delivery.connection_lost import ConnectionLost
 from agent.delivery.fit import Fit
 from agent.limits import Limits
 from agent.protocol import events
-from tests.support.delivery import LIMITS, Told, fill, finish, journal, sender
+from agent.protocol.events import timestamp
+from tests.support.delivery import ENVELOPE, LIMITS, Told, fill, finish, journal, sender
 from tests.support.peer import Peer
 
 
@@ -202,3 +203,23 @@ async def test_a_server_that_words_its_refusal_as_our_library_does_has_closed_it
     await trio.sleep(5)
     said = [message for level, message in told.notices if level == "warn"]
     assert any("the server closed the connection with 1009: Exceeded maximum message size" in line for line in said)
+
+
+async def test_a_preview_that_is_too_long_is_left_out_from_then_on(autojump_clock, peer, nursery) -> None:
+    log, told = journal(), Told()
+    delivering = sender(log, peer, told)
+    peer.max_message_size = 20_000
+    nursery.start_soon(delivering.run, None)
+    fill(log, 1)
+    await trio.sleep(3)
+
+    def preview(size: int) -> bytes:
+        return ENVELOPE.preview({"kind": "text", "id": "m/0", "piece": 1, "text": "x" * size}, timestamp(0))
+
+    for size in (30_000, 30_000, 100):
+        delivering.pass_on(preview(size))
+        log.pulse.set()
+        await trio.sleep(3)
+    assert [len(message["data"]["text"]) for message in peer.messages if message["type"] == "PREVIEW"] == [100]
+    assert len(peer.connections) == 2, "one of them was enough"
+    assert log.dropped == 0
