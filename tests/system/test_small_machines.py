@@ -1,0 +1,88 @@
+"""Machines that are too small, by the kernel: a cgroup with little memory, a file system with little room."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.collector import collecting
+from tests.support.git_servers import make_origin
+from tests.support.run_agent import run_agent
+
+pytestmark = [pytest.mark.system, pytest.mark.may_skip("a memory cgroup of one's own, a mount namespace")]
+
+MIB = 1 << 20
+_ROOT = Path("/sys/fs/cgroup")
+_NEW_NAMESPACE, _BIND, _PRIVATE = 0x20000, 4096, 0x4C000
+#: Takes the whole limit within a moment, sooner than the memory guard looks twice.
+EATER = "python3 -c 'm = [b\"x\" * (16 << 20) for _ in range(200)]'; echo $? > killed"
+
+
+def mount_for_itself(source: str, target: str, kind: str | None, flags: int, options: str) -> None:
+    """Mount something that only this process and its children see."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for failed in (
+        libc.unshare(_NEW_NAMESPACE),
+        libc.mount(b"none", b"/", None, _PRIVATE, None),
+        libc.mount(source.encode(), target.encode(), kind and kind.encode(), flags, options.encode()),
+    ):
+        if failed:
+            raise OSError(ctypes.get_errno(), "no mount namespace here")
+
+
+@pytest.fixture
+def enter() -> Iterator[Callable[[], None]]:
+    """Put a process into a cgroup with 400 MiB, which it sees as that of its container; to be called in the child."""
+    memory = _ROOT / "memory" if (_ROOT / "memory").is_dir() else _ROOT
+    group = memory / f"agent-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        limit = "memory.limit_in_bytes" if memory != _ROOT else "memory.max"
+        (group / limit).write_text(str(400 * MIB))
+    except OSError as error:
+        with suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"no cgroup of one's own here: {error}")
+
+    def move() -> None:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        mount_for_itself(str(group), str(memory), None, _BIND, "")
+
+    try:
+        yield move
+    finally:
+        group.rmdir()
+
+
+async def test_a_tool_that_the_kernel_kills_for_memory_is_a_warning(tmp_path: Path, enter: Callable[[], None]) -> None:
+    script = [["read"], ["init"], ["bash", EATER], ["sleep", 7], ["text", "It was too large."], ["result"]]
+    async with collecting() as collector:
+        ran = await run_agent(tmp_path, collector.url, script, preexec=enter)
+    ran.agrees(collector, code=0, reason="success")
+    assert (ran.directory / "workspace" / "killed").read_text() == "137\n"
+    said = [data for data in ran.of_type("LOG") if data["metadata"].get("kind") == "oom"]
+    assert [data["level"] for data in said] == ["warn"], ran
+    assert "killed" in said[0]["message"]
+
+
+async def test_a_disk_that_fills_up_while_cloning(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root may mount")
+    (tmp_path / "large").mkdir()
+    large = make_origin(tmp_path / "large", payload=4 * MIB)
+    workspace = tmp_path / "agent" / "workspace"
+    workspace.mkdir(parents=True)
+
+    def small() -> None:
+        mount_for_itself("none", str(workspace), "tmpfs", 0, "size=1m")
+
+    async with collecting() as collector:
+        ran = await run_agent(tmp_path, collector.url, preexec=small, REPO_URL=f"file://{large}")
+    ran.agrees(collector, code=66, reason="clone_failed")
+    assert "no space left on the disk of the workspace while cloning" in ran.complete["message"]
+    assert "CLONE_DEPTH=1" in ran.complete["message"]
