@@ -23,7 +23,7 @@ class Narrow(Protocol):
 
 
 class Fit:
-    """What one server takes. `narrow` makes the journal's messages shorter, as Journal.narrow() does."""
+    """The length of what one server takes. `narrow` makes the journal's messages shorter, as Journal.narrow() does."""
 
     def __init__(self, limits: Limits, narrow: Narrow) -> None:
         self._limits = limits

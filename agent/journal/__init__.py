@@ -52,15 +52,17 @@ On disk
     whose numbers do not rise: readers skip both.
 
 A message's way
-    append: redact, number, wrap (journal.py; parts.py if it is too long) -> count (totals.py) -> hold (backlog.py) ->
+    append: redact, number, wrap (writer.py; parts.py if it is too long) -> count (totals.py) -> hold (backlog.py) ->
     active segment (segments.py) -> memory and file (segment.py, run_directory.py). Then `pulse` wakes delivery, which
     calls read, sent and confirm. When the journal is too large or its disk refuses, backlog.py settles the oldest
     segments that are unsent, and joins neighbours, so that a long outage leaves few files and few markers (gaps.py).
 
 Files
     journal.py        Journal, the face: append, read, sent, confirm, close or remove
+    writer.py         numbers what is appended
     encoder.py        an event's way into records
     parts.py          a message that is too long: split or cut
+    narrowing.py      everything shorter, for a server that takes no long messages
     totals.py         the figures of COMPLETE.stream
     backlog.py        what is not confirmed: read, confirm, drop, adopt
     gaps.py           gap markers; pure functions over lists of records

@@ -38,7 +38,7 @@ def latch_of_complete(patch: Patch) -> None:
     """Nothing is appended after COMPLETE: the reporter keeps it from the journal, which refuses it."""
 
     def publish(self: reporter.Reporter, batch: Sequence[Event]) -> None:
-        self._journal.completed = False
+        self._journal._writer.completed = False
         self._journal.append(batch)
 
     patch(reporter.Reporter, "publish", publish)
@@ -49,7 +49,7 @@ def latch_of_the_journal(patch: Patch) -> None:
     append = journal.Journal.append
 
     def unlatched(self: journal.Journal, events: Sequence[Event]) -> None:
-        self.completed = False
+        self._writer.completed = False
         append(self, events)
 
     patch(journal.Journal, "append", unlatched)
