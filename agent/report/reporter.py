@@ -138,7 +138,9 @@ class Reporter:
             message, shown = f"stopping: {cause.message}", f"stopping: {cause.reason}"
         extra = self._introduction() if phase is Phase.PENDING else {}
         status = events.status(_PLAIN_STATUS.get(phase, "running"), message, phase=phase.value, **extra)
-        self.publish([msgspec.structs.replace(status, message=shown)])
+        # A run without a server passes through this phase too, which would puzzle whoever reads stderr.
+        level: events.Level = "debug" if phase is Phase.CONNECTING and self._config.ws_server is None else "info"
+        self.publish([msgspec.structs.replace(status, message=shown, level=level)])
 
     def _introduction(self) -> dict[str, Any]:
         config = self._config

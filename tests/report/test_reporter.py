@@ -269,3 +269,10 @@ async def test_health_tells_when_the_wait_at_the_end_is_over(tmp_path, autojump_
     first = voice.reporter.health()["until"]
     await trio.sleep(100)
     assert voice.reporter.health()["until"] == first == round(ends)
+
+
+async def test_without_a_server_nobody_reads_that_it_is_sought(tmp_path, autojump_clock) -> None:
+    for server, lines in (("none", 0), ("ws://server", 1)):
+        voice = Voice(tmp_path, WS_SERVER=server)
+        voice.reporter.entered(Phase.CONNECTING, None)
+        assert (len(voice.lines), len(voice.messages)) == (lines, 1)
