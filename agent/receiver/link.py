@@ -109,7 +109,8 @@ class Link:
                 raise self._closed() from None
         if silence.cancelled_caught:
             if self._asked:
-                raise LinkClosed(None, f"no answer within {self._limits.receiver_patience:g} s")
+                words = f"no answer within {self._limits.receiver_patience:g} s"
+                raise LinkClosed(None, f"{words}; its agent hangs, or its machine or network is gone")
             self._asked = True
             self._protocol.send_ping(b"")
             await self._flush()

@@ -21,6 +21,7 @@ from trio_websocket import (
     WebSocketConnection,
     wrap_client_stream,
 )  # fmt: skip
+from wsproto.utilities import ProtocolError
 
 from agent.limits import Limits
 from agent.receiver import Receiver
@@ -73,6 +74,26 @@ async def test_a_run_is_received_acknowledged_and_verified():
     assert run.comparison is not None
     assert run.comparison.whole
     assert receiver.failures == []
+
+
+async def test_a_run_whose_agent_hangs_is_named():
+    """Acks that nobody reads keep the client's library from answering a PING, as a stopped process would."""
+    limits = msgspec.structs.replace(
+        Limits(), receiver_silence=0.2, receiver_patience=0.3, receiver_ack_messages=1, receiver_close=0.1
+    )
+    async with open_receiver(limits=limits) as receiver:
+        try:
+            async with connected(receiver.url) as connection:
+                for line in a_run(5).lines[:4]:
+                    await connection.send_message(line)
+                    await trio.sleep(0.02)
+                await receiver.until(lambda: receiver.failures)
+        except* ProtocolError:
+            pass  # now it answers, too late
+    assert receiver.failures == [
+        "a connection of c1 (run 01JZ0000000000000000000000) was lost: no answer within 0.3 s; its agent hangs, or its "
+        "machine or network is gone"
+    ]
 
 
 async def test_without_acks_it_is_a_plain_server():
