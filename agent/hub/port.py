@@ -19,6 +19,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
 from agent.limits import KIB, Limits
+from agent.receiver import Turns
 
 _HEAD = 16 * KIB
 
@@ -90,6 +91,7 @@ class Port:
         self._limits = limits
         self._context = WorkerContext(None)
         self._config = _config(limits, note)
+        self._turns = Turns(limits.receiver_turn)
         self._open: set[Connection] = set()
         #: Connections that have shown no token, the oldest first.
         self._strangers: OrderedDict[Connection, None] = OrderedDict()
@@ -105,6 +107,7 @@ class Port:
         if len(self._strangers) > self._limits.hub_strangers:
             await next(iter(self._strangers)).aclose()
         try:
+            await self._turns.take(_HEAD)  # a thousand agents come back at once after a restart
             await self._serve(connection)
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             pass  # the other side is gone

@@ -41,6 +41,7 @@ from agent.receiver.row import ENDED, VITALS, Row, State
 from agent.receiver.run import Run
 from agent.receiver.server import Receiver, Serve
 from agent.receiver.store import Store, file_name
+from agent.receiver.turns import Turns
 from agent.receiver.view import JsonView, TextView, View
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Step",
     "Store",
     "TextView",
+    "Turns",
     "Unnumbered",
     "View",
     "file_name",

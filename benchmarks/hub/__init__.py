@@ -2,6 +2,7 @@
 
     python -m benchmarks.hub load [--agents 1000] [--rate 2] [--watchers 20] [--seconds 20] [--restart]
     python -m benchmarks.hub back [--runs 200] [--mib 20] [--seconds 20]
+    python -m benchmarks.hub real [--agents 200] [--watchers 20] [--seconds 20]
 
 Each prints one line of JSON, and exits with 1 if anything was lost.
 
@@ -12,12 +13,15 @@ messages in flight allow.
 `back` starts a hub over large stored runs whose agents come back at once, while one other agent sends ten lines a
 second to a watcher, somebody searches all runs twice a second, and somebody reads whole runs.
 
+`real` starts `agent run` so many times, each with three lines a second, and kills the hub in the middle.
+
 With `--stalls` the hub's loop is timed pass by pass. `stalls ms` is how long a pass took, less the time that the kernel
 gave the core to somebody else: other load on the machine does not count; waiting for a disk or for Python's lock does.
 
 Files
     __main__.py  the options and loads
     load.py      agents and watchers, each a process
+    real.py      real agents
     serving.py   the hub, and what it used
     stalls.py    `agent serve` with a clock in its loop
 """

@@ -9,12 +9,14 @@ import os
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from benchmarks.hub import __doc__ as _doc
+from benchmarks.hub import real
 from benchmarks.hub.load import agents, name, readers, store, watchers
 from benchmarks.hub.serving import Hub
 
@@ -124,6 +126,41 @@ def _back(args: argparse.Namespace, directory: Path) -> int:
     return 1 if sent["missing"] + found["missing"] else 0
 
 
+def _real(args: argparse.Namespace, directory: Path) -> int:
+    """Real agents, and a hub that is killed in the middle."""
+    hub = Hub(directory, stalls=args.stalls)
+    watch = _Process(watchers, hub.port, [], args.watchers)
+    agents = real.start(directory, hub.port, args.agents, args.seconds, 3.0)
+    address = f"http://127.0.0.1:{hub.port}/api/runs?limit=1000"
+
+    def runs() -> list[dict[str, Any]]:
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["runs"]
+            return found
+
+    while sum(row["phase"] == "RUNNING" for row in runs()) < 0.9 * args.agents:
+        time.sleep(1)
+    time.sleep(args.seconds / 4)
+    hub.kill()
+    hub.start()
+    began, back = time.monotonic(), 0.0
+    while any(agent.poll() is None for agent in agents):
+        hub.look()
+        if not back and sum(row["connected"] or row["ended"] is not None for row in runs()) == args.agents:
+            back = time.monotonic() - began
+        time.sleep(0.5)
+    time.sleep(2)
+    rows = runs()
+    used, watched = hub.used(), len(watch.ask()[1])
+    whole = sum(bool(row["comparison"] and row["comparison"]["whole"]) for row in rows)
+    _print(hub, {
+        "real agents": args.agents, "runs": len(rows), "whole": whole, "messages": sum(row["events"] for row in rows),
+        "failed": sum(agent.returncode != 0 for agent in agents), "all back after s": round(back, 1),
+        "cpu": round(used, 3), "rss MiB": hub.most >> 20, "rows seen": watched,
+    })  # fmt: skip
+    return 0 if whole == args.agents else 1
+
+
 def main() -> int:
     """Run one load. Returns the exit status."""
     parser = argparse.ArgumentParser(description=_doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,7 +176,11 @@ def main() -> int:
     back.add_argument("--mib", type=float, default=20.0)
     back.add_argument("--serve", action="append", default=[], metavar="OPTION", help="an option of `agent serve`")
     back.set_defaults(run=_back)
-    for one in (load, back):
+    whole = loads.add_parser("real")
+    whole.add_argument("--agents", type=int, default=200)
+    whole.add_argument("--watchers", type=int, default=20)
+    whole.set_defaults(run=_real)
+    for one in (load, back, whole):
         one.add_argument("--seconds", type=float, default=20.0)
         one.add_argument("--stalls", action="store_true")
     args = parser.parse_args()

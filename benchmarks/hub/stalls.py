@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from agent.hub import main
+from agent.hub.command import main
 
 _LEVELS = (5, 10, 20, 50, 100, 200, 500, 1000)
 
