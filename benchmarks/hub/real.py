@@ -59,7 +59,7 @@ def start(place: Path, port: int, count: int, seconds: float, rate: float) -> li
             "ANTHROPIC_API_KEY": "none",
         }  # fmt: skip
         with (home / "stderr").open("wb") as errors:
-            command = ["nice", sys.executable, "-m", "agent", "run"]
+            command = ["nice", "-n", "19", sys.executable, "-m", "agent", "run"]
             process = subprocess.Popen(command, env=environ, cwd=home, stdin=subprocess.DEVNULL, stderr=errors)
         started.append(process)
     return started

@@ -292,5 +292,5 @@ export class Fleet {
 }
 
 /** A reason or phase in words, unless it repeats the state. */
-const said = (word, state) => { const text = (word ?? "").toLowerCase().replaceAll("_", " "); return state.startsWith(text) || (text === "success" && state === "succeeded") ? "" : text; };
+export const said = (word, state) => { const text = (word ?? "").toLowerCase().replaceAll("_", " "); return state.startsWith(text) || (text === "success" && state === "succeeded") ? "" : text; };
 export const short = (repo) => repo.replace(/^[a-z+]+:\/\/([^/@]*@)?/, "").replace(/^git@([^:]+):/, "$1/").replace(/\.git$/, "");

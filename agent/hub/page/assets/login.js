@@ -16,7 +16,7 @@ export function login(session, entered) {
       field.value = "";
       entered(found);
     } catch (error) {
-      put(wrong, `${error.message}.`);
+      put(wrong, `${error.message[0].toUpperCase()}${error.message.slice(1)}.`);
       field.select();
     }
     send.disabled = false;

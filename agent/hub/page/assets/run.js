@@ -5,7 +5,7 @@ import { asked, card, showRaw, todoList } from "./cards.js";
 import { Charts } from "./charts.js";
 import { patch } from "./diff.js";
 import { button, h, link, nav, put, say } from "./dom.js";
-import { activity, badge, memory, short, title, todo } from "./fleet.js";
+import { activity, badge, memory, said, short, title, todo } from "./fleet.js";
 import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from "./format.js";
 import { Growing } from "./growing.js";
 import { List } from "./list.js";
@@ -166,7 +166,7 @@ export class RunView {
   drawHead() {
     const { row } = this;
     document.title = `${row.state === "waiting" ? "? " : ""}${title(row)}`;
-    put(this.head, h("h1", null, title(row)), h("div", { class: "facts" }, badge(row), row.phase && !hasEnded(row) ? h("span", null, row.phase.toLowerCase()) : "", h("span", { title: `${moment(row.started)} – ${moment(row.ended)}` }, duration(elapsed(row))),
+    put(this.head, h("h1", null, title(row)), h("div", { class: "facts" }, badge(row), hasEnded(row) ? "" : h("span", null, said(row.phase, row.state)), h("span", { title: `${moment(row.started)} – ${moment(row.ended)}` }, duration(elapsed(row))),
       isNumber(row.turns) ? h("span", null, plural(row.turns, "turn")) : "", isNumber(row.cost) ? h("span", null, money(row.cost)) : "", hasEnded(row) ? "" : memory(row), todo(row), isNumber(row.idle) && row.idle >= 30 && !hasEnded(row) ? h("span", { class: row.attention === "idle" ? "warn" : "" }, `idle ${duration(row.idle)}`) : "",
       hasEnded(row) ? "" : h("span", { class: "now" }, activity(row))));
   }
