@@ -49,8 +49,8 @@ async def fleet(hub: Hub, rev: int | None) -> AsyncIterator[bytes]:
         parts = []
         if removed := [id for change in changes for id in change.removed]:
             parts.append(event("removed", _encode(removed)))
-        rows = [row for change in changes for row in change.rows]
-        parts.append(event("rows", b"[%s]" % b",".join(rows), rev))
+        elements = b",".join(change.elements for change in changes if change.elements)
+        parts.append(event("rows", b"[%s]" % elements, rev))
         yield b"".join(parts)
 
 

@@ -69,6 +69,8 @@ class Change(Struct, frozen=True):
     before: int
     rows: tuple[bytes, ...]
     removed: tuple[str, ...] = ()
+    #: The rows as elements of one array, joined once for all watchers.
+    elements: bytes = b""
 
 
 class Fleet:
@@ -188,7 +190,7 @@ class Fleet:
         self._dirty.clear()
         if len(self._changes) == self._changes.maxlen:
             self._oldest = self._changes[0].rev
-        self._changes.append(Change(self.rev, before, tuple(rows), tuple(self._removed)))
+        self._changes.append(Change(self.rev, before, tuple(rows), tuple(self._removed), b",".join(rows)))
         self._removed.clear()
         self.changed.ring()
 
