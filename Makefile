@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist worksteal
 N ?= 2000
 
 .PHONY: help demo test test-all page-test run claude lint setup tools coverage soak simulate bench bench-short profile audit \
-        image image-arm64 image-test docker-run manifests api-tools k8s-test lock clean
+        image image-arm64 image-test docker-run manifests api-tools k8s-test drift lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "  %-12s  %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ api-tools: ## schemathesis, for the test of the hub's API
 k8s-test: manifests image ## the Job on a node: KUBECTL='kubectl ...', LOAD='command that takes an image archive'
 	@test -n "$(KUBECTL)" -a -n "$(LOAD)" || { echo "k8s-test: set KUBECTL and LOAD; see tests/system/test_kubernetes.py" >&2; exit 64; }
 	@eval "$$(tools/container_engine.sh)" && export DOCKER KUBECTL="$(KUBECTL)" LOAD="$(LOAD)" && $(PYTEST) --lane soak tests/system/test_kubernetes.py
+
+drift: setup ## the newest claude CLI beside the pinned one: what differs, and the tests on both (DRIFT_FLAGS=--pin)
+	$(BIN)/python tools/drift.py $(DRIFT_FLAGS)
 
 audit: setup ## known vulnerabilities of the pinned dependencies (needs the network)
 	@test -x .tools/audit/bin/python || $(PYTHON) -m venv .tools/audit

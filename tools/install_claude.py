@@ -2,6 +2,7 @@
 """Install the claude CLI that requirements/claude.json pins, into .tools/claude, and print the path of its binary.
 
     python tools/install_claude.py [--into DIR]      does nothing when it is there
+    python tools/install_claude.py --before          the version pinned before it, into .tools/claude-before
     python tools/install_claude.py --lock VERSION    pin another version: writes requirements/claude.json
 
 The platform's own package is installed, by exact version and digest: of `@anthropic-ai/claude-code` npm silently takes
@@ -21,11 +22,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "claude.json"
-VERSION: str = json.loads(LOCK.read_text())["version"]
+#: A version and its digests by package; that under `before` is tested too, since images outlive a change of the pin.
+PINNED: dict[str, Any] = json.loads(LOCK.read_text())
+VERSION: str = PINNED["version"]
 MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -53,15 +58,15 @@ def npm(*arguments: str) -> str:
     return done.stdout
 
 
-def installed(binary: Path) -> bool:
-    """Tell whether the binary is there and is of the pinned version."""
+def installed(binary: Path, version: str) -> bool:
+    """Tell whether the binary is there and is of a version."""
     if not binary.is_file():
         return False
     try:
         answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
         return False
-    return answer.returncode == 0 and answer.stdout.split()[:1] == [VERSION]
+    return answer.returncode == 0 and answer.stdout.split()[:1] == [version]
 
 
 def check(archive: Path, integrity: str) -> None:
@@ -75,21 +80,22 @@ def check(archive: Path, integrity: str) -> None:
         raise SystemExit(f"{archive.name} is not the one that {LOCK.name} pins: its digest is {found}, not {integrity}")
 
 
-def install(into: Path) -> Path:
-    """Install the CLI; the path of its binary. Parallel calls are safe: the last finished wins, all install the same.
+def install(into: Path, pin: Mapping[str, Any]) -> Path:
+    """Install the CLI of a pin; the path of its binary. Parallel calls are safe: the last finished wins, all are equal.
 
     Raises:
         SystemExit: it cannot be had, is another than the pinned one, or does not run.
     """
     binary = into / "claude"
-    if installed(binary):
+    version = pin["version"]
+    if installed(binary, version):
         return binary
     name = package()
-    integrity = json.loads(LOCK.read_text())["integrity"][name]
+    integrity = pin["integrity"][name]
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".install-", dir=into) as scratch:
-        print(f"getting {name}@{VERSION} (some 100 MB)", file=sys.stderr, flush=True)
-        archive = Path(scratch, npm("pack", "--silent", "--pack-destination", scratch, f"{name}@{VERSION}").strip())
+        print(f"getting {name}@{version} (some 100 MB)", file=sys.stderr, flush=True)
+        archive = Path(scratch, npm("pack", "--silent", "--pack-destination", scratch, f"{name}@{version}").strip())
         check(archive, integrity)
         fresh = Path(scratch, "claude")
         with tarfile.open(archive) as opened, fresh.open("wb") as file:
@@ -99,30 +105,38 @@ def install(into: Path) -> Path:
             shutil.copyfileobj(member, file)
         fresh.chmod(0o755)
         fresh.replace(binary)
-    if not installed(binary):
-        raise SystemExit(f"{binary} was installed but does not answer --version with {VERSION}")
+    if not installed(binary, version):
+        raise SystemExit(f"{binary} was installed but does not answer --version with {version}")
     return binary
 
 
-def lock(version: str) -> None:
-    """Pin a version, with the digests that the registry states for all platforms."""
-    names = json.loads(LOCK.read_text())["integrity"]
+def pin_of(version: str) -> dict[str, Any]:
+    """Make the pin of a version, with the digests that the registry states for all platforms."""
+    names = PINNED["integrity"]
     integrity = {name: npm("view", f"{name}@{version}", "dist.integrity").strip() for name in names}
     missing = [name for name, digest in integrity.items() if not digest.startswith("sha512-")]
     if missing:
         raise SystemExit(f"no version {version} of {', '.join(missing)}")
-    LOCK.write_text(json.dumps({"version": version, "integrity": integrity}, indent=2) + "\n")
+    return {"version": version, "integrity": integrity}
+
+
+def lock(version: str) -> None:
+    """Pin a version; the pin until now is the one before."""
+    before = {name: PINNED[name] for name in ("version", "integrity")} if version != VERSION else PINNED["before"]
+    LOCK.write_text(json.dumps({**pin_of(version), "before": before}, indent=2) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--into", type=Path, default=ROOT / ".tools" / "claude", metavar="DIR")
+    parser.add_argument("--into", type=Path, metavar="DIR")
+    parser.add_argument("--before", action="store_true")
     parser.add_argument("--lock", metavar="VERSION")
     arguments = parser.parse_args()
     if arguments.lock:
         lock(arguments.lock)
     else:
-        print(install(arguments.into))
+        name, pin = ("claude-before", PINNED["before"]) if arguments.before else ("claude", PINNED)
+        print(install(arguments.into or ROOT / ".tools" / name, pin))
 
 
 if __name__ == "__main__":

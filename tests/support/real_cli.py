@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from agent.transcript.summary import Summary
 from tests.support.lanes import in_lane
 from tests.support.places import ROOT
 
-CLI = ROOT / ".tools" / "claude" / "claude"
+#: CLAUDE_CLI names another than the pinned one, as `make drift` does.
+CLI = Path(os.environ.get("CLAUDE_CLI") or ROOT / ".tools" / "claude" / "claude")
 KEY = "sk-ant-api03-" + "canary" * 5
 
 
