@@ -106,4 +106,4 @@ LABEL org.opencontainers.image.title="claude-code-wrapper" \
       org.opencontainers.image.created="$CREATED" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.source="$SOURCE" \
-      claude-code.version="2.1.330"
+      claude-code.version="2.1.332"

@@ -1,0 +1,26 @@
+"""The page that `make drift` prints, for two small programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools import drift
+
+
+def program(path: Path, code: str, help: str) -> Path:
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{help}\nEND\nexit\n{code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_what_differs_is_named_and_what_does_not_is_one_line(tmp_path: Path) -> None:
+    old = program(tmp_path / "old", 'new Option("-p, --print") subtype:a.literal("init") process.env.HOME', "usage")
+    new = program(tmp_path / "new", 'x.option("--fanfare <n>") subtype:b("init"),subtype:b("fanfare") process.env.HOME',
+                  "usage\n  --fanfare")  # fmt: skip
+    assert list(drift.compare(old, new)) == [
+        "options: 1, 1 new, 1 gone", "  + --fanfare", "  - --print",
+        "messages and control requests: 2, 1 new, 0 gone", "  + fanfare",
+        "variables: 1, the same",
+        "help:", "  +  --fanfare",
+    ]  # fmt: skip
+    assert list(drift.compare(old, old))[-1] == "help: the same"
