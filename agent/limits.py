@@ -85,7 +85,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: A running command's output is looked at this often, and only where exactly one runs.
     printed_interval: float = 0.5
     #: Its end that is read and redacted: more than the longest private key has, and little enough for each look.
-    printed_bytes: int = 64 * KIB
+    printed_bytes: int = 16 * KIB
     #: ... and what is shown of it: as much as fits on a screen.
     printed_lines: int = 20
     printed_chars: int = 4000
