@@ -48,9 +48,12 @@ FROM ${BASE}${BASE_DIGEST:+@$BASE_DIGEST} AS files
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates git openssh-client python3 tini \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old /var/lib/dpkg/*-old \
-# 11 MB that no program runs: perl's C headers, which compile modules (apt-get install --reinstall libperl5.40), and the
-# tests and help texts of Python itself.
- && rm -rf /usr/lib/*/perl/*/CORE/*.h /usr/lib/python3.*/test /usr/lib/python3.*/pydoc_data \
+# 32 MB that no task needs: perl's C headers, which compile modules, the tests and help texts of Python itself, git's
+# servers and its ways by mail and WebDAV, and second copies of programs. `apt-get install --reinstall` brings them back.
+ && rm -rf /usr/lib/*/perl/*/CORE/*.h /usr/lib/python3.*/test /usr/lib/python3.*/pydoc_data /usr/bin/git-shell \
+      /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-push \
+      /usr/lib/git-core/git-imap-send /usr/lib/git-core/git-shell \
+ && ln -sf /usr/bin/git /usr/bin/scalar /usr/lib/git-core/ \
 # A user with a number, since Kubernetes' runAsNonRoot does not look names up. The directories take any user: with
 # --user, or on OpenShift, it is not 1000; what is in a container is one agent's. A volume made there takes their
 # rights.

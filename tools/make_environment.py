@@ -5,6 +5,7 @@ and leaves half an environment.
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 ADVICE = (
     "this Python has neither ensurepip nor pip, and there is no virtualenv or uv. As root: apt-get install python3-venv"
 )
+
+#: uv trusts the machine's own CAs, as pip does; the second name is that of its older versions.
+TRUST = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
 
 
 def ways(python: str, directory: Path) -> list[list[list[str]]]:
@@ -53,7 +57,9 @@ def make(directory: Path) -> None:
     said = ADVICE
     for commands in ways(sys.executable, directory):
         for command in commands:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            done = subprocess.run(
+                command, env={**os.environ, **TRUST}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
             if done.returncode:
                 said = f"{' '.join(command)} failed:\n{done.stdout}"
                 break
