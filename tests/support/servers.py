@@ -94,14 +94,19 @@ class Server:
 
 
 @asynccontextmanager
-async def open_ws_server(directory: Path) -> AsyncIterator[Server]:
-    """`ws` from npm: plain, level 0. Skips the test where Node or the package is missing."""
+async def open_ws_server(directory: Path, *most: int) -> AsyncIterator[Server]:
+    """`ws` from npm: plain, level 0. Skips the test where Node or the package is missing.
+
+    `most`: the bytes that a message may have, unless it is 100 MiB.
+    """
     node = shutil.which("node")
     if node is None or not WS_MODULES.is_dir():
         pytest.skip("needs node and the ws package: python tools/install_ws.py")
     program = str(Path(__file__).with_name("ws_server.js"))
     file = _file(directory)
-    async with _running(Server(lambda port: [node, program, file, str(port)], directory, node_env())) as server:
+    async with _running(
+        Server(lambda port: [node, program, file, str(port), *map(str, most)], directory, node_env())
+    ) as server:
         yield server
 
 
