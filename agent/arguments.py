@@ -15,11 +15,13 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and raise SystemExit(64)."""
         self.print_usage(sys.stderr)
+        meant = ""
         unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message and all(action.dest == "help" for action in self._actions):
-            message = f"takes no arguments, not {unknown!r}"
-        wrong = unknown.split()[0]
-        meant = did_you_mean(wrong.partition("=")[0], self._option_string_actions) if wrong.startswith("--") else ""
+        if unknown != message:
+            if all(action.dest == "help" for action in self._actions):
+                message = f"takes no arguments, not {unknown!r}"
+            elif unknown.startswith("--"):
+                meant = did_you_mean(unknown.split()[0].partition("=")[0], self._option_string_actions)
         self.exit(os.EX_USAGE, f"{self.prog}: {message}{meant}; see {self.prog} --help\n")
 
 

@@ -22,3 +22,9 @@ def test_a_misspelt_option_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options.parse(["--stroe=x"], {})
     assert "unrecognized arguments: --stroe=x, did you mean --store?; see" in capsys.readouterr().err
+
+
+def test_a_right_option_with_a_wrong_value_is_not_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options.parse(["--port", "70000"], {})
+    assert "agent serve: --port 70000 is not between 0 and 65535; see agent serve --help" in capsys.readouterr().err

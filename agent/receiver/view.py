@@ -22,7 +22,7 @@ from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step
 from agent.receiver.growing import Growing
 from agent.receiver.messages import Message, RunKey
 from agent.receiver.row import Row
-from agent.terminal import Screen
+from agent.terminal import Screen, columns_of, pad
 from agent.text import one_line
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
@@ -91,6 +91,8 @@ class TextView:
         #: The stage of each clone that was shown last, for a screen without a board.
         self._stages: dict[RunKey, str] = {}
         self._last_vitals = -math.inf
+        #: The width of the column of names, where there are several runs.
+        self._names = 0
         self._growing = Growing(limits.receiver_runs)
 
     def note(self, text: str) -> None:
@@ -141,6 +143,7 @@ class TextView:
             id = one_line(message.run_id) or "-"
             row = Row(id=id, runID=id, containerID=one_line(message.container_id), connected=True)
             self._runs[message.key] = row
+            self._names = max(self._names, columns_of(one_line(row.containerID, 20)) + 2)
             self._screen.say(f"── run {id} of {row.containerID}", BOLD)
         return row
 
@@ -148,6 +151,7 @@ class TextView:
         for key in self._runs:
             self._screen.show(key, None)
         self._runs.clear()
+        self._names = 0
         self._stages.clear()
 
     def _log(self, message: Message, fields: dict[str, Any]) -> None:
@@ -201,7 +205,7 @@ class TextView:
         self, message: Message, source: str, mark: str, text: str, color: str = "", *, brief: bool = False
     ) -> None:
         found = _CLOCK.match(message.timestamp)
-        run = f" [{one_line(message.container_id, 20)}]" if len(self._runs) > 1 else ""
+        run = f" {pad(f'[{one_line(message.container_id, 20)}]', self._names)}" if len(self._runs) > 1 else ""
         head = (
             (found[1] if found else " " * 8, DIM),
             (f"{run} ", ""),

@@ -22,7 +22,7 @@ Callers: receiver/ (TextView), hub/ (`agent serve`, `agent watch`), commands/. `
 
 from __future__ import annotations
 
-from agent.terminal.board import Task
+from agent.terminal.board import Task, columns_of, pad
 from agent.terminal.screen import Screen, open_screen
 
-__all__ = ["Screen", "Task", "open_screen"]
+__all__ = ["Screen", "Task", "columns_of", "open_screen", "pad"]
