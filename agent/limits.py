@@ -397,6 +397,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     fleet_mirror: float = 1800.0
     #: Between two looks at the hub, which costs one request for all tasks.
     fleet_look: float = 1.0
+    #: Between two looks at the pods of a Job: two requests to the API server.
+    fleet_cluster_look: float = 2.0
     #: A hub of our own that starts.
     fleet_hub_start: float = 30.0
     #: The rows of the hub's list that one look takes.

@@ -178,17 +178,23 @@ def _lay_over(sources: Sources, entry: Entry, place: str) -> None:
 
 def _tasks(path: Path, limits: Limits) -> list[Any]:
     example = 'for example [{"REPO_URL": "https://github.com/octocat/Hello-World.git", "TASK": "Fix the test"}]'
-    try:
-        text = read(path, limits.config_file_bytes)
-    except ValueError as error:
-        raise ValueError(f"TASKS_FILE: the file {error}; {example}") from None
-    try:
-        tasks = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        raise ValueError(f"TASKS_FILE: the file is not JSON; {example}") from None
-    if not isinstance(tasks, list) or not tasks:
-        raise ValueError(f"TASKS_FILE: the file is not a JSON array with entries; {example}")
-    return tasks
+    found: list[Any] = []
+    # A directory holds the array in parts: an object of Kubernetes takes 1 MiB.
+    for part in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+        try:
+            text = read(part, limits.config_file_bytes)
+        except ValueError as error:
+            raise ValueError(f"TASKS_FILE: the file {error}; {example}") from None
+        try:
+            tasks = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            raise ValueError(f"TASKS_FILE: the file is not JSON; {example}") from None
+        if not isinstance(tasks, list) or not tasks:
+            raise ValueError(f"TASKS_FILE: the file is not a JSON array with entries; {example}")
+        found += tasks
+    if not found:
+        raise ValueError(f"TASKS_FILE: the directory holds no *.json; {example}")
+    return found
 
 
 def _texts(entry: Any, place: str, problems: list[str]) -> dict[str, str]:

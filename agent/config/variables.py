@@ -87,7 +87,8 @@ VARIABLES: tuple[Variable, ...] = (
              "What of the agent's own log is shown and sent: debug, info, warn or error", default="info"),
         _own("LOG_FORMAT", values.choice("text", "json"), "json", "Of stderr: text or json", default="text"),
         _own("TASKS_FILE", values.path, "/etc/tasks/tasks.json",
-             "A JSON array of objects with REPO_URL, TASK and whatever other variable an entry overrides", field=None),
+             "A JSON array of objects with REPO_URL, TASK and whatever other variable an entry overrides, or a"
+             " directory with several (`*.json`, in the order of their names)", field=None),
         _own("JOB_COMPLETION_INDEX", str, "0",
              "The entry of TASKS_FILE that is this run's, from 0; an Indexed Job sets it", field=None),
     ),

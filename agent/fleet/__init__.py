@@ -25,6 +25,8 @@ Files:
     engine      whatever runs attempts: docker (or podman) for containers, local for the demo and tests
     docker      the engine's command line
     local       processes of this machine
+    kubernetes  the same list as manifests
+    kubectl     applies them, and follows the Job
     hub         the hub that the runs report to
     board       what a person sees
 

@@ -37,10 +37,11 @@ class Board:
         self._results = results
         self._fleet: Fleet | None = None
 
-    def begin(self, fleet: Fleet, hub: Hub, words: str) -> None:
-        """Show the hub's address and what begins."""
+    def begin(self, fleet: Fleet | None, words: str, hub: Hub | None = None) -> None:
+        """Show the hub's address and what begins. Without a fleet, costs are those of the results."""
         self._fleet = fleet
-        self._screen.say(f"watch it at {hub.page}" + (f" ({hub.login})" if hub.login else ""))
+        if hub is not None:
+            self._screen.say(f"watch it at {hub.page}" + (f" ({hub.login})" if hub.login else ""))
         self._screen.say(words)
         for task in self._results.tasks:
             self._show(task, None)
@@ -49,7 +50,7 @@ class Board:
         """Show a line, with how far the fleet is where it is about a task."""
         states = [other.outcome for other in self._results.tasks]
         done = sum(state not in (State.WAITING, State.RUNNING, State.PAUSED) for state in states)
-        spent = self._fleet.spent if self._fleet else 0.0
+        spent = self._fleet.spent if self._fleet else self._results.cost
         far = f"[{done}/{len(states)} {money(spent)}] " if task else ""
         self._screen.say(one_line(line, 240), head=[(f"{datetime.now():%H:%M:%S} {far}", "")])
         if task is not None:

@@ -17,15 +17,17 @@ from typing import Any
 import msgspec
 import trio
 
+from agent import signals
 from agent.errors import AgentError, ConfigError, first_leaf
 from agent.exits import Exit
-from agent.fleet import attempts, hub, options, results, tasks
+from agent.fleet import attempts, hub, kubernetes, options, results, tasks
 from agent.fleet.board import Board
 from agent.fleet.docker import DockerEngine
 from agent.fleet.engine import Engine
+from agent.fleet.kubectl import Kubectl
 from agent.fleet.local import LocalEngine
 from agent.fleet.options import Call, Options, parser
-from agent.fleet.results import Attempt, Results, TaskResult, now
+from agent.fleet.results import Attempt, Results, State, TaskResult, now
 from agent.fleet.run import Fleet
 from agent.fleet.tasks import Task
 from agent.hub import client, secrets
@@ -54,10 +56,21 @@ def main(argv: Sequence[str], *, limits: Limits | None = None) -> int:
             in_container=engine.in_container,
         )
         tasks.warn(warnings)
-        if call.dry_run:
+        is_cluster = call.options.on == "kubernetes"
+        if is_cluster and (wrong := kubernetes.problems(found)):
+            raise ConfigError(wrong)
+        if call.dry_run and not is_cluster:
             return _show_plan(found, call, engine, limits)
         with _directory(call, entries) as directory:
-            return trio.run(partial(_run, call, found, engine, directory, limits))
+            run = _run_on_kubernetes if is_cluster else partial(_run, engine=engine)
+            return trio.run(partial(run, call, found, directory=directory, limits=limits))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("agent"):
+            raise
+        print(
+            f"agent fleet: the package {error.name} is missing: pip install 'claude-code-wrapper[hub]'", file=sys.stderr
+        )
+        return int(Exit.CONFIG)
     except ConfigError as error:
         for problem in error.problems:
             print(f"agent fleet: {problem}", file=sys.stderr)
@@ -70,7 +83,46 @@ def main(argv: Sequence[str], *, limits: Limits | None = None) -> int:
         return int(leaf.exit if isinstance(leaf, AgentError) else Exit.CONFIG)
 
 
-async def _run(call: Call, found: list[Task], engine: Engine, directory: Path, limits: Limits) -> int:
+async def _run_on_kubernetes(call: Call, found: list[Task], *, directory: Path, limits: Limits) -> int:
+    """Write the manifests, and with --apply apply them and follow the Job."""
+    given, record, place = call.options, _record(call, found, directory), directory / "kubernetes"
+    token = secrets.secret("WS_TOKEN", os.environ) if given.hub else None
+    server = f"ws{given.hub.removeprefix('http')}" if given.hub else None
+    objects = kubernetes.manifests(
+        record.fleet, found, kubernetes.BASE, limits, image=given.image, parallel=given.parallel,
+        retries=given.retries, memory=given.memory, server=server, token=token,
+    )  # fmt: skip
+    kubernetes.write(place, objects)
+    if call.dry_run or not given.apply:
+        print(f"{tasks.summary(found)}: {', '.join(sorted(objects))} in {place}. Nothing was started:")
+        print(f"kubectl apply --server-side --filename {place}")
+        return 0
+    kubectl = Kubectl(os.environ.get("KUBECTL", "kubectl").split(), given.namespace, limits)
+    await kubectl.apply(place)
+    for name, each in objects.items():
+        if each[0]["kind"] == "Secret":
+            (place / name).unlink()  # the cluster has them
+    board = Board(open_screen(sys.stdout, ended=max(len(found), 1)), record)
+    board.begin(None, f"{tasks.summary(found)}, {given.parallel} at a time; the Job {record.fleet} in Kubernetes")
+
+    def changed(task: TaskResult, line: str) -> None:
+        record.write(directory)
+        board.changed(task, line)
+
+    async def _follow() -> int:
+        await kubectl.follow(record, changed)
+        return 0 if all(task.outcome is State.SUCCEEDED for task in record.tasks) else 1
+
+    status = await signals.run_until_stopped(_follow)
+    record.exitCode, record.ended = status, now()
+    record.write(directory)
+    board.end(directory)
+    if status > 128:
+        print(f"The Job goes on: kubectl delete job {record.fleet} ends it, --resume {directory} follows it again.")
+    return status
+
+
+async def _run(call: Call, found: list[Task], *, engine: Engine, directory: Path, limits: Limits) -> int:
     await engine.prepare()
     screen = open_screen(sys.stdout, ended=max(len(found), 1))
     record = _record(call, found, directory)
@@ -81,7 +133,7 @@ async def _run(call: Call, found: list[Task], engine: Engine, directory: Path, l
             retries=call.options.retries, budget=call.options.budget, budget_stop=call.options.budget_stop,
             watcher=board,
         )  # fmt: skip
-        board.begin(fleet, reported, f"{tasks.summary(found)}, {call.options.parallel} at a time; {engine.about}")
+        board.begin(fleet, f"{tasks.summary(found)}, {call.options.parallel} at a time; {engine.about}", reported)
         status = await fleet.run()
     board.end(directory)
     return status

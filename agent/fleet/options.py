@@ -40,6 +40,10 @@ class Options(Struct, frozen=True, kw_only=True):
     run_options: tuple[str, ...] = ()
     #: Address of a hub; None starts one.
     hub: str | None = None
+    #: `engine`, or `kubernetes`.
+    on: str = "engine"
+    namespace: str | None = None
+    apply: bool = False
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -80,6 +84,9 @@ def parser() -> ArgumentParser:
     add(
         "--hub", metavar="URL", help="report to this hub (WS_TOKEN, HUB_TOKEN) rather than to one that the fleet starts"
     )
+    add("--on", choices=("engine", "kubernetes"), help="kubernetes: write the manifests of an Indexed Job into DIR")
+    add("--apply", action="store_true", default=None, help="with --on kubernetes: apply them by kubectl, and follow")
+    add("--namespace", metavar="NAME", help="with --on kubernetes: the namespace (kubectl's own)")
     add("--image", metavar="IMAGE", help="the image (claude-code-wrapper)")
     add("--memory", metavar="SIZE", help="memory of a container (2g)")
     add("--cpus", metavar="N", help="processors of a container")
@@ -110,6 +117,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Call:
     below = _kept(args.resume) if args.resume else {"engine": _engine(environ)}
     given = {name: value for name in Options.__struct_fields__ if (value := getattr(args, name)) is not None}
     options = msgspec.convert(below | given, Options)
+    if options.on != "kubernetes" and (options.apply or options.namespace):
+        made.error("--apply and --namespace need --on kubernetes")
+    if options.on == "kubernetes" and options.budget is not None:
+        made.error("--budget is for containers of this machine; in Kubernetes set MAX_BUDGET_USD")
     if options.budget_stop and options.budget is None:
         made.error("--budget-stop needs --budget")
     return Call(

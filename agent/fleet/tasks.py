@@ -41,6 +41,8 @@ class Task(Struct, frozen=True, kw_only=True):
     values: dict[str, str]
     #: Names of those that no argument list may show.
     private: frozenset[str]
+    #: Names of those of them that hold a secret.
+    secret: frozenset[str] = frozenset()
     title: str
     #: Without credentials.
     repository: str
@@ -176,10 +178,11 @@ def _task(number: int, config: Config, own: Mapping[str, Any], limits: Limits) -
     if config.mcp_config and not config.mcp_config.lstrip().startswith("{"):
         values["MCP_CONFIG"] = Path(config.mcp_config).read_text(encoding="utf-8")
     secrets = [secret for secret in config.secrets.values() if secret]
-    private = frozenset(
+    secret = frozenset(
         name for name, value in values.items()
-        if _KNOWN[name].secret or _KNOWN[name].text or any(secret in value for secret in secrets)
+        if _KNOWN[name].secret or name == "CLAUDE_ENV" or any(known in value for known in secrets)
     )  # fmt: skip
+    private = secret | {name for name in values if _KNOWN[name].text}
     title = one_line(config.task, 60)
     repository = config.repo_url
     short = repository.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
@@ -187,7 +190,8 @@ def _task(number: int, config: Config, own: Mapping[str, Any], limits: Limits) -
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", given).strip("-.")[:60] or f"task-{number}"
     bound = config.timeout + config.server_wait + config.delivery_wait + limits.fleet_margin
     return Task(
-        number=number, name=name, values=values, private=private, title=title, repository=repository, bound=bound,
+        number=number, name=name, values=values, private=private, secret=secret, title=title,
+        repository=repository, bound=bound,
         local=_local(repository),
     )  # fmt: skip
 

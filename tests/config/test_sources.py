@@ -205,3 +205,19 @@ def test_misspelt_variables_are_found_at_one_letters_distance():
         ("ALLOWD_TOOLS", "ALLOWED_TOOLS"), ("ALLOWED_TOOLSS", "ALLOWED_TOOLS"), ("ALOLWED_TOOLS", "ALLOWED_TOOLS"),
         ("LOGLEVEL", "LOG_LEVEL"), ("TIMOUT", "TIMEOUT"), ("TIMEOUTS", "TIMEOUT"),
     ]  # fmt: skip
+
+
+def test_a_directory_holds_the_tasks_in_parts(gather, tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name, tasks in (("001.json", [TASKS[1]]), ("000.json", [TASKS[0]]), ("other.txt", "no")):
+        (parts / name).write_text(json.dumps(tasks))
+    for index, task in enumerate(TASKS):
+        found = gather({"TASKS_FILE": str(parts), "JOB_COMPLETION_INDEX": str(index)})
+        assert (found.problems, found.values["TASK"]) == ([], task["TASK"])
+    (parts / "002.json").write_text("{}")
+    assert "is not a JSON array" in gather({"TASKS_FILE": str(parts), "JOB_COMPLETION_INDEX": "0"}).problems[0]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    problem, = gather({"TASKS_FILE": str(empty), "JOB_COMPLETION_INDEX": "0"}).problems  # fmt: skip
+    assert problem.startswith("TASKS_FILE: the directory holds no *.json; for example")

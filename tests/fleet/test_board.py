@@ -26,7 +26,7 @@ def test_lines_and_a_table() -> None:
     board = Board(PlainScreen(stream), Results(fleet="f", started="", cost=0.5, tasks=[first, second]))
     fleet: Any = type("Fleet", (), {"spent": 0.5})()
     hub: Any = MemoryHub()
-    board.begin(fleet, hub, "2 tasks")
+    board.begin(fleet, "2 tasks", hub)
     board.changed(first, "web-1: succeeded: \x1b[31mdone\nand dusted")
     board.changed(None, "stopping")
     board.end(Path("/d"))
@@ -73,7 +73,7 @@ def test_rows_of_a_terminal() -> None:
     board = Board(screen, Results(fleet="f", started="", tasks=[running, ended, queued]))
     fleet: Any = type("Fleet", (), {"spent": 0.5})()
     hub: Any = MemoryHub()
-    board.begin(fleet, hub, "3 tasks")
+    board.begin(fleet, "3 tasks", hub)
     assert [(row.state, row.doing) for row in screen.rows.values()] == [
         ("running", "starts"), ("failed", "it broke"), ("queued", ""),
     ]  # fmt: skip

@@ -85,3 +85,30 @@ def test_a_hub_that_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tasks.json", "--engine=local", "--dir=d", "--hub=http://127.0.0.1:9"]) == 69
     assert "no hub answers at http://127.0.0.1:9: " in capsys.readouterr().err
     assert main(["tasks.json", "--engine=local", "--dir=e", "--hub=nonsense"]) == 78
+
+
+def test_manifests_for_kubernetes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("yaml", reason="needs the extra hub: make setup")
+    assert main(["tasks.json", "--on=kubernetes", "--dir=d", "--image=registry/image"]) == 0
+    assert f"kubectl apply --server-side --filename {place}/d/kubernetes" in capsys.readouterr().out
+    assert sorted(path.name for path in (place / "d/kubernetes").iterdir()) == [
+        "job.yaml",
+        "secret.yaml",
+        "tasks-000.yaml",
+    ]
+    assert KEY not in (place / "d/kubernetes/job.yaml").read_text()
+
+
+def test_a_job_is_followed_and_its_secrets_are_removed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("yaml", reason="needs the extra hub: make setup")
+    status = {"completedIndexes": "0,1", "conditions": [{"type": "Complete", "status": "True"}]}
+    (place / "answer").write_text(json.dumps({"status": status, "items": []}))
+    (place / "kubectl").write_text(f"#!/bin/sh\ncase $1 in get) cat {place}/answer ;; esac\n")
+    (place / "kubectl").chmod(0o755)
+    monkeypatch.setenv("KUBECTL", str(place / "kubectl"))
+    assert main(["tasks.json", "--on=kubernetes", "--apply", "--dir=d"]) == 0
+    assert "2 tasks: 2 succeeded" in capsys.readouterr().out
+    assert [path.name for path in (place / "d/kubernetes").iterdir()] == ["job.yaml"]
+    assert json.loads((place / "d/results.json").read_text())["exitCode"] == 0

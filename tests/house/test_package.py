@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = {"python-statemachine": "statemachine", "pyyaml": "yaml"}
 
 #: Parts that may import the packages of the extra `hub`.
-PEOPLE = ("agent/hub/", "agent/commands/completion.py", "agent/fleet/tasks.py", "agent/terminal/live.py")
+PEOPLE = ("agent/hub/", "agent/commands/completion.py", "agent/fleet/", "agent/terminal/live.py")
 
 
 def modules(requirements: list[str]) -> set[str]:
