@@ -24,7 +24,7 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Failed, client
 from agent.limits import Limits
-from agent.protocol import ulid
+from agent.protocol import COMPLETE, ulid
 from agent.text import one_line
 
 _EPILOG = """RUN is the run's ID or container ID, or the beginning of one that no other live run shares; `agent watch`
@@ -119,7 +119,10 @@ def find_run(hub: Client, name: str) -> dict[str, Any]:
 
 
 def _wait(hub: Client, path: str, after: int, id: str, seconds: float) -> tuple[str, str] | None:
-    """Wait for what the run says of a command: state and words. None if it says nothing in time."""
+    """Wait for what the run says of a command: state and words. None if it says nothing in time.
+
+    COMPLETE is a word, too: an acknowledgement stands before it, or there is none.
+    """
     deadline = time.monotonic() + seconds
     pause = 0.05
     while True:
@@ -129,6 +132,8 @@ def _wait(hub: Client, path: str, after: int, id: str, seconds: float) -> tuple[
                 after = max(after, message.get("seq") or 0)
                 if (word := _word(message, id)) is not None:
                     return word
+                if message.get("type") == COMPLETE.name:
+                    return "refused", "the run ended before it took this"
         except _AWAY:
             pass  # it may come back
         left = deadline - time.monotonic()

@@ -123,6 +123,19 @@ async def test_a_run_that_says_nothing_is_not_waited_for_for_ever(stage: Stage) 
     assert "nothing of it within 0.3 s; it may still take effect" in said.err
 
 
+async def test_a_run_that_ends_meanwhile_has_not_taken_it(stage: Stage) -> None:
+    async def end() -> None:
+        await trio.sleep(0.1)
+        await stage.client.receiver.until(lambda: stage.client.receiver.connections)
+        for line in stage.run.complete().lines[-1:]:
+            await stage.agent.send_message(line)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        said = await stage.command("tell", RUN, "x", "--wait", "20", state="")
+    assert said[:3] == (1, "", "agent tell: the run ended before it took this\n")
+
+
 async def test_a_text_comes_from_stdin(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("two\nlines\n"))
     said = await stage.command("tell", RUN, "-")

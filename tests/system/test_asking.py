@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.support.collector import Collector, collecting, in_phase
+from tests.support.collector import Collector, collecting, in_phase, is_complete
 from tests.support.run_agent import start_agent
 
 pytestmark = pytest.mark.system
@@ -41,6 +41,22 @@ async def test_the_timeout_runs_while_a_question_is_open(tmp_path: Path, collect
     async with start_agent(tmp_path, collector.url, "asks", **asking) as agent:
         ran = (await agent.ended()).agrees(collector, code=124, reason="timeout")
     assert ran.complete["result"]["cost"] == 0.0123
+
+
+async def test_a_command_after_complete_is_refused_on_stderr_and_nothing_follows(
+    tmp_path: Path, collector: Collector
+) -> None:
+    collector.stall_at = is_complete
+    variables = {"ALLOW_STEERING": "1", "ALLOW_REMOTE_CANCEL": "1", "DELIVERY_WAIT": "3s"}
+    async with start_agent(tmp_path, collector.url, **variables) as agent:
+        await collector.until(is_complete)
+        await send(collector, type="COMMAND", id="k1", by="ada", data={"command": "message", "text": "more"})
+        await send(collector, type="STATUS", id="k2", by="ada", data={"status": "cancel"})
+        await agent.until_stderr("ada: message: more (refused: too late")
+        await agent.until_stderr("ada: cancel (refused: too late")
+        ran = await agent.ended()
+    assert ran.code == 0
+    assert [message["type"] for message in collector.messages if "seq" in message][-1] == "COMPLETE"
 
 
 @pytest.mark.parametrize(
