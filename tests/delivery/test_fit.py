@@ -9,6 +9,7 @@ import trio
 
 from agent.delivery.connection_lost import ConnectionLost
 from agent.delivery.fit import Fit
+from agent.journal.journal import Journal
 from agent.limits import Limits
 from agent.protocol import events
 from agent.protocol.events import timestamp
@@ -171,6 +172,18 @@ async def test_a_server_that_takes_no_long_frames_gets_every_message_unchanged(a
     assert any("trying frames of 32,000 bytes" in message for level, message in told.notices if level == "warn")
 
 
+async def _first_warnings(log: Journal, peer: Peer, told: Told, count: int) -> list[str]:
+    said: list[str] = []
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender(log, peer, told).run, None)
+            while len(said) < count:
+                await trio.sleep(0.01)
+                said = [message for level, message in told.notices if level == "warn"]
+            nursery.cancel_scope.cancel()
+    return said[:count]
+
+
 @pytest.mark.parametrize("what", ["too long", "no text"])
 async def test_a_close_of_ours_is_not_called_the_server_s(autojump_clock, peer, nursery, what: str) -> None:
     told = Told()
@@ -184,9 +197,7 @@ async def test_a_close_of_ours_is_not_called_the_server_s(autojump_clock, peer, 
         await peer.take_all(ws, number)
 
     peer.serve = serve
-    nursery.start_soon(sender(log, peer, told).run, None)
-    await trio.sleep(5)
-    said = next(message for level, message in told.notices if level == "warn")
+    (said,) = await _first_warnings(log, peer, told, 1)
     code = 1009 if what == "too long" else 1007
     assert f"the server sent what no WebSocket may or what is too long ({code}" in said, said
     assert "set MESSAGE_LIMIT" not in said
@@ -199,9 +210,7 @@ async def test_a_server_that_words_its_refusal_as_our_library_does_has_closed_it
     log = journal()
     fill(log, 1, 20_000)
     peer.max_message_size = 1000
-    nursery.start_soon(sender(log, peer, told).run, None)
-    await trio.sleep(5)
-    said = [message for level, message in told.notices if level == "warn"]
+    said = await _first_warnings(log, peer, told, 2)
     assert any("the server closed the connection with 1009: Exceeded maximum message size" in line for line in said)
 
 

@@ -169,7 +169,7 @@ def test_what_may_have_arrived_with_its_complete_is_lost_and_both_say_so(tmp_pat
 SIZES = st.one_of(st.integers(0, 200), st.integers(3000, 30_000))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("lls"), SIZES), min_size=1, max_size=12), st.data())
 def test_all_logs_that_wait_arrive(tmp_path_factory: pytest.TempPathFactory, made: list, data: st.DataObject) -> None:
     place = tmp_path_factory.mktemp("journal")

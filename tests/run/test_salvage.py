@@ -5,6 +5,7 @@ import json
 import os
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 import trio
 
@@ -153,6 +154,7 @@ async def test_a_dead_run_is_delivered_with_the_token_of_the_moment(tmp_path) ->
     told = Told()
     async with demanding("first-token-000000", file, "second-token-11111") as server:
         given = config(tmp_path, server.url)
+        given = msgspec.structs.replace(given, limits=Limits(backoff_min=0.02, backoff_max=0.1))
         first = Endpoint.parse(server.url, token="first-token-000000", ca_file=None)
         link = Link(given, open_journal(None), SimpleNamespace(heartbeat=lambda: None), lambda report: None)
 
