@@ -175,7 +175,8 @@ def agents(pipe: Connection, port: int, numbers: Sequence[int], rate: float, sec
                     agent.beat(now)
         drain(0.002 if rate else 0)
     took = time.monotonic() - started
-    pipe.send("sent")
+    if rate:
+        pipe.send("sent")
     patience = time.monotonic() + 60
     while any(agent.acked < agent.seq for agent in fleet) and time.monotonic() < patience:
         for agent in fleet:
@@ -184,6 +185,9 @@ def agents(pipe: Connection, port: int, numbers: Sequence[int], rate: float, sec
                 agent.beats.append(0.0)
                 agent.beats.pop()
         drain(0.2)
+    if not rate:  # what was sent last still lay in buffers
+        took = time.monotonic() - started
+        pipe.send("sent")
     pipe.send({
         "messages": sum(agent.seq - stored - 1 for agent in fleet), "took": took,
         "missing": sum(agent.seq - agent.acked for agent in fleet), "beats": [b for a in fleet for b in a.beats],
