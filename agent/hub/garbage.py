@@ -16,7 +16,7 @@ async def collect_seldom(limits: Limits) -> None:
     Cancelling: restores Python's own way.
     """
     thresholds = gc.get_threshold()
-    gc.set_threshold(20_000, 20, 1_000_000)
+    gc.set_threshold(10_000, 5, 1_000_000)
     last = trio.current_time()
     try:
         while True:

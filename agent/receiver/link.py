@@ -17,8 +17,11 @@ from websockets.protocol import Event
 from websockets.server import ServerProtocol
 
 from agent.limits import KIB, Limits
+from agent.receiver.turns import Turns
 
 _READ = 64 * KIB
+#: Work that a batch of messages is beside its bytes, as bytes.
+_BATCH = 8 * KIB
 
 
 class LinkClosed(Exception):
@@ -32,8 +35,10 @@ class LinkClosed(Exception):
 class Link:
     """A connection. One task receives; any task may send."""
 
-    def __init__(self, stream: trio.abc.Stream, limits: Limits) -> None:
+    def __init__(self, stream: trio.abc.Stream, limits: Limits, turns: Turns | None = None) -> None:
+        """`turns` shares the loop with other connections."""
         self._stream = stream
+        self._turns = turns or Turns(limits.receiver_turn)
         self._limits = limits
         self._protocol = ServerProtocol(max_size=limits.receiver_message_bytes)
         self._sending = trio.Lock()
@@ -116,6 +121,7 @@ class Link:
             await self._flush()
             return
         self._asked = False
+        await self._turns.take(_BATCH + len(data))
         if data:
             self._protocol.receive_data(data)
         else:
@@ -135,6 +141,7 @@ class Link:
                 self._protocol.send_text(text.encode())
         except InvalidState:
             raise self._closed() from None
+        await self._turns.take(_BATCH)
         await self._flush()
 
     async def close(self, code: int, reason: str = "") -> None:

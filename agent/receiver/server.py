@@ -12,7 +12,7 @@ from http import HTTPStatus
 import trio
 from websockets.http11 import Request
 
-from agent.limits import KIB, Limits
+from agent.limits import Limits
 from agent.receiver.admission import Admission, given_token
 from agent.receiver.consumer import Acks, Step
 from agent.receiver.intake import Follower, Intake, Owed
@@ -26,8 +26,6 @@ from agent.text import one_line
 
 #: "Try again later": what an agent answers with patience.
 _TRY_AGAIN = 1013
-#: Work of a pass that a batch of messages is beside its bytes.
-_BATCH = 8 * KIB
 
 #: Serves a connection until it ends.
 Serve = Callable[[Link], Awaitable[None]]
@@ -125,7 +123,7 @@ class Receiver:
 
         Cancelling: closes the stream without a farewell.
         """
-        link = Link(stream, self._limits)
+        link = Link(stream, self._limits, self._turns)
         try:
             with trio.move_on_after(self._limits.receiver_handshake) as handshake:
                 serve = await self._admit(link, stream)
@@ -188,7 +186,6 @@ class Receiver:
             if not self.reading.is_set():
                 await self.reading.wait()
             texts = await link.receive()
-            await self._turns.take(_BATCH + sum(map(len, texts)))
             owed = await self._intake.take(texts, link, acks)
             self._wake()
             for key in {key: None for key, _, last in owed if last}:

@@ -138,6 +138,11 @@ def _real(args: argparse.Namespace, directory: Path) -> int:
             found: list[dict[str, Any]] = json.load(answer)["runs"]
             return found
 
+    def connections() -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{hub.port}/metrics", timeout=60) as answer:
+            (line,) = [line for line in answer.read().decode().splitlines() if line.startswith("agent_connections ")]
+            return float(line.split()[1])
+
     while sum(row["phase"] == "RUNNING" for row in runs()) < 0.9 * args.agents:
         time.sleep(1)
     time.sleep(args.seconds / 4)
@@ -146,17 +151,18 @@ def _real(args: argparse.Namespace, directory: Path) -> int:
     began, back = time.monotonic(), 0.0
     while any(agent.poll() is None for agent in agents):
         hub.look()
-        if not back and sum(row["connected"] or row["ended"] is not None for row in runs()) == args.agents:
+        if not back and connections() >= sum(agent.poll() is None for agent in agents):
             back = time.monotonic() - began
         time.sleep(0.5)
     time.sleep(2)
     rows = runs()
-    used, watched = hub.used(), len(watch.ask()[1])
+    used = hub.used()
+    watch.ask()
     whole = sum(bool(row["comparison"] and row["comparison"]["whole"]) for row in rows)
     _print(hub, {
         "real agents": args.agents, "runs": len(rows), "whole": whole, "messages": sum(row["events"] for row in rows),
         "failed": sum(agent.returncode != 0 for agent in agents), "all back after s": round(back, 1),
-        "cpu": round(used, 3), "rss MiB": hub.most >> 20, "rows seen": watched,
+        "cpu": round(used, 3), "rss MiB": hub.most >> 20,
     })  # fmt: skip
     return 0 if whole == args.agents else 1
 
