@@ -35,13 +35,14 @@ class ServedHub:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.directory = directory
+        self.scheme = "http"
         self.options: tuple[str, ...] = ()
         self.environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def start(self, *options: str) -> None:
         """Start, and return once it listens."""
