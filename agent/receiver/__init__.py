@@ -17,13 +17,14 @@ A message's way
 
 Files
     server.py    connections, acknowledgements
-    admission.py who may connect, without I/O
+    admission.py  who may connect, without I/O
     link.py      the server's end of one WebSocket
     turns.py     the loop shared fairly
     intake.py    from texts to what is stored
     plain.py     names for the runs of senders that give none
     consumer.py  the consumer's rules, without I/O
     messages.py  a message, read leniently
+    open_lists.py  a row's questions and to-do list
     run.py       one run as received, and its comparison with COMPLETE
     store.py     files of all runs
     view.py      lines for a person, or JSON

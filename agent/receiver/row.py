@@ -13,9 +13,9 @@ from msgspec import Struct, field
 
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
 from agent.receiver.messages import Message
+from agent.receiver.open_lists import questions_after, todos_after
 from agent.receiver.run import Run
 from agent.text import one_line
-from agent.transcript import Item, TodoList
 
 State = Literal["running", "waiting", "disconnected", "succeeded", "failed", "cancelled"]
 #: Why a person should look first, the most urgent one before the others.
@@ -25,9 +25,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 #: Exit codes of a run that somebody ended on purpose.
 _CANCELLED = (129, 130, 131, 143)
-_TITLE, _NAME, _LINE, _LABELS, _QUESTION, _QUESTIONS = 500, 200, 300, 20, 16_384, 32
-#: Items of a to-do list, and the length of each: rows of a thousand runs are one answer.
-_TODOS, _TODO = 50, 160
+_TITLE, _NAME, _LINE, _LABELS = 500, 200, 300, 20
 
 
 class Row(Struct, kw_only=True):
@@ -144,24 +142,9 @@ class Row(Struct, kw_only=True):
             if metadata.part is not None and metadata.part.i != 1:
                 return
             if metadata.kind == "todo":
-                self._follow_list(message)
+                self.todos = todos_after(self.todos, message.fields())
         if log.level != "debug":
             self.now = one_line(log.message, _LINE)
-
-    def _follow_list(self, message: Message) -> None:
-        """Follow claude's to-do list: the results of the tools that change it."""
-        fields = message.fields()
-        for name in ("metadata", "claude", "tool_use_result"):
-            value = fields.get(name)
-            if not isinstance(value, dict):
-                return
-            fields = value
-        known = TodoList(_TODOS, (Item(*item.values()) for item in self.todos))
-        known.follow(fields)
-        self.todos = [
-            {"id": one_line(item.id, 40), "status": one_line(item.status, 20), "content": one_line(item.content, _TODO)}
-            for item in known.items
-        ]
 
     def _status(self, message: Message) -> None:
         fields = message.fields()
@@ -184,27 +167,10 @@ class Row(Struct, kw_only=True):
         retry = fields.get("retry")
         if isinstance(retry, dict):
             self.retry = _numbers(retry, ("attempt", "of", "delay", "status")) | {"reason": _text(retry.get("reason"))}
-        self._ask(fields, len(bytes(message.data)))
+        self.questions = questions_after(self.questions, fields, len(bytes(message.data)))
+        self.question = self.questions[0] if self.questions else None
         if (text := _text(fields.get("message"))) is not None:
             self.now = text
-
-    def _ask(self, fields: dict[str, Any], size: int) -> None:
-        """Follow the questions that are open: several may be, and each is answered by itself."""
-        asked = fields.get("question")
-        id = asked.get("id") if isinstance(asked, dict) else None
-        others = [open for open in self.questions if open.get("id") != id]
-        if fields.get("status") == "waiting":
-            # A question that is longer is read in its message; rows travel often.
-            short = isinstance(asked, dict) and size <= _QUESTION
-            said = asked if isinstance(asked, dict) and short else {"id": _text(id), "tool": None}
-            words = _text(fields.get("message"))
-            said = said if words is None else {"message": words, **said}
-            self.questions = [*others[1 - _QUESTIONS :], said]
-        elif isinstance(asked, dict):
-            self.questions = others
-        elif "status" in fields and not isinstance(fields.get("progress"), dict) and "retry" not in fields:
-            self.questions = []  # the run goes on otherwise
-        self.question = self.questions[0] if self.questions else None
 
     def _error(self, message: Message) -> None:
         self.errors += 1

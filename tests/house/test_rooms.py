@@ -151,8 +151,8 @@ DECLARATIONS = {
     "replay.format",
     "run.link",
 }
-#: Parts of the receiver that its server, store, view and consumer are tested with.
-DECLARATIONS |= {f"receiver.{name}" for name in ("messages", "phrases", "run")}
+#: Parts of the receiver that its server, store, view, consumer and row are tested with.
+DECLARATIONS |= {f"receiver.{name}" for name in ("messages", "open_lists", "phrases", "run")}
 #: Parts of a fleet that whole fleets are tested with.
 DECLARATIONS |= {f"fleet.{name}" for name in ("engine", "hub", "local")}
 #: Parts of the hub that its API, its options and `agent watch` are tested with.
