@@ -15,6 +15,7 @@ from msgspec import structs
 from agent import signals
 from agent.errors import AgentError
 from agent.exits import Exit
+from agent.hub.access import is_loopback
 from agent.hub.garbage import collect_seldom
 from agent.hub.listen import open_serving
 from agent.hub.options import Options, parse
@@ -47,6 +48,8 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
 
             async def _run() -> int:
                 view.note(words)  # a reader of it may send a signal at once
+                if is_loopback(options.host) and "container" in os.environ:
+                    view.note(f"{options.host} is this container itself: --host 0.0.0.0 lets others in")
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(collect_seldom, limits)
                     status = await _follow(receiver, once=options.once, limits=limits)

@@ -86,6 +86,13 @@ async def test_json_is_the_messages_and_the_comparison(tmp_path: Path):
     assert json.loads(received)["whole"] is True
 
 
+async def test_a_container_that_only_itself_can_reach_says_so(tmp_path: Path):
+    async with open_agent_serve(tmp_path, "--once", env={"container": "oci"}) as server:
+        await send(server.url, a_run(3), 5)
+        assert await server.wait() == 0
+    assert "127.0.0.1 is this container itself: --host 0.0.0.0 lets others in" in server.output.read_text()
+
+
 async def test_the_token_is_demanded_and_never_shown(tmp_path: Path):
     async with open_agent_serve(tmp_path, env={"SERVE_TOKEN": "s3cret-token"}) as server:
         with pytest.RaisesGroup(ConnectionRejected, flatten_subgroups=True):
