@@ -60,9 +60,7 @@ class DockerEngine:
         Cancelling: safe.
         """
         try:
-            await self._do(
-                "version", "--format", "{{.Client.Version}} {{.Server.Version}}", exit=Exit.SERVER_UNREACHABLE
-            )
+            await self._do("info", exit=Exit.SERVER_UNREACHABLE)
         except FileNotFoundError:
             raise AgentError(
                 f"there is no {self._program} on PATH: install Docker or Podman, or name it by DOCKER", exit=Exit.CONFIG

@@ -26,6 +26,9 @@ from agent.limits import Limits
 from agent.process import Command, Launch, Patience, Stdio, run_process
 from agent.text import one_line
 
+#: Seconds for a connection on this machine.
+_CONNECT = 2.0
+
 
 class Hub(Struct, frozen=True):
     """A hub as the fleet uses it."""
@@ -69,14 +72,29 @@ async def given(
     split = urlsplit(url)
     server = f"{'wss' if split.scheme == 'https' else 'ws'}://{split.netloc}{split.path}"
     if engine.in_container and is_loopback(server):
-        port = f":{split.port}" if split.port else ""
-        server = f"{'wss' if split.scheme == 'https' else 'ws'}://host.docker.internal{port}{split.path}"
+        port = split.port or (443 if split.scheme == "https" else 80)
+        server = f"{'wss' if split.scheme == 'https' else 'ws'}://{await _reached(engine, port)}:{port}{split.path}"
     hub = Hub(server=server, token=token, page=url.rstrip("/"), login="", client=client)
     try:
         await hub.rows("none", 1)
     except (OSError, HTTPException) as error:
         raise AgentError(f"no hub answers at {url}: {error}", exit=Exit.SERVER_UNREACHABLE) from error
     yield hub
+
+
+async def _reached(engine: Engine, port: int) -> str:
+    """The name by which containers reach a hub of this machine. Raises AgentError (78): it does not listen there."""
+    address = await engine.address()
+    try:
+        with trio.fail_after(_CONNECT):
+            await (await trio.open_tcp_stream(address.listen, port)).aclose()
+    except (OSError, trio.TooSlowError):
+        raise AgentError(
+            f"the hub is out of the containers' reach: it does not listen at {address.listen}:{port}; start it with "
+            f"--host {address.listen} and tokens, or leave --hub out",
+            exit=Exit.CONFIG,
+        ) from None
+    return address.name
 
 
 @asynccontextmanager

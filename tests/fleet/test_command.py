@@ -112,3 +112,10 @@ def test_a_job_is_followed_and_its_secrets_are_removed(
     assert "2 tasks: 2 succeeded" in capsys.readouterr().out
     assert [path.name for path in (place / "d/kubernetes").iterdir()] == ["job.yaml"]
     assert json.loads((place / "d/results.json").read_text())["exitCode"] == 0
+
+
+def test_a_hub_out_of_the_containers_reach(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "docker").write_text("#!/bin/sh\ncase $1 in network) echo 127.0.0.1 ;; esac\n")
+    (place / "docker").chmod(0o755)
+    assert main(["tasks.json", f"--engine={place}/docker", "--dir=d", "--hub=http://localhost:9"]) == 78
+    assert "it does not listen at 127.0.0.1:9; start it with --host 127.0.0.1 and tokens" in capsys.readouterr().err

@@ -75,16 +75,16 @@ def test_the_files_that_it_leaves_are_ours(
 async def test_no_engine_and_no_image(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="there is no /nowhere/docker on PATH"):
         await engine("/nowhere/docker").prepare()
-    with pytest.raises(AgentError, match="docker version: Cannot connect to the Docker daemon") as raised:
+    with pytest.raises(AgentError, match="docker info: Cannot connect to the Docker daemon") as raised:
         await engine(fake(tmp_path, "echo Cannot connect to the Docker daemon >&2; exit 1")).prepare()
     assert raised.value.exit == 69
     with pytest.raises(AgentError, match="has no image image: make image builds it") as raised:
-        await engine(fake(tmp_path, 'test "$1" = version')).prepare()
+        await engine(fake(tmp_path, 'test "$1" = info')).prepare()
     assert raised.value.exit == 78
 
 
 async def test_one_that_does_not_answer(tmp_path: Path) -> None:
-    with pytest.raises(AgentError, match="docker version does not answer"):
+    with pytest.raises(AgentError, match="docker info does not answer"):
         await engine(fake(tmp_path, "exec sleep 60"), fleet_command=0.1).prepare()
 
 
