@@ -27,6 +27,8 @@ OWNED = (
 #: Variables that an entry may not set: all of those but its name.
 _REFUSED = frozenset(OWNED) - {"CONTAINER_ID"}
 _KNOWN = {variable.name: variable for variable in VARIABLES}
+#: Characters of the shortest secret that is masked in a title; a shorter one would match parts of words.
+_MASKED = 6
 _EXAMPLE = 'for example [{"REPO_URL": "https://github.com/octocat/Hello-World.git", "TASK": "Fix the test"}]'
 
 
@@ -74,7 +76,18 @@ def read(source: str, limits: Limits) -> list[Any]:
         raise AgentError(f"{name}: {error}", exit=Exit.CONFIG) from None
     if not isinstance(entries, list) or not entries:
         raise AgentError(f"{name}: is no list with tasks; {_EXAMPLE}", exit=Exit.CONFIG)
-    return entries
+    place = Path.cwd() if source == "-" else Path(source).absolute().parent
+    return [_found(entry, place) for entry in entries]
+
+
+def _found(entry: Any, place: Path) -> Any:
+    """An entry whose files are found from everywhere: their paths are relative to the list."""
+    if not isinstance(entry, dict):
+        return entry
+    return {
+        key: str(place / value) if str(key).endswith("_FILE") and isinstance(value, str) and value else value
+        for key, value in entry.items()
+    }
 
 
 def _parse(text: str, name: str) -> Any:
@@ -183,7 +196,10 @@ def _task(number: int, config: Config, own: Mapping[str, Any], limits: Limits) -
         if _KNOWN[name].secret or name == "CLAUDE_ENV" or any(known in value for known in secrets)
     )  # fmt: skip
     private = secret | {name for name in values if _KNOWN[name].text}
-    title = one_line(config.task, 60)
+    title = config.task
+    for secret_value in (known for known in secrets if len(known) >= _MASKED):
+        title = title.replace(secret_value, "[redacted]")
+    title = one_line(title, 60)
     repository = config.repo_url
     short = repository.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
     given = str(own["CONTAINER_ID"]) if own.get("CONTAINER_ID") else f"{short}-{number}"

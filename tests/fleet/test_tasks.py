@@ -195,3 +195,17 @@ def test_a_repository_of_this_machine(tmp_path: Path) -> None:
     assert problems([{**ONE, "REPO_URL": "/nowhere/at/all"}]) == (
         "REPO_URL (entry 1 of tasks.yaml): there is no /nowhere/at/all on this machine",
     )
+
+
+def test_files_are_found_from_the_list(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "one").write_text("From a file")
+    entry = {"REPO_URL": "https://x.org/y", "TASK_FILE": "prompts/one"}
+    found = read_text(tmp_path, json.dumps([entry, {**entry, "TASK_FILE": "/absolute"}, 7]))
+    assert [item["TASK_FILE"] for item in found[:2]] == [f"{tmp_path}/prompts/one", "/absolute"]
+    assert checked(found[:1])[0].title == "From a file"
+
+
+def test_a_title_holds_no_secret() -> None:
+    task, = checked([{**ONE, "TASK": f"Use {KEY} for it"}])  # fmt: skip
+    assert task.title == "Use [redacted] for it"
