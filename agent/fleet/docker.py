@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import os
 import socket
@@ -112,13 +114,17 @@ class DockerEngine:
 
     def arguments(self, order: Order) -> list[str]:
         """Make the arguments of the program that start a container."""
-        mounts = {
-            f"{order.directory / 'output'}": "/output",
-            f"{order.directory / 'journal'}": "/journal",
-            f"{order.directory / 'termination'}": "/run/termination",
-        }
-        read_only = {str(path): f"{_FILES}/{name}" for name, path in (*order.files.items(), *order.paths.items())}
-        read_only |= {str(path): str(path) for path in order.shown}
+        mounts = [
+            _mount(order.directory / "output", "/output"),
+            _mount(order.directory / "journal", "/journal"),
+            _mount(order.directory / "termination", "/run/termination"),
+            # The same file may stand for several variables.
+            *(
+                _mount(path, f"{_FILES}/{name}", "readonly")
+                for name, path in (*order.files.items(), *order.paths.items())
+            ),
+            *(_mount(path, str(path), "readonly") for path in order.shown),
+        ]
         variables = order.variables | {
             **{f"{name}_FILE": f"{_FILES}/{name}" for name in order.files},
             **{name: f"{_FILES}/{name}" for name in order.paths},
@@ -131,8 +137,7 @@ class DockerEngine:
             *self._user(),
             *([] if self._is_podman else ["--add-host=host.docker.internal:host-gateway"]),
             *(f"--label={name}={value}" for name, value in order.labels.items()),
-            *(f"--volume={here}:{there}" for here, there in mounts.items()),
-            *(f"--volume={here}:{there}:ro" for here, there in read_only.items()),
+            *mounts,
             *(f"--env={name}={value}" for name, value in variables.items()),
             *self._options, self._image, "run",
         ]  # fmt: skip
@@ -207,6 +212,13 @@ class DockerEngine:
                 start_new_session=True, deliver_cancel=kill_at_once,
             )  # fmt: skip
         raise AgentError(f"{Path(self._program).name} {arguments[0]} does not answer", exit=Exit.SERVER_UNREACHABLE)
+
+
+def _mount(here: Path, there: str, *options: str) -> str:
+    """An option that shows a path to a container, whatever is in its name; one that is not there is an error."""
+    row = io.StringIO()
+    csv.writer(row, lineterminator="").writerow(["type=bind", f"source={here}", f"target={there}", *options])
+    return f"--mount={row.getvalue()}"
 
 
 def _is_ours(address: str) -> bool:

@@ -48,10 +48,14 @@ def test_what_a_container_is_started_with(tmp_path: Path) -> None:
     assert arguments[-2:] == ["image", "run"]
     assert {
         "--name=f-t-1", "--label=agent.fleet=f", "--memory=1g", "--cpus=1.5", "--network=lan", "--stop-timeout=30",
-        f"--volume={tmp_path}/output:/output", f"--volume={tmp_path}/journal:/journal",
-        "--volume=/d/secrets/TASK-1:/run/fleet/TASK:ro", "--env=TASK_FILE=/run/fleet/TASK",
-        "--volume=/etc/ca.pem:/run/fleet/WS_CA_FILE:ro", "--env=WS_CA_FILE=/run/fleet/WS_CA_FILE",
-        "--volume=/srv/repo.git:/srv/repo.git:ro", "--env=MODEL=sonnet", "--env=TERMINATION_GRACE_SECONDS=30",
+        f"--mount=type=bind,source={tmp_path}/output,target=/output",
+        f"--mount=type=bind,source={tmp_path}/journal,target=/journal",
+        "--mount=type=bind,source=/d/secrets/TASK-1,target=/run/fleet/TASK,readonly",
+        "--env=TASK_FILE=/run/fleet/TASK",
+        "--mount=type=bind,source=/etc/ca.pem,target=/run/fleet/WS_CA_FILE,readonly",
+        "--env=WS_CA_FILE=/run/fleet/WS_CA_FILE",
+        "--mount=type=bind,source=/srv/repo.git,target=/srv/repo.git,readonly",
+        "--env=MODEL=sonnet", "--env=TERMINATION_GRACE_SECONDS=30",
     } <= set(arguments)  # fmt: skip
 
 
@@ -116,3 +120,13 @@ async def test_ctrl_c_is_not_the_engines(tmp_path: Path) -> None:
     with trio.fail_after(10):
         await engine(fake(tmp_path, script)).kill("c")
     assert (tmp_path / "said").read_text() == "alone\n"
+
+
+def test_any_path_can_be_shown_and_one_file_can_be_several_variables(tmp_path: Path) -> None:
+    order = an_order(tmp_path)
+    order.paths = {name: Path("/etc/ca.pem") for name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
+    order.shown = [Path('/srv/a:b,"c"')]
+    arguments = engine().arguments(order)
+    for name in order.paths:
+        assert f"--mount=type=bind,source=/etc/ca.pem,target=/run/fleet/{name},readonly" in arguments
+    assert '--mount=type=bind,"source=/srv/a:b,""c""","target=/srv/a:b,""c""",readonly' in arguments
