@@ -123,10 +123,10 @@ class Hub:
     def _follow(self, step: Accepted | Duplicate | Unnumbered, run: Run, link: Link) -> None:
         message = step.message
         keys = self._links.setdefault(link, set())
+        if (entry := self._recalled.pop(run.key, None)) is not None:
+            self.fleet.refresh(run.key, entry)
         if run.key not in keys:
             keys.add(run.key)
-            if (entry := self._recalled.pop(run.key, None)) is not None:
-                self.fleet.refresh(run.key, entry)
             self.fleet.connect(run.key, True)
         if message.type == PREVIEW.name:
             if isinstance(step, Unnumbered):

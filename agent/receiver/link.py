@@ -46,6 +46,8 @@ class Link:
         self._begun: tuple[Opcode, bytearray] | None = None
         #: Frames that came right behind the request.
         self._early: list[Event] = []
+        #: Bytes that came and wait for their turn.
+        self._unread: bytes | bytearray | None = None
         self._asked = False
 
     async def handshake(self) -> Request | None:
@@ -106,27 +108,35 @@ class Link:
             await self._read()
 
     async def _read(self) -> None:
-        limit = self._limits.receiver_patience if self._asked else self._limits.receiver_silence
-        with trio.move_on_after(limit) as silence:
-            try:
-                data = await self._stream.receive_some(_READ)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise self._closed() from None
-        if silence.cancelled_caught:
-            if self._asked:
-                words = f"no answer within {self._limits.receiver_patience:g} s"
-                raise LinkClosed(None, f"{words}; its agent hangs, or its machine or network is gone")
-            self._asked = True
-            self._protocol.send_ping(b"")
-            await self._flush()
+        if self._unread is None:
+            await self._wait()
+        if self._unread is None:
             return
-        self._asked = False
-        await self._turns.take(_BATCH + len(data))
+        await self._turns.take(_BATCH + len(self._unread))
+        data, self._unread = self._unread, None
         if data:
             self._protocol.receive_data(data)
         else:
             self._protocol.receive_eof()
             raise self._closed()
+
+    async def _wait(self) -> None:
+        """Wait for bytes, or ask whether somebody is there."""
+        limit = self._limits.receiver_patience if self._asked else self._limits.receiver_silence
+        with trio.move_on_after(limit) as silence:
+            try:
+                self._unread = await self._stream.receive_some(_READ)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise self._closed() from None
+        if not silence.cancelled_caught:
+            self._asked = False
+            return
+        if self._asked:
+            words = f"no answer within {self._limits.receiver_patience:g} s"
+            raise LinkClosed(None, f"{words}; its agent hangs, or its machine or network is gone")
+        self._asked = True
+        self._protocol.send_ping(b"")
+        await self._flush()
 
     async def send(self, *texts: str) -> None:
         """Send messages.

@@ -242,3 +242,20 @@ async def test_guessing_takes_time_and_locks_nobody_out(tmp_path: Path):
 async def test_bodies_are_checked(tmp_path: Path, body: object, headers: dict[str, str], status: int):
     async with open_client(tmp_path, TOKENS) as client:
         assert (await client.post("/api/login", body, **headers)).status == status
+
+
+async def test_rows_stay_right_where_more_runs_come_than_memory_holds(tmp_path: Path):
+    runs = [a_run(9, run_id=f"R{number}").lines[:-1] for number in range(3)]
+    limits = Limits(hub_beat=0.01, hub_index=0.02, receiver_runs=1)
+    async with open_client(tmp_path, limits=limits) as client:
+        together = [run[at] for at in range(5) for run in runs]
+        async with connected(client.receiver.url) as connection:
+            for line in together:
+                await connection.send_message(line)
+            await connection.ping()
+        for run in runs:
+            await client.send(*run)
+        for number, run in enumerate(runs):
+            row = (await client.get(f"/api/runs/R{number}")).json
+            assert (row["seq"], row["events"]) == (len(run), len(run))
+            assert row["bytes"] == sum(len(line) + 1 for line in run)

@@ -13,6 +13,7 @@ from websockets.uri import parse_uri
 
 from agent.limits import Limits
 from agent.receiver.link import Link, LinkClosed
+from agent.receiver.turns import Turns
 
 
 class Client:
@@ -55,6 +56,24 @@ def test_one_read_is_one_batch():
         client.protocol.send_binary(b"\x00")
         await client.flush()
         assert await link.receive() == ["a", "ä", "", b"\x00"]
+
+    talk(scenario)
+
+
+def test_what_waits_for_its_turn_when_it_is_cancelled_is_not_lost():
+    class Slow(Turns):
+        async def take(self, work: int) -> None:
+            self.take = super().take  # type: ignore[method-assign]
+            await trio.sleep_forever()
+
+    async def scenario(link: Link, client: Client) -> None:
+        link._turns = Slow(1000)
+        client.protocol.send_text(b"a")
+        await client.flush()
+        with trio.move_on_after(1) as cancelled:
+            await link.receive()
+        assert cancelled.cancelled_caught
+        assert await link.receive() == ["a"]
 
     talk(scenario)
 
