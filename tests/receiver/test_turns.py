@@ -43,3 +43,21 @@ async def test_one_batch_larger_than_a_pass_has_its_turn():
     with trio.fail_after(5):
         for _ in range(3):
             await turns.take(1000)
+
+
+async def test_who_stops_waiting_holds_up_nobody_and_the_order_stays():
+    turns, order = Turns(100), list[int]()
+
+    async def work(number: int, cancelled: bool) -> None:
+        with trio.CancelScope() as scope:
+            if cancelled:
+                scope.cancel()
+            await turns.take(100)
+            order.append(number)
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await turns.take(100)
+            for number in range(9):
+                nursery.start_soon(work, number, number % 3 == 0)
+    assert sorted(order) == [1, 2, 4, 5, 7, 8]
