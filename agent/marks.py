@@ -39,9 +39,9 @@ def wants_color(environ: Mapping[str, str]) -> bool:
 #: Each mark as ASCII, for a terminal that shows nothing else.
 _ASCII = str.maketrans(
     {
-        "→": ">", "←": "<", "✗": "x", "✎": "!", "☐": "o", "»": ">", "…": ".", "⊘": "x", "↻": "~", "■": "#", "▶": ">",
+        "→": ">", "←": "<", "✗": "x", "✎": "w", "☐": "o", "»": ">", "…": ".", "⊘": "x", "↻": "~", "■": "#", "▶": ">",
         "●": "*", "✓": "v", "·": ".", "─": "-", "━": "=", "⇡": "^", "█": "#", "░": ".",
-        **dict.fromkeys("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "*"),
+        **dict(zip("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", r"|/-\|/-\|/", strict=True)),
     }
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.marks import LEVEL_COLORS, LEVEL_MARKS, MARKS, SOURCE_COLORS, is_ascii, paint, to_ascii, wants_color
+from agent.terminal.board import SPINNER
 
 
 def test_paint_wraps_a_text_and_leaves_it_without_a_colour() -> None:
@@ -27,6 +28,7 @@ def test_each_mark_has_its_ascii() -> None:
         assert to_ascii(mark).isascii()
         assert to_ascii(mark) != "?"
     assert to_ascii("Grüße") == "Gr??e"
+    assert len({to_ascii(frame) for frame in SPINNER}) == 4, "it turns"
 
 
 def test_the_locale_c_is_ascii() -> None:
