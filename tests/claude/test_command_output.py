@@ -92,8 +92,8 @@ def test_progress_bars_colours_and_what_hides_are_plain_text(command: Followed) 
 
 def test_as_much_as_fits_on_a_screen(command: Followed) -> None:
     command.runs("toolu_1")
-    shown = command.prints("".join(f"line {number}\n" for number in range(100_000)))
-    assert shown.splitlines() == [f"line {number}" for number in range(100_000 - LIMITS.printed_lines, 100_000)]
+    shown = command.prints("".join(f"line {number}\n" for number in range(5_000)))
+    assert shown.splitlines() == [f"line {number}" for number in range(5_000 - LIMITS.printed_lines, 5_000)]
     assert command.prints("x" * 10_000 + "\n" + "y" * 100 + "\n") == "y" * 100 + "\n"
     assert command.prints("z" * 200_000) == "y" * 100 + "\n", "a line without an end"
     assert command.prints("\n" + "last\n") == "last\n"
@@ -107,8 +107,8 @@ def test_a_secret_never_shows_however_it_is_written(command: Followed, width: in
         for text in (SECRET, base64.b64encode(b"password is " + SECRET.encode()).decode(), SECRET.encode().hex())
     ]
     for text in (f"the token: {SECRET}\n", *(f"{line}\n" for line in wrapped), "\x1b[1m".join(SECRET) + "\n"):
-        for char in text:
-            command.prints(char)
+        for at in range(0, len(text), 3):
+            command.prints(text[at : at + 3])
     seen = "".join(shown["text"] for shown in command.shown)
     assert "[redacted]" in seen
     pieces = {
