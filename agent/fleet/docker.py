@@ -18,9 +18,8 @@ from msgspec import Struct
 
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.fleet.engine import Address, Ended, Order, kill_at_once
+from agent.fleet.engine import Address, Ended, Order, complaint, kill_at_once
 from agent.limits import Limits
-from agent.text import one_line
 
 #: All that a container gives up. What a project's tools execute lies in /tmp, and what they cache in the home.
 _HARDENED = (
@@ -199,9 +198,7 @@ class DockerEngine:
     async def _do(self, *arguments: str, exit: Exit = Exit.INTERNAL) -> str:
         done = await self._run(*arguments)
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").removeprefix("docker: ").partition("\nSee 'docker")[0]
-            words = one_line(said, 400) or f"exit status {done.returncode}"
-            raise AgentError(f"{Path(self._program).name} {arguments[0]}: {words}", exit=exit)
+            raise AgentError(f"{Path(self._program).name} {arguments[0]}: {complaint(done)}", exit=exit)
         return done.stdout.decode(errors="replace")
 
     async def _run(self, *arguments: str, limit: float | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Protocol
 
 import trio
 from msgspec import Struct
+
+from agent.text import one_line
+
+#: Lines of docker, podman, kubectl or git that are no error, whatever comes after them.
+_ASIDE = re.compile(
+    r"""warn(ing)?\b|deprecated\b|hint:|[EIW]\d{4}\s|time="[^"]*"\slevel=(warning|info|debug)\b|(see|run)\s'
+    |unable\sto\sfind\simage\s""",
+    re.IGNORECASE | re.VERBOSE,
+)
+#: How they begin an error. What stands before it is about something else; what comes after it belongs to it.
+_ERROR = re.compile(
+    r"""docker:\s|error\b|fatal\b|remote:\s|time="[^"]*"\slevel=(error|fatal)\b""", re.IGNORECASE | re.VERBOSE
+)
 
 
 class Order(Struct, kw_only=True):
@@ -50,6 +65,14 @@ async def kill_at_once(process: trio.Process) -> None:
     Cancelling: nothing waits.
     """
     process.kill()
+
+
+def complaint(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return why a program failed: the error that it printed on stderr, without the warnings around it."""
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines if not _ASIDE.match(line)] or lines
+    first = next((number for number, line in enumerate(told) if _ERROR.match(line)), 0)
+    return one_line(" ".join(told[first:]).removeprefix("docker: "), 400) or f"exit status {done.returncode}"
 
 
 class Engine(Protocol):

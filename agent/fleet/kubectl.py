@@ -11,7 +11,7 @@ import trio
 
 from agent.errors import AgentError
 from agent.exits import Exit
-from agent.fleet.engine import kill_at_once
+from agent.fleet.engine import complaint, kill_at_once
 from agent.fleet.results import Attempt, Results, State, TaskResult
 from agent.limits import Limits
 from agent.text import one_line
@@ -81,8 +81,7 @@ class Kubectl:
         except trio.TooSlowError:
             raise AgentError("kubectl does not answer", exit=Exit.SERVER_UNREACHABLE) from None
         if done.returncode != 0:
-            words = one_line(done.stderr.decode(errors="replace"), 400) or f"exit status {done.returncode}"
-            raise AgentError(f"kubectl {arguments[0]}: {words}", exit=Exit.CONFIG)
+            raise AgentError(f"kubectl {arguments[0]}: {complaint(done)}", exit=Exit.CONFIG)
         return done.stdout
 
 

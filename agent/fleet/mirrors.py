@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import trio
 
-from agent.fleet.engine import kill_at_once
+from agent.fleet.engine import complaint, kill_at_once
 from agent.fleet.tasks import Task
 from agent.limits import Limits
-from agent.text import count, one_line
+from agent.text import count
 
 
 def shared(tasks: Sequence[Task]) -> dict[tuple[str, str], list[Task]]:
@@ -69,7 +69,7 @@ async def _fetch(repository: str, token: str, path: Path, limits: Limits) -> str
             start_new_session=True, deliver_cancel=kill_at_once,
         )  # fmt: skip
         if done.returncode != 0:
-            return one_line(done.stderr.decode(errors="replace")) or f"git ended with {done.returncode}"
+            return complaint(done)
         if str(new) in command:
             new.rename(path)
         return None

@@ -87,6 +87,14 @@ async def test_no_engine_and_no_image(tmp_path: Path) -> None:
     assert raised.value.exit == 78
 
 
+async def test_its_own_error_is_told_and_not_a_warning_before_it(tmp_path: Path) -> None:
+    for name in ("output", "journal"):
+        (tmp_path / name).mkdir()
+    script = "echo WARNING: no swap limit >&2; echo docker: Error response from daemon: Conflict. >&2; exit 125"
+    with pytest.raises(AgentError, match=r"^docker run: Error response from daemon: Conflict\.$"):
+        await engine(fake(tmp_path, script)).start(an_order(tmp_path))
+
+
 async def test_one_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="docker info does not answer"):
         await engine(fake(tmp_path, "exec sleep 60"), fleet_command=0.1).prepare()
