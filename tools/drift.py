@@ -3,8 +3,8 @@
 
     python tools/drift.py [--version V] [--no-tests] [--pin]
 
-What differs is shown by name: the help, the options, the system messages, the control requests, the variables that it
-reads. With --pin the newest becomes the pin where all tests pass on it. Exit status: 0, or 1 where a test fails on it.
+What differs is shown by name: the help, the options, the messages, the control requests, the variables that it reads.
+With --pin the newest becomes the pin where all tests pass on it. Exit status: 0, or 1 where a test fails on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -29,6 +29,12 @@ _NAMES = {
     "messages and control requests": rb'subtype:\w{1,4}(?:\.literal)?\("([a-z_]+)"\)',
     "variables": rb"process\.env\.([A-Z][A-Z0-9_]+)",
 }
+#: A message's schema in the program, and a union of schemas: `a=p(()=>u({type:P("x"),...}))`, `b=p(()=>o([a(),c()]))`.
+_SCHEMA = re.compile(rb'\(\(\)=>(?:[\w$]+\("\w+",\[)?[\w$]+\(\{type:[\w$]+\("([a-z_]+)"\)')
+_UNION = re.compile(rb"\(\(\)=>[\w$]+\(\[((?:[\w$]+\(\),?)+)\]\)")
+_DEFINED = re.compile(rb"([\w$]+)=[\w$]+$")
+#: A schema is some thousand bytes long; the next definition ends it.
+_SCHEMA_BYTES = 20_000
 #: Fails by its nature: it compares the version with the pin.
 _OF_THE_PIN = "test_the_installed_version_is_the_pinned_one"
 
@@ -36,7 +42,48 @@ _OF_THE_PIN = "test_the_installed_version_is_the_pinned_one"
 def names(binary: Path) -> dict[str, set[str]]:
     """Read the names in the program, by kind."""
     content = binary.read_bytes()
-    return {kind: {found.decode() for found in re.findall(pattern, content)} for kind, pattern in _NAMES.items()}
+    found = {kind: {name.decode() for name in re.findall(pattern, content)} for kind, pattern in _NAMES.items()}
+    return {"types of messages": message_types(content), **found}
+
+
+def message_types(content: bytes) -> set[str]:
+    """Read the types of messages in the program: all that a session's message can have, and all that are ever written.
+
+    The first are those of the schemas with a `uuid` and a `session_id`; a few of them only go in. The second are in the
+    one union that has `stream_event` and `keep_alive`.
+    """
+    types: dict[bytes, list[tuple[int, str]]] = {}
+    unions: dict[bytes, list[tuple[int, list[bytes]]]] = {}
+    found = set()
+    for schema in _SCHEMA.finditer(content):
+        body = content[schema.end() : schema.end() + _SCHEMA_BYTES].split(b"(()=>", 1)[0]
+        type = schema[1].decode()
+        types.setdefault(_name_before(content, schema.start()), []).append((schema.start(), type))
+        if b"uuid:" in body and b"session_id:" in body:
+            found.add(type)
+    for union in _UNION.finditer(content):
+        members = re.findall(rb"([\w$]+)\(\)", union[1])
+        unions.setdefault(_name_before(content, union.start()), []).append((union.start(), members))
+
+    def members_of(at: int, names: Iterable[bytes]) -> set[str]:
+        within: set[str] = set()
+        for name in names:
+            # Names are short and used again in other parts of the program: the nearest definition before is meant.
+            known = [(start, {type}) for start, type in types.get(name, ()) if start < at]
+            known += [(start, members_of(start, inner)) for start, inner in unions.get(name, ()) if start < at]
+            within |= max(known, key=lambda each: each[0], default=(0, set[str]()))[1]
+        return within
+
+    for at, names in (each for defined in unions.values() for each in defined):
+        members = members_of(at, names)
+        if {"stream_event", "keep_alive"} <= members:
+            found |= members
+    return found
+
+
+def _name_before(content: bytes, at: int) -> bytes:
+    defined = _DEFINED.search(content[max(0, at - 60) : at])
+    return defined[1] if defined else b""
 
 
 def program_help(binary: Path) -> list[str]:
@@ -47,7 +94,7 @@ def program_help(binary: Path) -> list[str]:
 def compare(old: Path, new: Path) -> Iterator[str]:
     """Say what differs between two programs, a line each."""
     before, now = names(old), names(new)
-    for kind in _NAMES:
+    for kind in now:
         came, went = sorted(now[kind] - before[kind]), sorted(before[kind] - now[kind])
         yield f"{kind}: {len(now[kind])}, " + (
             "the same" if not came and not went else f"{len(came)} new, {len(went)} gone"

@@ -143,7 +143,11 @@ SYSTEM: Final[dict[str, Describer]] = {
     "turn_preempted": Row("info", "progress", "the turn was ended for a newer message: {reason}"),
     "status": _status,
     "notification": Row("info", "system", "{text}"),
+    "local_command": Row("info", "system", "{content}"),
     "local_command_output": Row("info", "system", "{content}"),
+    "bridge_state": Row("debug", "system", "remote control: {state}"),
+    "bridge_status": Row("info", "system", "{content}"),
+    "cloud_session_status": Row("info", "system", "{content}"),
     "session_writes_lost": Row("warn", "system", "claude could not save its session: {error_code}"),
     "mirror_error": Row("warn", "system", "a copy of claude's session was not saved: {error}"),
     "session_title_changed": Row("debug", "system", "the session is called {title}"),
@@ -169,10 +173,11 @@ SYSTEM: Final[dict[str, Describer]] = {
 #: Bookkeeping for a user interface, a cloud service or the session's file.
 SILENT_SYSTEM: Final = frozenset(
     """
-    cloud_session_delta commands_changed control_request_progress dev_intent file_snapshot inherited_asks_settled
-    late_allow_not_run per_turn_effort_changed session_metadata session_state_changed shell_cwd task_list_statuses
-    turn_handoff_available ui_focus ui_invalidate ui_notify_cancel ui_panes ui_placed ui_scroll
-    upgrade_relay_marker
+    alive_before_init checkpoint_done cloud_session_delta commands_changed control_request_progress dev_intent
+    file_snapshot inherited_asks_settled late_allow_not_run per_turn_effort_changed placed rewind_stand_in
+    session_metadata session_state_changed shell_cwd start_folder task_list_statuses tool_host_result
+    turn_began_before_init turn_handoff_available turn_starting ui_focus ui_invalidate ui_notify_cancel ui_panes
+    ui_placed ui_scroll upgrade_relay_marker voice_call_talk
     """.split()  # noqa: SIM905 - a list of names in quotes would be harder to read
 )
 
@@ -218,6 +223,7 @@ OTHERS: Final[dict[str, Describer]] = {
 SILENT_OTHERS: Final = frozenset(
     """
     api_metrics apply_flag_settings attachment autocompact_state command_lifecycle hint_clears open_message_selector
-    prompt_suggestion set_expanded_view set_in_progress_tool_use_ids stream_mode transcript_mirror
+    prompt_suggestion refusal_continuation response_length set_expanded_view set_in_progress_tool_use_ids stream_mode
+    transcript_mirror
     """.split()  # noqa: SIM905 - as above
 )

@@ -18,9 +18,20 @@ def test_what_differs_is_named_and_what_does_not_is_one_line(tmp_path: Path) -> 
     new = program(tmp_path / "new", 'x.option("--fanfare <n>") subtype:b("init"),subtype:b("fanfare") process.env.HOME',
                   "usage\n  --fanfare")  # fmt: skip
     assert list(drift.compare(old, new)) == [
+        "types of messages: 0, the same",
         "options: 1, 1 new, 1 gone", "  + --fanfare", "  - --print",
         "messages and control requests: 2, 1 new, 0 gone", "  + fanfare",
         "variables: 1, the same",
         "help:", "  +  --fanfare",
     ]  # fmt: skip
     assert list(drift.compare(old, old))[-1] == "help: the same"
+
+
+def test_the_types_are_those_that_a_session_writes() -> None:
+    program = (
+        b'a=p(()=>u({type:P("assistant"),uuid:g(),session_id:r()})),b=p(()=>u({type:P("keep_alive")})),'
+        b'c=p(()=>u({type:P("stream_event"),event:E()})),d=p(()=>z("op",[u({type:P("counter"),uuid:g(),session_id:r()})])),'
+        b'e=p(()=>o([a(),c()])),f=p(()=>o([e(),b(),h()])),i=p(()=>u({type:P("goes_in")})),j=p(()=>o([b(),i()])),'
+        b'b=p(()=>u({type:P("array")}))'
+    )
+    assert drift.message_types(program) == {"assistant", "stream_event", "keep_alive", "counter"}

@@ -10,9 +10,14 @@ import pytest
 from agent.transcript.notices import OTHERS, SILENT_OTHERS, SILENT_SYSTEM, SYSTEM
 from tests.support.claude_lines import last, line, system
 from tests.support.real_cli import claude_cli
+from tools import drift
 
 #: Lines that need a memory: the transcript itself has their words. Of pieces nothing is told.
 REMEMBERED = {"init", "api_retry", "informational", "code_change_published", "vcs_state_changed", "thinking_tokens"}
+#: The transcript itself has their words, too; pieces of a message (`stream_event`) come whole later.
+CONVERSATION = {"assistant", "user", "system", "result", "stream_event"}
+#: Schemas beside the others of messages that claude takes and never writes.
+ONLY_GO_IN = {"bash_command", "queued_notification", "session_notice"}
 KNOWN = REMEMBERED | set(SYSTEM) | SILENT_SYSTEM
 
 
@@ -51,6 +56,14 @@ def test_fields_of_any_type_become_words_or_nothing(hostile: object) -> None:
 def test_every_subtype_of_the_installed_cli_is_known() -> None:
     with claude_cli().open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
         schemas = re.findall(rb'type:[\w$]+\("system"\),subtype:[\w$]+\("([a-z_]+)"\)', program)
-    found = {subtype.decode() for subtype in schemas}
-    assert len(found) > 50
+        written = re.findall(rb'"?type"?:"system","?subtype"?:"([a-z_]+)"', program)
+    assert len(set(schemas)) > 50
+    found = {subtype.decode() for subtype in (*schemas, *written)}
     assert sorted(found - KNOWN) == []
+
+
+@pytest.mark.cli
+def test_every_type_of_the_installed_cli_is_known() -> None:
+    found = drift.message_types(claude_cli().read_bytes())
+    assert len(found) > 30
+    assert sorted(found - CONVERSATION - set(OTHERS) - SILENT_OTHERS - ONLY_GO_IN) == []
