@@ -69,6 +69,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     commands: int = 1000
     #: Questions that are open at the same time: one for each tool call of a reply and its subagents.
     questions: int = 32
+    #: A question that comes while the server is away waits this long for its return: a lost connection stands again
+    #: within a few seconds, and a hub that is restarted too.
+    ask_absence: float = 10.0
     #: claude is asked this often for cost and context: every third HEARTBEAT has new figures, and a reply has 15 KB.
     usage_interval: float = 30.0
 

@@ -161,7 +161,7 @@ class Player:
             case "Ended" if task in results and (not inbox.cancelled or task == "harvest"):
                 results[task].settle(recorded_reports.value(inbox))
             case "Ended" if task.startswith(TIMER) and not inbox.cancelled:
-                self._post(Ended(task))
+                self._post(Ended(task, inbox.value))
             case "Ended" if task == "deadline" and not inbox.cancelled:
                 self._post(Ended("deadline"))
             case "Ended" if task == "watchdog" and not inbox.cancelled:

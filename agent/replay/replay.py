@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sys
@@ -197,7 +198,7 @@ class Replay:
             write_health=lambda: None,
             emergency_exit=lambda number: os._exit(128 + number),
             observe=player.observe,
-            somebody_there=lambda question: question.id in asked,
+            absence=lambda question: 0.0 if question.id in asked else math.inf,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(player.run)

@@ -70,6 +70,8 @@ class Reporter:
         self.phase = Phase.PENDING
         self.run: Followed | None = None
         self.connected: bool | None = None
+        #: When the last connection was lost.
+        self.lost_at = -math.inf
         #: Why no connection stands, "" if one does.
         self.server_trouble: Callable[[], str] = lambda: ""
         #: Seconds that the delivery may still take, once it has a deadline.
@@ -208,6 +210,11 @@ class Reporter:
         if left:
             words = f"waiting up to {_minutes(seconds)} for the server, {count(left, 'message')} left"
             self.notice("warn", f"{words}{f' ({trouble})' if trouble else ''}; DELIVERY_WAIT sets how long")
+
+    @property
+    def absence(self) -> float:
+        """Seconds since a server was last connected: 0 if one is, infinite if none ever was."""
+        return 0.0 if self.connected else trio.current_time() - self.lost_at
 
     def heartbeat(self) -> bytes:
         """Make a HEARTBEAT of this moment, ready to send."""

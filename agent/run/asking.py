@@ -9,26 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import Raw
+
 from agent.claude import control_answer
 from agent.config import Config
-from agent.protocol import Command, Publish, log, status
+from agent.protocol import Command, Publish, encode_json, log, status
 from agent.run.steering import Told
 from agent.text import one_line
-from agent.transcript import Question
+from agent.transcript import Question, tool_call
 
 #: The rules of an answer "for the whole run" end with it.
 _DESTINATION: Final = "session"
+_NOBODY: Final = "nobody is there to be asked: no server is connected"
 
 
 class Asking:
     """The questions of one run."""
 
-    def __init__(self, config: Config, publish: Publish, somebody_there: Callable[[Question], bool]) -> None:
-        """`somebody_there` tells whether a server is connected that could show a question."""
+    def __init__(self, config: Config, publish: Publish, absence: Callable[[Question], float]) -> None:
+        """`absence` tells how many seconds ago a server was connected that could show a question; 0 if one is."""
         self.open: dict[str, Question] = {}
         self._config = config
         self._publish = publish
-        self._somebody_there = somebody_there
+        self._absence = absence
         self._claude: Told | None = None
         self._ended = False
 
@@ -47,8 +50,8 @@ class Asking:
             reason = "the call is too long to be shown to anybody"
         elif self._ended:
             reason = "the run is being ended"
-        elif not self._somebody_there(question):
-            reason = "nobody is there to be asked: no server is connected"
+        elif self._absence(question) >= self._config.limits.ask_absence:
+            reason = _NOBODY
         elif len(self.open) >= self._config.limits.questions:
             reason = f"{len(self.open)} questions are open already"
         if reason:
@@ -56,7 +59,10 @@ class Asking:
             return False
         self.open[question.id] = question
         shown = {"id": question.id, "tool": question.tool, "input": question.input, "suggestions": question.suggestions}
-        words = one_line(f"claude asks to use {question.tool}: {question.description or question.input}")
+        call, _ = tool_call(question.tool, Raw(encode_json(question.input)), "")
+        if question.description:
+            call = f"{question.tool}: {question.description}"
+        words = one_line(f"claude asks to use {call}")
         self._publish([status("waiting", words, level="warn", phase="RUNNING", question=shown)])
         return True
 
@@ -79,10 +85,10 @@ class Asking:
             command.behavior, "denied"))  # fmt: skip
         return ""
 
-    def expire(self, id: str) -> None:
-        """Deny a question whose time is over, if it is still open."""
+    def expire(self, id: str, *, alone: bool = False) -> None:
+        """Deny a question whose time is over, if it is still open. `alone`: nobody came back to be asked."""
         if question := self.open.get(id):
-            self._deny(question, f"nobody answered within {self._config.ask_timeout:g} s")
+            self._deny(question, _NOBODY if alone else f"nobody answered within {self._config.ask_timeout:g} s")
             self._close(question, "denied")
 
     def withdraw(self, id: str) -> None:

@@ -31,7 +31,7 @@ class Dialogue:
     Args:
         start: starts the timer of a question, as a task that ends with the work.
         cancel: ends the run, as a server may ask where ALLOW_REMOTE_CANCEL allows it.
-        somebody_there: whether a question can be shown to anybody.
+        absence: seconds since somebody was there who could be shown the question: 0 if somebody is.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class Dialogue:
         reporter: Reporter,
         start: Callable[[str, Task], None],
         cancel: Callable[[], None],
-        somebody_there: Callable[[Question], bool],
+        absence: Callable[[Question], float],
     ) -> None:
         self._ask_timeout = config.ask_timeout
+        self._patience = config.limits.ask_absence
+        self._absence = absence
         self._start = start
         self._steering = Steering(config.allow_steering, reporter.publish, config.limits)
-        self._asking = Asking(config, reporter.publish, somebody_there)
+        self._asking = Asking(config, reporter.publish, absence)
         if config.ask:
             self._steering.answer = self._asking.answer
         if config.allow_remote_cancel:
@@ -79,7 +81,7 @@ class Dialogue:
         match said:
             case Question(id):
                 if self._asking.ask(said):
-                    self._start(f"{TIMER}{id}", partial(trio.sleep, self._ask_timeout))
+                    self._start(f"{TIMER}{id}", partial(self._time, said))
             case QuestionWithdrawn(id):
                 self._asking.withdraw(id)
             case _:
@@ -90,10 +92,23 @@ class Dialogue:
         """Whether this task is the timer of a question."""
         return task.startswith(TIMER)
 
-    def timer_ended(self, task: str) -> None:
-        """Deny the question of this timer, if it is still open."""
-        self._asking.expire(task.removeprefix(TIMER))
+    def timer_ended(self, task: str, *, alone: bool = False) -> None:
+        """Deny the question of this timer, if it is still open. `alone`: nobody came back to be asked."""
+        self._asking.expire(task.removeprefix(TIMER), alone=alone)
         self._follow_questions()
+
+    async def _time(self, question: Question) -> bool:
+        """Wait for as long as the question may be open. Returns whether nobody was there to be asked.
+
+        Cancelling: safe.
+        """
+        with trio.move_on_after(self._ask_timeout):
+            while away := self._absence(question):
+                if away >= self._patience:
+                    return True
+                await trio.sleep(self._patience - away)
+            await trio.sleep_forever()
+        return False
 
     def _follow_questions(self) -> None:
         """Let silence count for IDLE_TIMEOUT only while no question is open."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import trio
+
 from agent.config import Config
 from agent.delivery import Endpoint, Listener, OpenStream, Sender
 from agent.journal import Journal
@@ -85,6 +87,8 @@ class Link:
         self._reporter.connected = up
         if up:
             self._post(Connected(first))
+        else:
+            self._reporter.lost_at = trio.current_time()
 
     def _notice(self, level: events.Level, message: str) -> None:
         self._reporter.notice(level, message)

@@ -69,7 +69,7 @@ class Supervisor:
         fault: Cause | None = None,
         salvage: Task | None = None,
         observe: Callable[[Report, Phase], None] | None = None,
-        somebody_there: Callable[[Question], bool] | None = None,
+        absence: Callable[[Question], float] | None = None,
     ) -> None:
         """Args:
         sender: None without a server.
@@ -79,7 +79,8 @@ class Supervisor:
         fault: ends the run before it begins (a bad configuration).
         salvage: delivers what dead runs left, beside this one.
         observe: called with each report, and the phase that it meets, before it is handled.
-        somebody_there: whether a question can be shown to anybody; without it, whether a server is connected.
+        absence: seconds since somebody was there who could be shown a question: 0 if somebody is, infinite if nobody
+            was; without it, since a server was connected.
         """
         self._config = config
         self._limits = config.limits
@@ -103,8 +104,7 @@ class Supervisor:
         self._delivering = Delivering(sender, config, self._budget, self._start)
         reporter.delivery_left = lambda: self._delivering.life.remaining
         timer = partial(self._start, self._working)
-        there = somebody_there or (lambda question: reporter.connected is True)
-        self._dialogue = Dialogue(config, reporter, timer, self._cancel, there)
+        self._dialogue = Dialogue(config, reporter, timer, self._cancel, absence or (lambda question: reporter.absence))
         self._signals = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None
@@ -145,8 +145,8 @@ class Supervisor:
         match report:
             case Ended(cancelled=True):
                 pass
-            case Ended(task) if self._dialogue.owns(task):
-                self._dialogue.timer_ended(task)
+            case Ended(task, alone) if self._dialogue.owns(task):
+                self._dialogue.timer_ended(task, alone=bool(alone))
             case Ended(TaskName.CHECK, version):
                 self._reporter.ready(version)
                 self._fire(machine.start)

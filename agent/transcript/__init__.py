@@ -44,6 +44,7 @@ from agent.transcript.control import (
     ResultGiven,
     Said,
 )
+from agent.transcript.describe import tool_call
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
 from agent.transcript.todo import Item, TodoList
@@ -65,4 +66,5 @@ __all__ = [
     "TodoList",
     "Transcript",
     "is_utf8",
+    "tool_call",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
+from agent.limits import Limits
 from agent.protocol.events import Event
 from agent.protocol.inbound import Command
 from agent.run.asking import Asking
@@ -17,10 +19,10 @@ RULE = {"type": "addRules", "rules": [{"toolName": "Bash"}], "behavior": "allow"
 
 
 class Stage:
-    def __init__(self, *, there: bool = True) -> None:
+    def __init__(self, *, absence: float = 0.0) -> None:
         self.said: list[dict[str, Any]] = []
         self.claude = Claude()
-        self.asking = Asking(configuration(ASK="1"), self.publish, lambda question: there)
+        self.asking = Asking(configuration(ASK="1"), self.publish, lambda question: absence)
         self.asking.begin(self.claude)
 
     def publish(self, batch: Sequence[Event]) -> None:
@@ -70,11 +72,25 @@ def test_nobody_answers_in_time() -> None:
 
 
 def test_nobody_is_there_or_the_call_cannot_be_shown() -> None:
-    stage = Stage(there=False)
+    stage = Stage(absence=inf)
     assert not stage.asking.ask(question())
+    assert not Stage(absence=Limits().ask_absence).asking.ask(question())
+    assert Stage(absence=1.0).asking.ask(question()), "it may be back at once"
     assert "no server is connected" in stage.said[0]["message"]
     assert not Stage().asking.ask(Question("q", ""))
     assert stage.answers[0][1]["behavior"] == "deny"
+
+
+def test_a_question_without_a_description_says_what_the_call_is() -> None:
+    for call, words in (
+        (Question("q", "Read", {"file_path": "/etc/hosts"}), "Read /etc/hosts"),
+        (Question("q", "Bash", {"command": "make"}), "Bash: make"),
+        (Question("q", "mcp__x__y", {"a": 1}), 'mcp__x__y {"a":1}'),
+        (Question("q", "Odd", None), "Odd null"),
+    ):
+        stage = Stage()
+        stage.asking.ask(call)
+        assert stage.said[0]["message"] == f"claude asks to use {words}"
 
 
 def test_a_run_that_is_being_ended_asks_nothing() -> None:
@@ -87,5 +103,6 @@ def test_a_run_that_is_being_ended_asks_nothing() -> None:
 def test_a_question_that_is_taken_back() -> None:
     stage = Stage()
     stage.asking.ask(question())
+    assert stage.said[0]["message"] == "claude asks to use Bash: Build it"
     stage.asking.withdraw("q1")
     assert (stage.asking.open, stage.claude.lines) == ({}, [])

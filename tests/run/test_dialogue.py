@@ -25,11 +25,14 @@ class Stage:
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
         self.timers: list[str] = []
+        self.tasks: list[Task] = []
+        #: Since then nobody is there; None while somebody is.
+        self.left: float | None = None
         self.claude = Claude()
         self.claude.activity = Activity()  # type: ignore[attr-defined]
         reporter = SimpleNamespace(run_id="R", publish=self.publish, connected=True)
         self.dialogue = Dialogue(
-            configuration(ASK="1"), cast("Reporter", reporter), self.start, lambda: None, lambda question: True
+            configuration(ASK="1"), cast("Reporter", reporter), self.start, lambda: None, self.absence
         )
         self.dialogue.begin(cast("ClaudeRun", self.claude))
 
@@ -38,6 +41,10 @@ class Stage:
 
     def start(self, name: str, task: Task) -> None:
         self.timers.append(name)
+        self.tasks.append(task)
+
+    def absence(self, question: Question) -> float:
+        return 0.0 if self.left is None else trio.current_time() - self.left
 
     async def silence(self) -> float:
         await trio.sleep(60)
@@ -76,6 +83,27 @@ async def test_each_question_has_a_timer_that_denies_it(autojump_clock: trio.tes
     assert answers["q1"] == {"behavior": "allow"}
     assert answers["q2"]["behavior"] == "deny"
     assert await stage.silence() == 60
+
+
+async def test_a_question_waits_for_a_server_that_is_away_for_a_moment(autojump_clock: trio.testing.MockClock) -> None:
+    for back_after, seconds, words in ((8, 300, "nobody answered within 300 s"), (20, 9, "no server is connected")):
+        stage = Stage()
+        stage.left = began = trio.current_time()
+        await trio.sleep(1)
+        stage.dialogue.heard(Question("q1", "Bash"))
+        assert stage.said[-1]["status"] == "waiting"
+        async with trio.open_nursery() as nursery:
+
+            async def come_back(stage: Stage = stage, back_after: float = back_after) -> None:
+                await trio.sleep(back_after)
+                stage.left = None
+
+            nursery.start_soon(come_back)
+            alone = await stage.tasks[0]()
+            assert trio.current_time() == began + 1 + seconds
+        stage.dialogue.timer_ended(stage.timers[0], alone=alone)
+        assert words in stage.said[-2]["message"]
+        assert stage.claude.lines[-1]["response"]["response"]["behavior"] == "deny"
 
 
 async def test_every_command_is_in_the_fields(autojump_clock: trio.testing.MockClock) -> None:

@@ -32,6 +32,8 @@ class Collector:
         self._connection: WebSocketConnection | None = None
         #: Connections that stood so far.
         self.connections = 0
+        #: While it is away it refuses every connection.
+        self.away = False
 
     @property
     def messages(self) -> list[Message]:
@@ -54,16 +56,25 @@ class Collector:
         assert self._connection is not None
         await self._connection.send_message(json.dumps(message))
 
+    async def leave(self) -> None:
+        """Close the connection, and let nobody in until `away` is false again."""
+        assert self._connection is not None
+        self.away = True
+        await self._connection.aclose(1012)
+
     async def drop(self) -> None:
         """Close the connection, and return once the agent is here again."""
-        assert self._connection is not None
         before = self.connections
-        await self._connection.aclose(1012)
+        await self.leave()
+        self.away = False
         with trio.fail_after(20):
             while self.connections == before:
                 await trio.sleep(0.01)
 
     async def serve(self, request: WebSocketRequest) -> None:
+        if self.away:
+            await request.reject(503)
+            return
         ws = self._connection = await request.accept()
         self.connections += 1
         try:

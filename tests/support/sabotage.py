@@ -239,7 +239,7 @@ def refusal_of_what_is_under_way(patch: Patch) -> None:
 
 def timer_of_a_question(patch: Patch) -> None:
     """A question that nobody answers is denied in the end."""
-    patch(Asking, "expire", lambda self, id: None)
+    patch(Asking, "expire", lambda self, id, alone=False: None)
 
 
 def silence_of_a_question(patch: Patch) -> None:

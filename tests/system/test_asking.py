@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.support.collector import Collector, collecting, in_phase, is_complete
+from tests.support.collector import Collector, collecting, in_phase, is_complete, said
 from tests.support.run_agent import start_agent
 
 pytestmark = pytest.mark.system
@@ -34,6 +34,39 @@ async def test_no_silence_counts_while_a_question_is_open(tmp_path: Path, collec
         data = {"command": "answer", "question": "q1", "behavior": "allow"}
         await send(collector, type="COMMAND", id="k1", by="ada", data=data)
         (await agent.ended()).agrees(collector, code=0, reason="success")
+
+
+async def test_a_question_that_comes_while_the_server_is_away_for_a_moment_is_asked(
+    tmp_path: Path, collector: Collector
+) -> None:
+    go = tmp_path / "go"
+    script = [["read"], ["init"], ["text", "Working."], ["bash", f"until test -e {go}; do sleep 0.05; done"],
+              ["ask", "q1", "Bash", {"command": "make"}], ["answered"], ["result"]]  # fmt: skip
+    async with start_agent(tmp_path, collector.url, script, ASK="1") as agent:
+        await collector.until(said("Working."))
+        await collector.leave()
+        await agent.until_stderr("next attempt in")
+        go.touch()
+        await agent.until_stderr("claude asks to use Bash: make")
+        collector.away = False
+        await collector.until(lambda message: message["data"].get("status") == "waiting")
+        data = {"command": "answer", "question": "q1", "behavior": "allow"}
+        await send(collector, type="COMMAND", id="k1", by="ada", data=data)
+        ran = (await agent.ended()).agrees(collector, code=0, reason="success")
+    assert "q1: allow" in [data["message"] for data in ran.of_type("LOG")]
+
+
+async def test_a_server_that_dies_with_questions_open_holds_the_run_up_no_longer_than_they_may_be_open(
+    tmp_path: Path, collector: Collector
+) -> None:
+    async with start_agent(tmp_path, collector.url, "asks-twice", ASK="1", ASK_TIMEOUT="3s") as agent:
+        await collector.until(lambda message: message["data"].get("question", {}).get("id") == "q2")
+        await collector.leave()
+        await agent.until_stderr("Write is denied: nobody answered within 3 s")
+        collector.away = False
+        ran = (await agent.ended()).agrees(collector, code=0, reason="success")
+    answers = {text for data in ran.of_type("LOG") if (text := data["message"]).startswith("q")}
+    assert answers == {"q1: deny", "q2: deny"}
 
 
 async def test_the_timeout_runs_while_a_question_is_open(tmp_path: Path, collector: Collector) -> None:

@@ -169,6 +169,38 @@ async def test_two_questions_are_told_apart(
     assert "lines told to claude, " in await replayed(tmp_path)
 
 
+async def test_two_questions_that_are_open_at_once_are_answered_in_any_order(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    """claude asks for calls of Read at once. One is answered over another connection, the second one first."""
+    files = [tmp_path / name for name in ("one", "two")]
+    for file in files:
+        file.write_text(f"This is {file.name}.")
+    script: list[Step] = [{"tools": [["Read", {"file_path": str(file)}] for file in files]}, {"text": "Done."}]
+    asking = {"ASK": "1", "ALLOW_STEERING": "0"}
+    async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script, **asking)) as agent:
+        ids = []
+        for file in files:
+            asked = await collector.until(
+                lambda message, path=str(file): (
+                    message["data"].get("status") == "waiting"
+                    and message["data"]["question"]["input"]["file_path"] == path
+                ),
+                60,
+            )
+            ids.append(asked["data"]["question"]["id"])
+        await command(collector, "k2", {"command": "answer", "question": ids[1], "behavior": "allow"})
+        await collector.drop()
+        deny = {"command": "answer", "question": ids[0], "behavior": "deny", "message": "not this one"}
+        await command(collector, "k1", deny)
+        await command(collector, "k1", deny)
+        ran = await agent.ended()
+    ran.agrees(collector, code=0, reason="success")
+    told = api.requests[-1].text
+    assert ("This is one." in told, "not this one" in told, "This is two." in told) == (False, True, True)
+    assert states(ran) == [(id, state) for id in ("k2", "k1") for state in ("accepted", "delivered")]
+
+
 async def test_what_is_allowed_for_the_whole_run_is_asked_once(
     tmp_path: Path, collector: Collector, api: MockApi
 ) -> None:
