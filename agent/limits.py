@@ -17,6 +17,11 @@ MIB: Final = 1024 * KIB
 # that the dozens of functions which make such a line need no argument for them.
 #: Length of the line for a person, in characters: about two lines of a terminal.
 MESSAGE_CHARS: Final = 200
+#: Characters of a text that the hub takes for claude: a request, and no file. Of four bytes each they are still fewer
+#: than `command_bytes`.
+COMMAND_CHARS: Final = 50_000
+#: Characters of the ID of a command or a question, and of the name of who sent it.
+NAME_CHARS: Final = 200
 #: Bytes of a string in a message of claude's that are read for that line: 200 characters of three bytes, some spaces.
 EXCERPT_BYTES: Final = 640
 #: The details of an ERROR: the end of claude's stderr, or the beginning of git's, in characters.

@@ -13,11 +13,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from agent.limits import COMMAND_CHARS, NAME_CHARS
 from agent.protocol import STATUS, encode_json, ulid
 from agent.receiver import Link, LinkClosed, Row, RunKey
 
-_Text = Annotated[str, Meta(min_length=1, max_length=50_000)]
-_Name = Annotated[str, Meta(min_length=1, max_length=200)]
+_Text = Annotated[str, Meta(min_length=1, max_length=COMMAND_CHARS)]
+_Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS)]
 
 
 class _Command(Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True, omit_defaults=True):

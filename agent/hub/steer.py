@@ -23,7 +23,7 @@ from agent.arguments import ArgumentParser
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Failed, client
-from agent.limits import Limits
+from agent.limits import COMMAND_CHARS, NAME_CHARS, Limits
 from agent.protocol import COMPLETE, ulid
 from agent.text import one_line
 
@@ -70,10 +70,10 @@ class Command(Struct, frozen=True):
             return int(error.exit)
 
     def _run(self, args: argparse.Namespace, hub: Client) -> int:
-        row = find_run(hub, args.run)
+        row = find_run(hub, _utf8(args.run, "RUN"))
         path = f"/api/runs/{quote(row['id'], safe='')}"
         id = ulid(time.time(), os.urandom(10))
-        hub.post(f"{path}/commands", {**self.body(args, hub, row), "id": id, "by": args.by or _account()})
+        hub.post(f"{path}/commands", {**self.body(args, hub, row), "id": id, "by": _name(args.by)})
         word = _wait(hub, path, row["seq"], id, args.wait)
         if word is None:
             print(
@@ -165,6 +165,14 @@ def _message(line: bytes) -> dict[str, Any]:
     return message if isinstance(message, dict) else {}
 
 
+def _name(by: str | None) -> str:
+    if by is None:
+        return _account()
+    if not 0 < len(by) <= NAME_CHARS:
+        raise Failed(f"--by takes 1 to {NAME_CHARS} characters", exit=Exit.CONFIG)
+    return _utf8(by, "--by")
+
+
 def _account() -> str:
     try:
         return getpass.getuser()
@@ -203,10 +211,29 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
 
 def _text(text: str | None) -> dict[str, Any]:
     if text == "-":
-        text = sys.stdin.read().strip()
-    if text is not None and not text.strip():
+        try:
+            text = sys.stdin.read(2 * COMMAND_CHARS).strip()
+        except UnicodeDecodeError:
+            raise Failed("the text is not UTF-8", exit=Exit.CONFIG) from None
+    return {} if text is None else {"text": _sound(text)}
+
+
+def _sound(text: str) -> str:
+    """Return a text that a hub takes. Raises Failed."""
+    if not text.strip():
         raise Failed("the text is empty", exit=Exit.CONFIG)
-    return {} if text is None else {"text": text}
+    if len(text) > COMMAND_CHARS:
+        raise Failed(f"the text is longer than {COMMAND_CHARS:,} characters", exit=Exit.CONFIG)
+    return _utf8(text, "the text")
+
+
+def _utf8(text: str, what: str) -> str:
+    """Return a text of the command line or of stdin. Raises Failed if its bytes are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Failed(f"{what} is not UTF-8", exit=Exit.CONFIG) from None
+    return text
 
 
 def _answer(args: argparse.Namespace, hub: Client, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +253,7 @@ def _answer(args: argparse.Namespace, hub: Client, row: Mapping[str, Any]) -> di
         "command": "answer",
         "question": meant[0],
         "behavior": _BEHAVIORS[args.behavior],
-        **({"message": args.reason} if args.reason else {}),
+        **({"message": _sound(args.reason)} if args.reason else {}),
     }
 
 

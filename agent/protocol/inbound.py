@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from agent.limits import NAME_CHARS
+
 
 class Ack(msgspec.Struct, frozen=True):
     """An acknowledgement: the server has stored everything of `run_id` up to `seq` for good."""
@@ -70,8 +72,6 @@ _decode = msgspec.json.Decoder(_Message).decode
 _decode_status = msgspec.json.Decoder(_Status).decode
 _decode_command = msgspec.json.Decoder(_CommandData).decode
 
-#: Characters of the ID of a command or a question, and of the name of a sender.
-_NAME_CHARS: Final = 200
 _BEHAVIORS: Final = ("allow", "allow_always", "deny")
 
 
@@ -96,12 +96,12 @@ def parse_inbound(message: str | bytes) -> Ack | BadAck | Cancel | Command | Non
 
 def _is_id(value: Any) -> bool:
     """Whether a command can be answered at all."""
-    return isinstance(value, str) and 0 < len(value) <= _NAME_CHARS
+    return isinstance(value, str) and 0 < len(value) <= NAME_CHARS
 
 
 def _head(parsed: _Message) -> tuple[str, str, str, str]:
     """The first fields of a Command."""
-    by = parsed.by[:_NAME_CHARS] if isinstance(parsed.by, str) and parsed.by else "unknown"
+    by = parsed.by[:NAME_CHARS] if isinstance(parsed.by, str) and parsed.by else "unknown"
     return str(parsed.containerID), str(parsed.runID), str(parsed.id), by
 
 

@@ -9,6 +9,9 @@ from agent.receiver.row import Row
 from agent.terminal import Task
 from agent.text import count
 
+#: Of an ID like the CLI's the first group is enough: `agent answer` takes the beginning of one.
+_LONG_ID = 32
+
 
 def task_of(row: Row) -> Task:
     """Return the row as the board shows it."""
@@ -22,18 +25,24 @@ def task_of(row: Row) -> Task:
         total=total,
         cost=row.cost,
         doing=_end(row) if row.has_ended else _doing(row),
-        question=() if row.question is None else asked(row.containerID, row.question),
+        question=() if row.question is None else asked(row.containerID, row.question, len(row.questions) - 1),
     )
 
 
-def asked(container_id: str, question: dict[str, object]) -> tuple[str, ...]:
-    """Say what a run waits for, and how to answer: lines for a person."""
-    tool, arguments, id = (question.get(name) for name in ("tool", "input", "id"))
+def asked(container_id: str, question: dict[str, object], more: int = 0) -> tuple[str, ...]:
+    """Say what a run waits for, and how to answer: lines for a person. `more`: so many other questions are open."""
+    tool, arguments = question.get("tool"), question.get("input")
     what = ": ".join(filter(None, (phrases.word(tool), phrases.plainly(arguments))))
     said = what or phrases.word(question.get("message")) or "a question"
-    if not phrases.word(id):
+    id = phrases.word(question.get("id"))
+    if not id:
         return (said,)
-    return (said, f"agent answer {container_id} {phrases.word(id)} allow   (or allow-always, deny)")
+    begin = id.partition("-")[0] if len(id) >= _LONG_ID else id
+    always = phrases.permissions(question.get("suggestions"))
+    lines = [said, f"agent answer {container_id} {begin} allow   (or allow-always, deny)"]
+    lines += [f"allow-always lets it use for the rest of the run: {always}"] if always else []
+    lines += [f"{count(more, 'more question')} open"] if more > 0 else []
+    return tuple(lines)
 
 
 def _share(row: Row) -> tuple[float | None, float | None]:

@@ -48,6 +48,22 @@ def plainly(value: object) -> str:
     return next(iter(said.values())) if len(said) == 1 else ", ".join(f"{name} {text}" for name, text in said.items())
 
 
+def permissions(suggestions: object) -> str:
+    """Describe what claude may do without a question once its suggestions are taken."""
+    found: list[str] = []
+    for each in suggestions if isinstance(suggestions, list) else ():
+        if not isinstance(each, dict):
+            continue
+        rules, directories = each.get("rules"), each.get("directories")
+        for rule in rules if isinstance(rules, list) else ():
+            if isinstance(rule, dict) and (tool := word(rule.get("toolName"))):
+                content = word(rule.get("ruleContent"))
+                found.append(f"{tool}({content})" if content else f"{tool} with any arguments")
+        found += [f"the directory {word(path)}" for path in directories or () if isinstance(directories, list)]
+        found += [f"the mode {word(each['mode'])}"] if word(each.get("mode")) else []
+    return ", ".join(found)
+
+
 def progress(fields: dict[str, Any]) -> str:
     """Describe the progress of the clone: a bar if the end is known, else a count."""
     stage, percent, size = word(fields.get("stage")), number(fields.get("percent")), number(fields.get("bytes"))

@@ -143,7 +143,7 @@ class Row(Struct, kw_only=True):
                 return
             if metadata.kind == "todo":
                 self.todos = todos_after(self.todos, message.fields())
-        if log.level != "debug":
+        if log.level != "debug" and (metadata is None or metadata.kind != "silent"):
             self.now = one_line(log.message, _LINE)
 
     def _status(self, message: Message) -> None:

@@ -27,6 +27,8 @@ from agent.text import one_line
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 _WIDTH = 200
+#: What a person shall allow is shown whole.
+_QUESTION = 4000
 
 
 class View(Protocol):
@@ -181,7 +183,7 @@ class TextView:
         question = fields.get("question")
         if fields.get("status") == "waiting" and isinstance(question, dict):
             self._line(message, "agent", "?", phrases.word(fields.get("message")) or "claude asks", f"{BOLD};{YELLOW}")
-            self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW)
+            self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW, _QUESTION)
             return
         said = (phrases.word(fields.get("phase")) or phrases.word(fields.get("status")), fields.get("message"))
         self._line(message, "agent", "●", ": ".join(filter(None, map(phrases.word, said))), BOLD)
@@ -197,13 +199,14 @@ class TextView:
             self._last_vitals = self._now()
             self._line(message, "agent", " ", text, DIM)
 
-    def _lines(self, message: Message, texts: list[str], color: str = "") -> None:
+    def _lines(self, message: Message, texts: list[str], color: str = "", width: int = _WIDTH) -> None:
         for text in filter(None, texts):
-            self._line(message, "", " ", text, color)
+            self._line(message, "", " ", text, color, width=width)
 
     def _line(
-        self, message: Message, source: str, mark: str, text: str, color: str = "", *, brief: bool = False
-    ) -> None:
+        self, message: Message, source: str, mark: str, text: str, color: str = "", *,
+        brief: bool = False, width: int = _WIDTH,
+    ) -> None:  # fmt: skip
         found = _CLOCK.match(message.timestamp)
         run = f" {pad(f'[{one_line(message.container_id, 20)}]', self._names)}" if len(self._runs) > 1 else ""
         head = (
@@ -212,4 +215,4 @@ class TextView:
             (f"{one_line(source, 6):6}", SOURCE_COLORS.get(source, "")),
             (f" {mark} ", ""),
         )
-        self._screen.say(one_line(text, _WIDTH), color, head=head, brief=brief)
+        self._screen.say(one_line(text, width), color, head=head, brief=brief)

@@ -25,6 +25,8 @@ _COLORS = {
 }  # fmt: skip
 _ORDER: tuple[State, ...] = ("waiting", "failed", "disconnected", "running", "queued", "cancelled", "succeeded")
 _BAR = 8
+#: Rows of the board for a line of a question: what a person shall allow is read whole, up to a few hundred characters.
+_QUESTION_ROWS = 5
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -94,7 +96,8 @@ def _rows(task: Task, names: int, width: int, now: float, tick: int) -> Iterator
     doing = "waits for an answer" if task.question else one_line(task.doing)
     yield [*parts, (cut(doing, max(room, 0)), color)]
     for text in task.question:
-        yield [("  ", ""), (cut(one_line(text), width - 2), color)]
+        for line in wrap(one_line(text, _QUESTION_ROWS * width), max(width - 2, 1), _QUESTION_ROWS):
+            yield [("  ", ""), (line, color)]
 
 
 def _bar(task: Task) -> str:
@@ -145,6 +148,19 @@ def cut(text: str, width: int) -> str:
             break
         found += character
     return found.rstrip() + "…" if width > 0 else ""
+
+
+def wrap(text: str, width: int, rows: int) -> list[str]:
+    """Part a text into at most so many rows of so many columns, at spaces where it can be; the last one is cut."""
+    found: list[str] = []
+    while columns_of(text) > width and len(found) < rows - 1:
+        taken, used = 0, 0
+        while used + (columns := _columns(text[taken])) <= width or not taken:
+            taken, used = taken + 1, used + columns
+        space = text.rfind(" ", taken // 2, taken + 1)
+        found.append(text[: space if space > 0 else taken].rstrip())
+        text = text[space + 1 if space > 0 else taken :]
+    return [*found, cut(text, width)]
 
 
 def pad(text: str, width: int) -> str:

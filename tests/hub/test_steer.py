@@ -207,6 +207,36 @@ def test_a_wrong_command_line_is_named(capsys: pytest.CaptureFixture[str], argum
     assert words in capsys.readouterr().err
 
 
-async def test_an_empty_text_is_refused(stage: Stage) -> None:
-    said = await stage.command("tell", RUN, " ")
-    assert (said.code, said.err) == (78, "agent tell: the text is empty\n")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tell", RUN, " "), "the text is empty"),
+        (("tell", RUN, "x" * 50_001), "the text is longer than 50,000 characters"),
+        (("tell", RUN, "\udcff"), "the text is not UTF-8"),
+        (("interrupt", RUN, "\udcff"), "the text is not UTF-8"),
+        (("tell", "\udcff", "x"), "RUN is not UTF-8"),
+        (("tell", RUN, "x", "--by", "\udcff"), "--by is not UTF-8"),
+        (("tell", RUN, "x", "--by", ""), "--by takes 1 to 200 characters"),
+        (("tell", RUN, "x", "--by", "b" * 201), "--by takes 1 to 200 characters"),
+    ],
+)
+async def test_what_no_hub_would_take_is_refused_in_words(stage: Stage, arguments: tuple[str, ...], words: str) -> None:
+    said = await stage.command(*arguments)
+    assert (said.code, said.err) == (78, f"agent {arguments[0]}: {words}\n")
+    assert said.got is None or "ack" in said.got, "no command was sent"
+
+
+async def test_stdin_that_is_no_text_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+    said = await stage.command("tell", RUN, "-")
+    assert (said.code, said.err) == (78, "agent tell: the text is not UTF-8\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 2_000_000))
+    said = await stage.command("tell", RUN, "-")
+    assert "longer than 50,000 characters" in said.err
+
+
+async def test_nothing_that_others_wrote_moves_the_cursor(stage: Stage) -> None:
+    evil = "\x1b]0;x\x07\x1b[2J\r\n\u202eevil"
+    said = await stage.command("tell", RUN, "x", "--by", evil, reason=evil)
+    assert said.code == 0
+    assert said.out.rstrip("\n").isprintable()

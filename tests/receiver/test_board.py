@@ -35,12 +35,41 @@ def test_a_run_that_ended() -> None:
     [
         ({"id": "Q1", "tool": "Bash", "input": {"command": "ls"}}, ("Bash: ls", ANSWER)),
         ({"id": "Q1", "tool": "Edit", "input": {"a": "x", "b": [1], "c": 2}}, ("Edit: a x, c 2", ANSWER)),
+        (
+            {
+                "id": "01d7051f-151a-40ae-b82a-f4b2827fe7d0",
+                "tool": "Bash",
+                "input": {"command": "ls"},
+                "suggestions": [
+                    {
+                        "type": "addRules",
+                        "rules": [{"toolName": "Bash", "ruleContent": "ls *"}, {"toolName": "Read"}, 1],
+                    },
+                    {"type": "addDirectories", "directories": ["/w"]},
+                    {"type": "setMode", "mode": "acceptEdits"},
+                    "odd",
+                ],
+            },
+            (
+                "Bash: ls",
+                "agent answer c1 01d7051f allow   (or allow-always, deny)",
+                "allow-always lets it use for the rest of the run: "
+                "Bash(ls *), Read with any arguments, the directory /w, the mode acceptEdits",
+            ),
+        ),
+        ({"id": "Q1", "tool": "Bash", "suggestions": {"rules": 1}}, ("Bash", ANSWER)),
         ({"message": "go on?"}, ("go on?",)),
         ({}, ("a question",)),
     ],
 )
 def test_questions(question: dict[str, object], lines: tuple[str, ...]) -> None:
     assert asked("c1", question) == lines
+
+
+def test_more_questions_than_one() -> None:
+    assert asked("c1", {"id": "Q1", "tool": "Bash"}, 2) == ("Bash", ANSWER, "2 more questions open")
+    asking = row(question={"id": "Q1"}, questions=[{"id": "Q1"}, {"id": "Q2"}])
+    assert task_of(asking).question == ("a question", ANSWER, "1 more question open")
 
 
 @pytest.mark.parametrize("started", ["", "soon", "9999-99-99", "2026-01-01"])

@@ -82,6 +82,13 @@ def test_several_questions_are_open_and_each_ends_with_its_own_answer():
     assert (run.state, run.question, run.questions) == ("running", None, [])
 
 
+def test_what_tells_a_person_nothing_is_not_what_a_run_does():
+    run = row()
+    take(run, "LOG", level="info", message="Edit x", metadata={"source": "claude", "kind": "tool_use"})
+    take(run, "LOG", level="info", message="command lifecycle", metadata={"source": "claude", "kind": "silent"})
+    assert run.now == "Edit x"
+
+
 def test_a_long_question_keeps_its_id_and_many_stay_few():
     run = row()
     for id in range(100):

@@ -142,6 +142,13 @@ def test_a_question_comes_with_the_way_to_answer_it():
     ]
 
 
+def test_what_a_person_shall_allow_is_shown_whole():
+    command = "echo " + "harmless " * 100 + "&& rm -rf /"
+    asked = {"id": "Q1", "tool": "Bash", "input": {"command": command}, "suggestions": []}
+    lines = Written().add(status("waiting", "claude asks to use Bash: Say hello", question=asked)).lines
+    assert any(line.endswith("&& rm -rf /") for line in as_text(lines))
+
+
 def test_resources_are_sparse_without_a_terminal():
     clock = [0.0]
     out = io.StringIO()

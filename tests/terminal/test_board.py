@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.terminal.board import Task, clock, columns_of, cut, lines, pad
+from agent.terminal.board import Task, clock, columns_of, cut, lines, pad, wrap
 
 
 def shown(*tasks: Task, width: int = 79, height: int = 20) -> list[str]:
@@ -26,6 +26,18 @@ def test_what_waits_is_first_and_in_full_and_ended_ones_are_last() -> None:
     assert [row[:4].strip() for row in rows] == ["? b", "Ba", "ag", "⠋ fi", "✓ c", "1 wa"]
     assert rows[1:3] == ["  Bash: rm -rf build", "  agent answer b Q1 allow"]
     assert rows[-1] == "1 waiting, 1 running, 1 succeeded, $1.41"
+
+
+def test_what_waits_is_wrapped_and_cut_only_in_the_end() -> None:
+    command = "Bash: make all && " + "x" * 60 + " && rm -rf build"
+    asks = Task(name="b", state="waiting", question=(command, "y" * 1000))
+    rows = shown(asks, width=40, height=30)
+    assert "".join(row[2:] for row in rows[1:4]) == command
+    assert [len(row) for row in rows[4:]] == [40] * 5
+    assert rows[-1].endswith("…")
+    assert wrap("名" * 10, 7, 9) == ["名" * 3] * 3 + ["名"]
+    assert wrap("x" * 9, 3, 3) == ["xxx"] * 3
+    assert wrap("名名", 1, 2) == ["名", "…"]
 
 
 def test_states_differ_without_colours() -> None:
