@@ -20,6 +20,8 @@ MESSAGE_CHARS: Final = 200
 #: Characters of a text that the hub takes for claude: a request, and no file. Of four bytes each they are still fewer
 #: than `command_bytes`.
 COMMAND_CHARS: Final = 50_000
+#: Characters of a question on a terminal: what a person shall allow is shown whole.
+QUESTION_CHARS: Final = 4000
 #: Characters of the ID of a command or a question, and of the name of who sent it.
 NAME_CHARS: Final = 200
 #: Bytes of a string in a message of claude's that are read for that line: 200 characters of three bytes, some spaces.

@@ -13,7 +13,9 @@ import msgspec
 from agent.fleet.hub import Hub
 from agent.fleet.results import FILE, Results, State, TaskResult
 from agent.fleet.run import Fleet, outcome_line
-from agent.receiver import Row, task_of
+from agent.limits import QUESTION_CHARS
+from agent.marks import BOLD, YELLOW
+from agent.receiver import Row, asked, task_of
 from agent.terminal import Screen, Task
 from agent.text import money, one_line
 
@@ -36,11 +38,16 @@ class Board:
         self._screen = screen
         self._results = results
         self._fleet: Fleet | None = None
+        #: The question of each task that was told.
+        self._asked: dict[str, object] = {}
+        #: Of `agent answer`, to reach the hub.
+        self._options = ""
 
     def begin(self, fleet: Fleet | None, words: str, hub: Hub | None = None) -> None:
         """Show the hub's address and what begins. Without a fleet, costs are those of the results."""
         self._fleet = fleet
         if hub is not None:
+            self._options = hub.options
             self._screen.say(f"watch it at {hub.page}" + (f" ({hub.login})" if hub.login else ""))
         self._screen.say(words)
         for task in self._results.tasks:
@@ -61,6 +68,7 @@ class Board:
         for task in self._results.tasks:
             if task.outcome is State.RUNNING and (row := rows.get(task.attempts[-1].container)) is not None:
                 self._show(task, row)
+                self._ask(task, row)
 
     def end(self, directory: Path) -> None:
         """Show the table."""
@@ -74,13 +82,27 @@ class Board:
         self._screen.say(outcome_line(self._results))
         self._screen.say(str(directory / FILE))
 
+    def _ask(self, task: TaskResult, row: Mapping[str, Any]) -> None:
+        """Show each question once in a line, which stays, and which is all where there is no board."""
+        question = row.get("question")
+        if not isinstance(question, dict):
+            self._asked.pop(task.task, None)
+        elif self._asked.get(task.task) != question.get("id"):
+            self._asked[task.task] = question.get("id")
+            for line in (f"{task.task}: claude asks, and waits for an answer", *self._question(row, question)):
+                self._screen.say(one_line(line, QUESTION_CHARS), f"{BOLD};{YELLOW}")
+
+    def _question(self, row: Mapping[str, Any], question: Mapping[str, object]) -> tuple[str, ...]:
+        return asked(str(row.get("containerID")), question, len(row.get("questions") or ()) - 1, self._options)
+
     def _show(self, task: TaskResult, row: Mapping[str, Any] | None) -> None:
         shown = None
         with suppress(msgspec.ValidationError):  # a hub of another version
             shown = task_of(msgspec.convert(row, Row)) if row is not None else None
         name = one_line(task.task, 40)
         if shown is not None:
-            shown = msgspec.structs.replace(shown, name=name)
+            question = self._question(row, row["question"]) if row is not None and shown.question else ()
+            shown = msgspec.structs.replace(shown, name=name, question=question)
         else:
             ended = task.outcome not in (State.WAITING, State.RUNNING, State.PAUSED)
             last = task.attempts[-1] if task.attempts else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -42,6 +43,8 @@ class Hub(Struct, frozen=True):
     #: Says how to get in, where a token is needed.
     login: str
     client: hub_client.Client
+    #: Of `agent answer` and its like, to reach it.
+    options: str = ""
 
     async def rows(self, fleet: str, limit: int) -> list[dict[str, Any]]:
         """Get the rows of a fleet that have not ended. Raises AgentError, OSError or HTTPException.
@@ -74,7 +77,9 @@ async def given(
     if engine.in_container and is_loopback(server):
         port = split.port or (443 if split.scheme == "https" else 80)
         server = f"{'wss' if split.scheme == 'https' else 'ws'}://{await _reached(engine, port)}:{port}{split.path}"
-    hub = Hub(server=server, token=token, page=url.rstrip("/"), login="", client=client)
+    hub = Hub(
+        server=server, token=token, page=url.rstrip("/"), login="", client=client, options=f" --hub {shlex.quote(url)}"
+    )
     try:
         await hub.rows("none", 1)
     except (OSError, HTTPException) as error:
@@ -135,6 +140,7 @@ async def own(directory: Path, engine: Engine, limits: Limits) -> AsyncIterator[
         page=page,
         login=f"log in with the token in {places['operators']}" if places else "",
         client=hub_client.Client(page, tokens.get("operators"), limits),
+        options=f" --hub {page}" + (f" --token-file {shlex.quote(str(places['operators']))}" if places else ""),
     )
     up = trio.Event()
     async with trio.open_nursery() as nursery:

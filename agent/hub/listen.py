@@ -24,7 +24,7 @@ from agent.hub.port import Port
 from agent.hub.retention import Keep, remove_old_runs
 from agent.hub.subscribe import Subscribers
 from agent.limits import Limits
-from agent.receiver import Receiver, Store, View
+from agent.receiver import Receiver, Store, TextView, View
 
 
 @asynccontextmanager
@@ -68,6 +68,8 @@ async def open_serving(
                 wrong=lambda stream: guesses.wrong(getattr(stream, "address", ""), trio.current_time()),
             )
             subscribers.receiver, hub.links = receiver, receiver.links
+            if isinstance(view, TextView):
+                view.known = lambda key: live.entry.row if (live := hub.fleet.live_runs.get(key)) else None
             hub.metrics = metrics = Metrics(hub, receiver)
             if notify is not None:
                 hub.notifier = notifier = Notifier(notify, limits, view.note)

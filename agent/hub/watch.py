@@ -18,8 +18,9 @@ from agent.arguments import ArgumentParser
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Event, client
-from agent.limits import Limits
-from agent.receiver import JsonView, Row, TextView, Unnumbered, View, parse, task_of
+from agent.limits import QUESTION_CHARS, Limits
+from agent.marks import BOLD, YELLOW
+from agent.receiver import JsonView, Row, TextView, Unnumbered, View, asked, parse, task_of
 from agent.terminal import Screen, open_screen
 from agent.text import money, one_line
 
@@ -108,10 +109,14 @@ def _follow_fleet(hub: Client, args: argparse.Namespace, view: View, screen: Scr
             print(msgspec.json.encode(row).decode(), flush=True)
             return
         screen.show(row["id"], task_of(msgspec.convert(row, Row)))
-        known = (row["state"], row["attention"], *(() if screen.live else (row["phase"], row["now"])))
+        question = row["question"]
+        known = (row["state"], row["attention"], question, *(() if screen.live else (row["phase"], row["now"])))
         if told.get(row["id"]) != known:
+            asks = question is not None and told.get(row["id"], (None,) * 3)[2] != question
             told[row["id"]] = known
             view.note(_line(row))
+            for line in asked(row["containerID"], question, len(row["questions"]) - 1) if asks else ():
+                screen.say(one_line(line, QUESTION_CHARS), f"{BOLD};{YELLOW}", head=[("  ", "")])
 
     def read_all() -> int:
         cursor, rev = "", 0

@@ -34,7 +34,7 @@ Files
     phrases.py   fields of messages in words
 """
 
-from agent.receiver.board import task_of
+from agent.receiver.board import asked, task_of
 from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step, Unnumbered
 from agent.receiver.link import Link, LinkClosed
 from agent.receiver.messages import Message, RunKey, parse
@@ -67,6 +67,7 @@ __all__ = [
     "Turns",
     "Unnumbered",
     "View",
+    "asked",
     "file_name",
     "parse",
     "task_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from agent.receiver import phrases
@@ -29,8 +30,13 @@ def task_of(row: Row) -> Task:
     )
 
 
-def asked(container_id: str, question: dict[str, object], more: int = 0) -> tuple[str, ...]:
-    """Say what a run waits for, and how to answer: lines for a person. `more`: so many other questions are open."""
+def asked(container_id: str, question: Mapping[str, object], more: int = 0, options: str = "") -> tuple[str, ...]:
+    """Say what a run waits for, and how to answer: lines for a person.
+
+    Args:
+        more: so many other questions are open.
+        options: of `agent answer`, where the person's own surroundings lack them.
+    """
     tool, arguments = question.get("tool"), question.get("input")
     what = ": ".join(filter(None, (phrases.word(tool), phrases.plainly(arguments))))
     said = what or phrases.word(question.get("message")) or "a question"
@@ -39,7 +45,7 @@ def asked(container_id: str, question: dict[str, object], more: int = 0) -> tupl
         return (said,)
     begin = id.partition("-")[0] if len(id) >= _LONG_ID else id
     always = phrases.permissions(question.get("suggestions"))
-    lines = [said, f"agent answer {container_id} {begin} allow   (or allow-always, deny)"]
+    lines = [said, f"agent answer {container_id} {begin} allow{options}   (or allow-always, deny)"]
     lines += [f"allow-always lets it use for the rest of the run: {always}"] if always else []
     lines += [f"{count(more, 'more question')} open"] if more > 0 else []
     return tuple(lines)

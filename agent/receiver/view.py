@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 
 import msgspec
 
-from agent.limits import Limits
+from agent.limits import QUESTION_CHARS, Limits
 from agent.marks import BOLD, DIM, GREEN, LEVEL_COLORS, LEVEL_MARKS, MARKS, RED, SOURCE_COLORS, YELLOW
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, PREVIEW, STATUS, encode_json
 from agent.receiver import phrases
@@ -27,8 +27,6 @@ from agent.text import one_line
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 _WIDTH = 200
-#: What a person shall allow is shown whole.
-_QUESTION = 4000
 
 
 class View(Protocol):
@@ -85,6 +83,8 @@ class TextView:
     """
 
     def __init__(self, screen: Screen, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
+        #: What is known of a run already, as a hub that was started again knows it.
+        self.known: Callable[[RunKey], Row | None] = lambda key: None
         self._screen = screen
         self._limits = limits
         self._now = now
@@ -144,9 +144,15 @@ class TextView:
                 self._forget()
             id = one_line(message.run_id) or "-"
             row = Row(id=id, runID=id, containerID=one_line(message.container_id), connected=True)
+            if (known := self.known(message.key)) is not None and not known.has_ended:
+                row = msgspec.structs.replace(known, id=id, runID=id, containerID=row.containerID, connected=True)
             self._runs[message.key] = row
             self._names = max(self._names, columns_of(one_line(row.containerID, 20)) + 2)
             self._screen.say(f"── run {id} of {row.containerID}", BOLD)
+            said = message.fields().get("question") if message.type == STATUS.name else None
+            for question in row.questions:
+                if not isinstance(said, dict) or question.get("id") != said.get("id"):
+                    self._ask(message, question, phrases.word(question.get("message")))
         return row
 
     def _forget(self) -> None:
@@ -182,12 +188,15 @@ class TextView:
             return
         question = fields.get("question")
         if fields.get("status") == "waiting" and isinstance(question, dict):
-            self._line(message, "agent", "?", phrases.word(fields.get("message")) or "claude asks", f"{BOLD};{YELLOW}")
-            self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW, _QUESTION)
+            self._ask(message, question, phrases.word(fields.get("message")))
             return
         said = (phrases.word(fields.get("phase")) or phrases.word(fields.get("status")), fields.get("message"))
         self._line(message, "agent", "●", ": ".join(filter(None, map(phrases.word, said))), BOLD)
         self._lines(message, phrases.start(fields))
+
+    def _ask(self, message: Message, question: dict[str, Any], words: str) -> None:
+        self._line(message, "agent", "?", words or "claude asks", f"{BOLD};{YELLOW}")
+        self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW, QUESTION_CHARS)
 
     def _progress(self, message: Message, stage: str, text: str) -> None:
         if not self._screen.live and self._stages.get(message.key) != stage:

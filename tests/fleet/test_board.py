@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -90,3 +90,23 @@ def test_rows_of_a_terminal() -> None:
     assert screen.rows["b"].state == "failed", "a row of a run that has ended changes nothing"
     board.looked({"f-a-1": {"id": 7}})
     assert screen.rows["a"].doing == "starts", "a row of another version"
+
+
+def test_a_question_is_told_once_with_the_way_to_answer_it() -> None:
+    running = TaskResult(
+        task="a", number=1, title="", repository="", outcome=State.RUNNING,
+        attempts=[Attempt(number=1, container="f-a-1", started="2026-01-01T00:00:00.000Z")],
+    )  # fmt: skip
+    results, stream, screen, hub = Results(fleet="f", started="", tasks=[running]), StringIO(), Shown(), MemoryHub()
+    row = msgspec.to_builtins(Row(id="R", runID="R", containerID="f-a-1"))
+    question = {"id": "Q1", "tool": "Bash", "input": {"command": "make\x1b[2J " + "x" * 300}}
+    answer = "agent answer f-a-1 Q1 allow --hub http://hub (or allow-always, deny)"
+    for shown in (PlainScreen(stream), screen):
+        board = Board(shown, results)
+        board.begin(None, "1 task", cast("Any", hub))
+        for asks in (question, question, None, question, {**question, "id": "Q2"}):
+            board.looked({"f-a-1": row | {"question": asks, "questions": [asks] if asks else []}})
+    lines = stream.getvalue().splitlines()[2:]
+    assert lines[:3] == ["a: claude asks, and waits for an answer", "Bash: make " + "x" * 300, answer]
+    assert [line.split()[3] for line in lines if line.startswith("agent answer")] == ["Q1", "Q1", "Q2"]
+    assert screen.rows["a"].question[1] == answer.replace("Q1", "Q2").replace(" (", "   (")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from agent.protocol.events import Event, status
 from tests.hub.test_api import RUN, TOKENS
 from tests.receiver.test_server import acked, connected
 from tests.support.hub_client import open_client
@@ -98,6 +99,22 @@ async def test_the_fleet_is_shown_as_it_changes(tmp_path: Path):
                 await agent.send_message(Written(run_id="NEW").add().complete(1).lines[0].replace('"seq":1', '"seq":2'))
                 await shows(out, "failed")
             assert "OLD" not in out.read_text()
+
+
+async def test_a_question_is_shown_whole_with_the_way_to_answer_it(tmp_path: Path):
+    def asking(id: str) -> Event:
+        question = {"id": id, "tool": "Bash", "input": {"command": "echo " + "x" * 300}, "suggestions": []}
+        return status("waiting", "claude asks to use Bash: Say hello", phase="RUNNING", question=question)
+
+    async with open_client(tmp_path / "store") as client, connected(client.receiver.url) as agent:
+        await agent.send_message((run := Written(run_id="NEW").add(asking("Q1"))).lines[0])
+        await acked(agent)
+        async with watching(tmp_path / "out", "--hub", f"http://127.0.0.1:{client.port}") as out:
+            await shows(out, "question", "Bash: echo " + "x" * 300, "agent answer c1 Q1 allow")
+            closing = status("running", "Bash: denied", question={"id": "Q1", "answer": "denied"})
+            for line in run.add(closing, asking("Q2")).lines[1:]:
+                await agent.send_message(line)
+            await shows(out, "agent answer c1 Q2 allow")
 
 
 async def test_refusals_say_what_to_do(tmp_path: Path):

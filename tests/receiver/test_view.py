@@ -13,6 +13,7 @@ from agent.limits import Limits
 from agent.protocol.events import Event, claude_log, complete, encode_json, error, log, status
 from agent.receiver.consumer import Consumer
 from agent.receiver.phrases import bill
+from agent.receiver.row import Row
 from agent.receiver.run import Run
 from agent.receiver.view import JsonView, TextView, View
 from agent.terminal import Task
@@ -147,6 +148,23 @@ def test_what_a_person_shall_allow_is_shown_whole():
     asked = {"id": "Q1", "tool": "Bash", "input": {"command": command}, "suggestions": []}
     lines = Written().add(status("waiting", "claude asks to use Bash: Say hello", question=asked)).lines
     assert any(line.endswith("&& rm -rf /") for line in as_text(lines))
+
+
+def test_what_a_run_asked_before_the_view_began_is_shown():
+    """As after a restart of the hub: the question was acknowledged, so it does not come again."""
+    asked = {"id": "Q1", "tool": "Bash", "input": {"command": "npm ci"}, "suggestions": [], "message": "claude asks"}
+    later = {**asked, "id": "Q2"}
+    for ended in (False, True):
+        out = io.StringIO()
+        view = TextView(PlainScreen(out), Limits())
+        known = Row(id="1", runID="R", containerID="c1", title="fix", questions=[asked, later], question=asked)
+        if ended:
+            known.exitCode = 0
+            known.judge()
+        view.known = lambda key, known=known: known  # type: ignore[misc]
+        show(view, Written().add(status("waiting", "claude asks", question=later), log("info", "x")).lines)
+        answers = [line.split()[4] for line in out.getvalue().splitlines() if "agent answer" in line]
+        assert answers == (["Q2"] if ended else ["Q1", "Q2"])
 
 
 def test_resources_are_sparse_without_a_terminal():

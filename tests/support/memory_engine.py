@@ -130,7 +130,7 @@ class MemoryEngine:
 class MemoryHub:
     """A hub with the rows that a test gives it."""
 
-    server, token, page, login = "ws://hub:8080", "a-token-of-the-hub", "http://hub", ""
+    server, token, page, login, options = "ws://hub:8080", "a-token-of-the-hub", "http://hub", "", " --hub http://hub"
 
     def __init__(self) -> None:
         self.shown: list[dict[str, Any]] = []

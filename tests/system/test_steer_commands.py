@@ -18,6 +18,7 @@ from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
 from tests.support.run_agent import Agent, start_agent
+from tests.support.servers import Server, open_agent_serve
 
 pytestmark = pytest.mark.system
 
@@ -41,9 +42,9 @@ def server(client: Client) -> str:
     return f"{client.receiver.url}/?token=agents"
 
 
-async def operator(client: Client, *arguments: str) -> tuple[int, str]:
+async def operator(hub: Client | Server, *arguments: str) -> tuple[int, str]:
     """Exit status of a command, and what it prints."""
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HUB_URL": f"http://127.0.0.1:{client.port}",
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HUB_URL": f"http://127.0.0.1:{hub.port}",
                "HUB_TOKEN": "operators", "LOGNAME": "ada"}  # fmt: skip
     done = await trio.run_process(
         [sys.executable, "-m", "agent", *arguments], capture_stdout=True, capture_stderr=True, check=False, env=environ
@@ -141,3 +142,52 @@ async def test_the_real_claude_is_answered(tmp_path: Path, client: Client, api: 
         assert code == 0, said
         await ended(agent, client, 0, "success")
     assert (tmp_path / "agent" / "workspace" / "one").exists()
+
+
+@pytest.fixture
+async def hub(tmp_path: Path) -> AsyncIterator[Server]:
+    """`agent serve` as a process, which may be killed and started again."""
+    tokens = {"SERVE_TOKEN": "agents", "SERVE_COMMAND_TOKEN": "operators"}
+    (tmp_path / "hub").mkdir()
+    async with open_agent_serve(tmp_path / "hub", env=tokens) as server:
+        yield server
+
+
+async def shown(hub: Server, *texts: str) -> None:
+    with trio.move_on_after(60):
+        while not all(text in hub.output.read_text() for text in texts):
+            await trio.sleep(0.02)
+        return
+    raise AssertionError(f"the hub does not show {texts}:\n{hub.output.read_text()}")
+
+
+@pytest.mark.cli
+async def test_a_hub_is_killed_with_a_question_open(tmp_path: Path, hub: Server, api: MockApi) -> None:
+    """The question stands after the restart, is shown there, and is answered once; the run is steered over both."""
+    calls = [["Bash", {"command": "touch one"}], ["Bash", {"command": "touch two"}]]
+    script: list[Step] = [*[{"tools": [call]} for call in calls], {"text": "Done."}]
+    options = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
+               "TASK": f"mock:script {json.dumps(script)}", "ASK": "1", "ALLOW_STEERING": "1"}  # fmt: skip
+    async with start_agent(tmp_path, f"{hub.url}/?token=agents", **options) as agent:
+        await shown(hub, "Bash: touch one", "agent answer container-1 ")
+        assert (await operator(hub, "tell", "container-1", "use tabs"))[0] == 0
+        hub.kill()
+        code, said = await operator(hub, "answer", "container-1", "x", "allow")
+        assert (code, "the hub cannot be reached" in said) == (69, True)
+        await hub.start()
+        await shown(hub, "? claude asks to use Bash: touch one", "agent answer container-1 ")
+        id = hub.output.read_text().partition("agent answer container-1 ")[2].split()[0]
+        code, said = await operator(hub, "answer", "container-1", id, "allow")
+        assert (code, said) == (0, "agent answer: ada: answer (accepted)\n")
+        code, said = await operator(hub, "answer", "container-1", id, "deny")
+        assert (code, "no question begins with" in said) == (78, True)
+        await shown(hub, "Bash: touch two")
+        second = hub.output.read_text().rpartition("agent answer container-1 ")[2].split()[0]
+        assert (await operator(hub, "answer", "container-1", second, "deny", "not that"))[0] == 0
+        ran = await agent.ended()
+        await shown(hub, "0 missing")
+    assert ran.code == 0, ran.stderr
+    workspace = tmp_path / "agent" / "workspace"
+    assert [(workspace / name).exists() for name in ("one", "two")] == [True, False]
+    assert "use tabs" in api.requests[1].text
+    assert "not that" in api.requests[-1].text
