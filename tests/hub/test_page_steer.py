@@ -102,6 +102,7 @@ def test_the_real_claude_asks_is_told_and_is_interrupted(open_hub: ServedHub, pa
         with agent_run(tmp_path, open_hub, **more) as agent:
             watched(page, open_hub)
             first = page.locator(".asks", has_text="touch one")
+            first.get_by_text("Allow for the whole run lets claude use: ").wait_for()
             first.get_by_role("button", name="Allow", exact=True).click()
             page.locator(".tool", has_text="until test -e go").wait_for()  # reads only, so claude does not ask
             assert page.locator(".alert").is_hidden()

@@ -140,6 +140,15 @@ export function asked(question) {
   return [h("div", { class: "tool-head" }, h("b", null, string(question.tool)), string(input[SUBJECT[question.tool]])), called(string(question.tool), input)];
 }
 
+/** What claude may use without a question once its suggestions are taken, in words. */
+export function permissions(question) {
+  return list(question.suggestions).map(object).flatMap((each) => [
+    ...list(each.rules).map(object).filter((rule) => rule.toolName).map((rule) => string(rule.toolName) + (rule.ruleContent ? `(${string(rule.ruleContent)})` : " with any arguments")),
+    ...list(each.directories).map((path) => `the directory ${string(path)}`),
+    ...(each.mode ? [`the mode ${string(each.mode)}`] : []),
+  ]).join(", ");
+}
+
 function result(given, name) {
   const { piece } = given, content = piece.content;
   const texts = typeof content === "string" ? [content] : list(content).map(object).map((part) => part.type === "text" ? string(part.text) : part.type === "image" ? `[image, ${string(object(part.source).media_type) || "unknown type"}]` : JSON.stringify(part).slice(0, 2000));

@@ -1,7 +1,7 @@
 // One run: what it is and does, its transcript, its work, and the buttons of operators.
 
 import { json, parsed, request, run as path, Stream } from "./api.js";
-import { asked, card, showRaw, todoList } from "./cards.js";
+import { asked, card, permissions, showRaw, todoList } from "./cards.js";
 import { Charts } from "./charts.js";
 import { patch } from "./diff.js";
 import { button, h, link, nav, put, say } from "./dom.js";
@@ -205,7 +205,8 @@ export class RunView {
     if (this.session.right !== "command") return h("p", { class: "dim" }, "Only an operator may answer: log in with that token.");
     const reason = h("input", { type: "text", placeholder: "Reason, for a denial (optional)", "aria-label": "Reason" });
     const answer = (behavior) => this.command({ command: "answer", question: question.id, behavior, ...(behavior === "deny" && reason.value ? { message: reason.value } : {}) }, "Answer sent");
-    return h("div", { class: "answers" }, button("Allow", () => answer("allow"), { class: "primary" }), button("Allow for the whole run", () => answer("allow_always")), button("Deny", () => answer("deny"), { class: "danger" }), reason);
+    const always = permissions(question);
+    return h("div", { class: "answers" }, button("Allow", () => answer("allow"), { class: "primary" }), button("Allow for the whole run", () => answer("allow_always")), button("Deny", () => answer("deny"), { class: "danger" }), reason, always ? h("p", { class: "dim" }, `Allow for the whole run lets claude use: ${always}`) : "");
   }
 
   async command(body, done) {
