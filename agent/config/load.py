@@ -64,7 +64,7 @@ def examine(
     fields.update({name: fields[name] or () for name in ("claude_args", "plugin_dirs", "add_dirs", "pass_env")})
     objects = _read_objects(fields, gathered, limits)
     _check_ca_file(fields, gathered, limits)
-    secrets = credentials.collect(gathered.values, fields["claude_env"], objects)
+    secrets = credentials.collect(gathered.values, fields["claude_env"], objects, fields["pass_env"])
     repository: urls.Repository = fields["repo_url"] or urls.Repository("")
     fields["repo_url"] = repository.url
     fields["github_token"] = fields["github_token"] or repository.token

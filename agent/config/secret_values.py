@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +13,11 @@ from agent.config.variables import VARIABLES
 _SECRET_NAME = re.compile(
     r"(ANTHROPIC|CLAUDE|AWS|GOOGLE|AZURE|CLOUDSDK|OTEL|MCP)_\w*(KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|HEADERS)"
 )
+#: Names of variables of other programs that hold a secret: MY_TOKEN, npm_config__auth.
+_SECRET_END = re.compile(
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|(API|ACCESS|PRIVATE)_?KEY|(^|_)(KEY|AUTH|PAT|PASS|PWD|JWT|CREDENTIALS?))$",
+    re.IGNORECASE,
+)
 _URL_NAMES = ("REPO_URL", "WS_SERVER", "ANTHROPIC_BASE_URL", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token)\s+(.+)", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(r"^[\w-]+:[ \t]*(.+)$", re.MULTILINE)
@@ -20,14 +25,19 @@ _REFERENCE = re.compile(r"\$\{[^}]*\}")
 
 
 def collect(
-    environment: Mapping[str, str], claude_env: Mapping[str, str], objects: Mapping[str, dict[str, Any]]
+    environment: Mapping[str, str],
+    claude_env: Mapping[str, str],
+    objects: Mapping[str, dict[str, Any]],
+    passed: Sequence[str] = (),
 ) -> dict[str, str]:
     """Collect every secret of the merged environment, of CLAUDE_ENV, and of decoded `objects` by variable.
+
+    Of the variables that the patterns in `passed` hand on, those are whose names say so, and credentials in URLs.
 
     Those that are too short or too ordinary to be searched for are the redactor's business.
     """
     found: dict[str, str] = {}
-    for place, value in _places(environment, claude_env, objects):
+    for place, value in (*_places(environment, claude_env, objects), *_passed(environment, passed)):
         for each in (value, value.strip()):
             if each.strip() and each not in found.values():
                 found[place if place not in found else f"{place} #{len(found)}"] = each
@@ -67,6 +77,16 @@ def _places(
         # Most of them are switches and names of models, which must stay readable.
         if isinstance(value, str) and (_SECRET_NAME.fullmatch(name) or urls.is_telling(name)):
             yield from _header(f"SETTINGS env {name}", value)
+
+
+def _passed(environment: Mapping[str, str], patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    for name, value in environment.items():
+        if name in patterns or name.startswith(prefixes):
+            if _SECRET_END.search(name):
+                yield from _header(f"PASS_ENV {name}", value)
+            for secret in urls.credentials(value.strip()) if "://" in value else ():
+                yield f"PASS_ENV {name} URL", secret
 
 
 def _dicts(found: Any) -> list[dict[str, Any]]:

@@ -158,14 +158,14 @@ VARIABLES: tuple[Variable, ...] = (
              "`KEY: VALUE` lines (or with a literal `\\n` between them) for claude's environment; every value is "
              "redacted from all output", text=True),
         _own("PASS_ENV", values.name_patterns, "JAVA_HOME,NPM_CONFIG_*",
-             "More variables of the container's that claude gets, by name or prefix; their values are not masked",
-             lines=True),
+             "More variables of the container's that claude gets, by name or prefix; of their values only those are "
+             "masked whose name says that they are secret (MY_TOKEN), and passwords in URLs", lines=True),
         _own("CLAUDE_ARGS", claude_args, "--betas name --name 'nightly run'",
              "More arguments of claude's, quoted as for a shell, behind all others", lines=True),
         _own("RESUME_SESSION", values.session, _UUID,
              "Session of an earlier run to go on with; `auto`: the newest one in OUTPUT_DIR, or else a new one"),
         _own("TRUST_REPO", values.boolean, "1",
-             "1: the repository's own hooks, settings and MCP servers work", default="0"),
+             "1: the repository's own settings, hooks, permission rules and MCP servers work", default="0"),
         _own("TRUST_HOME", values.boolean, "0",
              "0: claude ignores `~/.claude` of its HOME, where an earlier run may have left something", default="1"),
         _own("CLAUDE_BIN", values.program, "/opt/claude/bin/claude", "The CLI: a name or an absolute path",

@@ -58,3 +58,13 @@ def test_mcp_servers():
         "env-secret", "arg-secret", "url-secret", "Bearer h-secret", "h-secret", "o-secret", "i-secret",
     }  # fmt: skip
     assert found["MCP_CONFIG a env KEY"] == "env-secret"
+
+
+def test_what_is_handed_on_is_readable_but_for_what_is_said_to_be_secret():
+    environ = {
+        "JAVA_HOME": "/opt/jdk", "MY_TOKEN": "t-secret", "npm_config__auth": "n-secret", "BUILD_KEY": "b-secret",
+        "PIP_INDEX_URL": "https://u:pip-secret@host/simple", "COMPAT": "x", "GIT_AUTHOR": "y", "OTHER_TOKEN": "z",
+    }  # fmt: skip
+    patterns = ("JAVA_HOME", "MY_TOKEN", "npm_config_*", "PIP_*", "BUILD_*", "COMPAT", "GIT_AUTHOR")
+    assert set(collect(environ, {}, {}, patterns).values()) == {"t-secret", "n-secret", "b-secret", "pip-secret"}
+    assert collect(environ, {}, {}) == {}
