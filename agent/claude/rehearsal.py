@@ -18,14 +18,14 @@ from agent.claude.command import arguments, write_files
 from agent.claude.conversation import control_request
 from agent.claude.home import Home
 from agent.claude.program import cannot_run, find_cli
-from agent.config import Config
+from agent.config import Config, permission_rules
 from agent.errors import CliError, ConfigError
 from agent.exits import Exit, ExitStatus
 from agent.files import private_directory
 from agent.process import Command, Patience, Stdio, open_output_pipe, run_process
 from agent.text import one_line
 
-_INITIALIZE, _SETTINGS = "agent-initialize", "agent-settings"
+_INITIALIZE, _SETTINGS, _RULES = "agent-initialize", "agent-settings", "agent-rules"
 #: Words in a refusal of the CLI's, and the variable that they are about.
 _ABOUT = {
     "--json-schema": "OUTPUT_SCHEMA", "--agents": "AGENTS", "--plugin-dir": "PLUGIN_DIRS", "--add-dir": "ADD_DIRS",
@@ -36,7 +36,9 @@ _ABOUT = {
 def is_due(config: Config) -> bool:
     """Whether something is set that claude alone can check."""
     given = (config.output_schema, config.effort, config.agents, config.agent, config.settings)
-    return any(each is not None for each in given) or bool(config.plugin_dirs or config.claude_args)
+    return any(each is not None for each in given) or bool(
+        config.plugin_dirs or config.claude_args or _unknown_tools(config)
+    )
 
 
 async def rehearse(config: Config, environment: Mapping[str, str], version: str, home: Home | None = None) -> None:
@@ -50,14 +52,14 @@ async def rehearse(config: Config, environment: Mapping[str, str], version: str,
     """
     settings = {**(config.settings or {}), "disableAllHooks": True}
     rehearsed = msgspec.structs.replace(config, settings=settings, mcp_config=None, resume_session=None)
+    if _unknown_tools(config):
+        rehearsed = msgspec.structs.replace(rehearsed, tools="")  # then claude names all that it leaves out
     with private_directory() as private:
         given = arguments(rehearsed, write_files(rehearsed, private), str(uuid4()), version, home)
-        questions = control_request(_INITIALIZE, "initialize") + control_request(_SETTINGS, "get_settings")
-        command = Command(
-            [find_cli(config), *given, "--no-session-persistence"],
-            environment,
-            private.path,
-        )
+        asked = {_INITIALIZE: "initialize", _SETTINGS: "get_settings", _RULES: "list_permission_rules"}
+        questions = b"".join(control_request(id, subtype) for id, subtype in asked.items())
+        # In front, since it would be taken for the value of a last option that has none.
+        command = Command([find_cli(config), "--no-session-persistence", *given], environment, private.path)
         stdin = os.open(private.write("questions", questions), os.O_RDONLY | os.O_CLOEXEC)
         status, said, complaint = await _ask(command, stdin, config)
     ended_well = status.code == 0
@@ -135,6 +137,16 @@ def _ignored(config: Config, answers: Mapping[str, dict[str, Any]]) -> Iterator[
     # A trusted repository brings agents of its own.
     if agents and config.agent is not None and config.agent not in agents and not config.trust_repo:
         yield f"AGENT: claude has no agent of this name; it has {one_line(', '.join(map(str, agents)), 400)}"
+    rules = _list(_member(answers.get(_RULES), "state") or {}, "rules")
+    narrowed = {_member(rule, "rule") for rule in rules if _member(rule, "source") == "toolsNarrowing"}
+    for tool, near in _unknown_tools(config):
+        if tool not in narrowed:
+            yield f"TOOLS: claude has no tool {tool[:80]}" + (f"; {near} is the nearest that it has" if near else "")
+
+
+def _unknown_tools(config: Config) -> list[tuple[str, str | None]]:
+    """The tools of TOOLS that only a newer claude can have, each with the nearest name."""
+    return [] if config.tools in (None, "default") else permission_rules.unknown(config.tools)
 
 
 def _ignored_settings(given: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
@@ -143,8 +155,31 @@ def _ignored_settings(given: Mapping[str, Any], answer: Mapping[str, Any]) -> It
     errors = "; ".join(f"{_member(e, 'path')}: {_member(e, 'message')}" for e in _list(answer, "errors"))
     if not taken or not isinstance(taken[0], dict):
         yield f"SETTINGS: claude ignores all of it: {one_line(errors, 400) or 'it gives no reason'}"
-    elif missing := sorted(given.keys() - taken[0].keys()):
-        yield f"SETTINGS: claude ignores {', '.join(missing)}: the value has another form than it takes"
+    elif lost := list(_lost(given, taken[0])):
+        yield f"SETTINGS: claude ignores {one_line(', '.join(lost), 400)}: it has no such name, or takes another form"
+
+
+def _lost(given: Any, taken: Any, path: str = "", *, is_item: bool = False) -> Iterator[str]:
+    """Name what is in the settings that are given and not in those that claude took: keys, and items of lists.
+
+    Of an item of a list that is an object, such as a hook, keys with a plain value may go: they are for people.
+    """
+    if isinstance(given, dict):
+        for key, value in given.items():
+            at = f"{path}.{key}" if path else str(key)
+            if key in taken:
+                yield from _lost(value, taken[key], at)
+            elif value not in ({}, []) and (not is_item or isinstance(value, dict | list)):
+                yield at
+    elif isinstance(given, list):
+        kept = taken if isinstance(taken, list) else []
+        if all(isinstance(item, str) for item in given):
+            yield from (f"item {n} of {path}" for n, item in enumerate(given, 1) if item not in kept)
+        elif len(given) != len(kept):
+            yield f"{len(given) - len(kept)} of {len(given)} items of {path}"
+        else:
+            for n, (item, same) in enumerate(zip(given, kept, strict=True), 1):
+                yield from _lost(item, same, f"{path}[{n}]", is_item=True)
 
 
 def _list(found: Mapping[str, Any], key: str) -> list[Any]:

@@ -34,6 +34,7 @@ Callers: commands/ load the configuration; every room above takes a Config and r
 
 from __future__ import annotations
 
+from agent.config import permission_rules
 from agent.config.advice import logins
 from agent.config.config import Config
 from agent.config.load import examine
@@ -45,4 +46,5 @@ from agent.config.variables import VARIABLES, Variable
 
 __all__ = [
     "VARIABLES", "Config", "Entry", "Renewal", "Variable", "examine", "in_container", "is_loopback", "logins",
+    "permission_rules",
 ]  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.config import json_objects, sources, urls
 from agent.config import permission_rules as tools
-from agent.config import sources, urls
 from agent.config.config import Config
 from agent.config.variables import BY_NAME
 
@@ -76,10 +76,13 @@ def warnings(config: Config) -> Iterator[str]:
     """Sentences about settings that are allowed but probably not meant."""
     if config.github_token and urls.is_clear_text(config.repo_url):
         yield "REPO_URL: http:// sends the token unencrypted; use https://"
+    settings = config.settings or {}
+    permissions = settings.get("permissions", {})
+    # Of TOOLS claude itself is asked; names that only another version has are no error in the others.
     tool_lists = {
         "ALLOWED_TOOLS": config.allowed_tools,
         "DISALLOWED_TOOLS": config.disallowed_tools,
-        "TOOLS": None if config.tools == "default" else config.tools,
+        "SETTINGS": ",".join(rule for rule in permissions.get("deny", ()) if tools.is_rule(rule)),
     }
     for name, listed in tool_lists.items():
         for tool, near in tools.unknown(listed or ""):
@@ -90,7 +93,8 @@ def warnings(config: Config) -> Iterator[str]:
             "ANTHROPIC_API_KEY: neither this nor another credential of claude is set (ANTHROPIC_AUTH_TOKEN, "
             "CLAUDE_CODE_OAUTH_TOKEN, Bedrock, Vertex); without a login in its home claude refuses to work"
         )
-    permissions = (config.settings or {}).get("permissions", {})
+    for key, near in json_objects.misspelt_settings(settings):
+        yield f"SETTINGS: claude knows no {key[:80]} and ignores it silently; {near} is the nearest that it has"
     if "defaultMode" in permissions and not config.is_set("PERMISSION_MODE"):
         yield (
             "SETTINGS: permissions.defaultMode does not count, since the agent chooses a mode "

@@ -9,7 +9,7 @@ Every function raises ValueError, which completes "NAME ..." and repeats none of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ import msgspec
 from agent.config import sources
 from agent.limits import Limits
 
+#: Settings on which the safety of a run hangs; claude ignores a misspelt one without a word.
+_SETTINGS = ("env", "permissions", "hooks", "disableAllHooks", "apiKeyHelper", "model", "sandbox", "enabledPlugins")
+_PERMISSIONS = ("allow", "deny", "ask", "additionalDirectories", "defaultMode", "disableBypassPermissionsMode")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -63,6 +66,18 @@ def settings(text: str, limits: Limits) -> dict[str, Any]:
     if not isinstance(deny, list) or not all(isinstance(rule, str) for rule in deny):
         raise ValueError('must have an object as "permissions", and a list of rules as its "deny"')
     return found
+
+
+def misspelt_settings(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Find keys of SETTINGS that were probably meant to be others, with these."""
+    import difflib
+
+    permissions = found.get("permissions", {})
+    for prefix, given, known in (("", found, _SETTINGS), ("permissions.", permissions, _PERMISSIONS)):
+        by_case = {name.lower(): name for name in known}
+        for key in given.keys() - set(known):
+            if near := difflib.get_close_matches(key.lower(), by_case, n=1, cutoff=0.8):
+                yield f"{prefix}{key}", f"{prefix}{by_case[near[0]]}"
 
 
 def references(objects: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import re
 
+#: Those of several versions; a test asks the installed claude for its own.
 _TOOLS = frozenset({
-    "Agent", "AskUserQuestion", "Bash", "BashOutput", "CronCreate", "CronDelete", "CronList", "Edit", "EnterPlanMode",
-    "EnterWorktree", "ExitPlanMode", "ExitWorktree", "Glob", "Grep", "KillShell", "LSP", "ListAgents",
-    "ListMcpResourcesTool", "Monitor", "NotebookEdit", "Read", "ReadMcpResourceTool", "RemoteTrigger",
-    "ReportFindings", "ScheduleWakeup", "SendMessage", "Skill", "SlashCommand", "StructuredOutput", "Task",
-    "TaskCreate", "TaskGet", "TaskList", "TaskOutput", "TaskStop", "TaskUpdate", "TodoWrite", "ToolSearch",
-    "WebFetch", "WebSearch", "Workflow", "Write",
+    "Agent", "AppifactRepl", "Artifact", "ArtifactCheck", "ArtifactComments", "ArtifactData", "AskUserQuestion", "Bash",
+    "BashOutput", "CronCreate", "CronDelete", "CronList", "DesignSync", "Edit", "EndConversation", "EnterPlanMode",
+    "EnterWorktree", "ExitPlanMode", "ExitWorktree", "FetchInboxMessage", "GetGoal", "GetTask", "Glob", "Grep",
+    "KillShell", "LSP", "ListAgents", "ListConnectors", "ListMcpResourcesTool", "ListPlugins", "ListSkills",
+    "McpTaskCheck", "McpTaskResumePolling", "McpTaskShowQuestion", "Monitor", "NotebookEdit", "OfferChromeSetup",
+    "PauseGoal", "Poll", "Projects", "PublishPlugin", "PushNotification", "Read", "ReadMcpResourceDirTool",
+    "ReadMcpResourceTool", "ReadNotifications", "ReadWidgetContext", "RemoteTrigger", "ReportFindings",
+    "ScheduleWakeup", "SearchMcpRegistry", "SearchPlugins", "SearchSkills", "SendFeedback", "SendFile", "SendMessage",
+    "SendToProject", "SendToProjectContext", "SendUserFile", "SendUserMessage", "SetGoal", "ShareOnboardingGuide",
+    "ShowOnboardingRolePicker", "Skill", "SlashCommand", "StructuredOutput", "SuggestConnectors",
+    "SuggestPluginInstall", "SuggestSkills", "Task", "TaskCreate", "TaskGet", "TaskList", "TaskOutput", "TaskStop",
+    "TaskUpdate", "TodoWrite", "ToolSearch", "WaitForMcpServers", "WebFetch", "WebSearch", "Workflow", "WrapUp",
+    "Write", "Yield", "memory_list", "memory_read", "memory_write", "propose_skills", "request_computer",
 })  # fmt: skip
 #: Names of older examples, of other agents, and of what people call the thing.
 _MEANT = {
@@ -57,6 +65,11 @@ def names(value: str) -> str:
     if "(" in value:
         raise ValueError("must be names of tools; a rule with parentheses belongs into ALLOWED_TOOLS")
     return "" if value.lower() == "none" else value
+
+
+def is_rule(text: str) -> bool:
+    """Whether a text is one rule."""
+    return _RULE.fullmatch(text) is not None
 
 
 def _one_line(value: str) -> str:

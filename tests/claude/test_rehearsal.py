@@ -59,6 +59,8 @@ async def problems(given: Config) -> tuple[str, ...]:
         ({"AGENT": "x"}, True),
         ({"CLAUDE_ARGS": "--brief"}, True),
         ({"PLUGIN_DIRS": "/usr"}, True),
+        ({"TOOLS": "default"}, False),
+        ({"TOOLS": "Bash,Hologram"}, True),
     ],
 )
 def test_it_is_due_only_for_what_claude_alone_can_check(environ: dict[str, str], due: bool) -> None:
@@ -66,15 +68,15 @@ def test_it_is_due_only_for_what_claude_alone_can_check(environ: dict[str, str],
 
 
 async def test_no_hook_and_no_server_takes_part(tmp_path: Path) -> None:
-    settings = {"source": "flagSettings", "settings": {"env": {}, "disableAllHooks": True, "permissions": {}}}
+    settings = {"source": "flagSettings", "settings": {"env": {"A": "b"}, "disableAllHooks": True}}
     program = claude(tmp_path, "noise", '{"type":"system"}', "[1]", answer("agent-settings", sources=[settings]))
     given = config(CLAUDE_BIN=program, SETTINGS=SETTINGS, MCP_CONFIG='{"mcpServers": {}}')
     await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
     argv = (tmp_path / "argv").read_text()
     assert "--mcp-config" not in argv
-    assert argv.rstrip().endswith("--no-session-persistence")
+    assert argv.startswith("--no-session-persistence "), "behind an option without its value it would be the value"
     asked = [json.loads(line)["request"]["subtype"] for line in (tmp_path / "stdin").read_text().splitlines()]
-    assert asked == ["initialize", "get_settings"]
+    assert asked == ["initialize", "get_settings", "list_permission_rules"]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,37 @@ async def test_settings_that_are_ignored_are_named(tmp_path: Path) -> None:
     source = {"source": "flagSettings", "settings": {"disableAllHooks": True}}
     program = claude(tmp_path, answer("agent-settings", sources=[source]))
     assert await problems(config(CLAUDE_BIN=program, SETTINGS=SETTINGS)) == (
-        "SETTINGS: claude ignores env: the value has another form than it takes",
+        "SETTINGS: claude ignores env: it has no such name, or takes another form",
     )
+
+
+async def test_rules_hooks_and_keys_that_settings_lose_are_named(tmp_path: Path) -> None:
+    hook = {"hooks": [{"type": "command", "command": "true"}]}
+    settings = {
+        "permissions": {"deny": ["Bash(git", "Read"], "ask": []},
+        "env": {"A": 1},
+        "hooks": {"Stop": [{**hook, "description": "d"}, hook], "PreTool": [hook]},
+    }
+    taken = {
+        "permissions": {"deny": ["Read", "Monitor"], "ask": []},
+        "env": {"A": "1"},
+        "hooks": {"Stop": [{"hooks": []}, hook]},
+        "disableAllHooks": True,
+    }
+    program = claude(tmp_path, answer("agent-settings", sources=[{"source": "flagSettings", "settings": taken}]))
+    assert await problems(config(CLAUDE_BIN=program, SETTINGS=json.dumps(settings))) == (
+        "SETTINGS: claude ignores item 1 of permissions.deny, 1 of 1 items of hooks.Stop[1].hooks, hooks.PreTool: "
+        "it has no such name, or takes another form",
+    )
+
+
+async def test_tools_that_claude_does_not_have(tmp_path: Path) -> None:
+    rules = [{"source": "toolsNarrowing", "rule": "Hologram"}, {"source": "flagSettings", "rule": "Raed"}]
+    program = claude(tmp_path, answer("agent-rules", state={"rules": rules}))
+    given = config(CLAUDE_BIN=program, TOOLS="Bash,Raed,Hologram")
+    assert await problems(given) == ("TOOLS: claude has no tool Raed; Read is the nearest that it has",)
+    assert (tmp_path / "argv").read_text().endswith("--tools \n"), "then claude names all that it leaves out"
+    await rehearsal.rehearse(config(CLAUDE_BIN=program, TOOLS="Hologram"), {"PATH": "/bin"}, scripted_claude.VERSION)
 
 
 async def test_an_agent_that_claude_does_not_have(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """Advice on values that are right by themselves."""
 
+import json
+import re
+
 import pytest
 
+from agent.config import json_objects
 from agent.config.load import examine, load
+from tests.support.real_cli import claude_cli
 
 GIVEN = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "k" * 30}
 
@@ -62,6 +67,42 @@ def test_every_way_to_log_in_is_one(environ: dict[str, str]) -> None:
     given = {name: value for name, value in GIVEN.items() if name != "ANTHROPIC_API_KEY"}
     assert load({**given, **environ}, in_container=True).warnings == ()
     assert "claude refuses to work" in load(given, in_container=True).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('{"permisions": {"deny": ["Bash"]}}', "claude knows no permisions and ignores it silently; permissions is"),
+        ('{"permissions": {"denny": ["Bash"]}}', "no permissions.denny and ignores it silently; permissions.deny is"),
+        ('{"permissions": {"deny": ["Bahs(rm:*)", "Bash(git"]}}', "no tool Bahs and ignores it silently; Bash is"),
+    ],
+)
+def test_settings_that_claude_would_pass_over(settings: str, said: str) -> None:
+    (warning,) = load({**GIVEN, "SETTINGS": settings}, in_container=True).warnings
+    assert warning.startswith("SETTINGS: ")
+    assert said in warning
+
+
+def test_settings_that_claude_knows_are_no_misspelt_ones() -> None:
+    settings = {
+        "env": {},
+        "hooks": {},
+        "permissions": {"ask": [], "deny": ["Bash(rm:*)"]},
+        "models": {},
+        "outputStyle": "x",
+    }
+    warnings = load({**GIVEN, "SETTINGS": json.dumps(settings)}, in_container=True).warnings
+    assert [warning.partition(" and ")[0] for warning in warnings] == ["SETTINGS: claude knows no models"]
+
+
+@pytest.mark.cli
+def test_no_setting_of_the_installed_cli_is_taken_for_a_misspelt_one() -> None:
+    """The program lists its settings as `name:()=>schema`; the first is `$schema`."""
+    program = claude_cli().read_bytes()
+    start = program.index(b"return{$schema:()=>")
+    keys = {key.decode() for key in re.findall(rb"[{,]([a-zA-Z]+):\(\)=>", program[start : start + 300_000])}
+    assert {"apiKeyHelper", "permissions", "hooks", "env", "model"} <= keys
+    assert list(json_objects.misspelt_settings({**dict.fromkeys(keys), "permissions": {}})) == []
 
 
 def test_the_agents_own_variables_are_not_handed_on() -> None:

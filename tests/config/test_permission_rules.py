@@ -1,6 +1,7 @@
 """Lists of permission rules, against the tools of the recorded CLI."""
 
 import json
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.config import permission_rules as tools
 from tests.support.places import TRANSCRIPTS
+from tests.support.real_cli import claude_cli
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,21 @@ def test_every_tool_of_the_recorded_cli_is_known():
                 seen |= set(json.loads(line)["tools"])
     assert len(seen) > 20
     assert not tools.unknown(",".join(sorted(seen)))
+
+
+@pytest.mark.cli
+def test_every_tool_of_the_installed_cli_is_known(tmp_path):
+    question = {"type": "control_request", "request_id": "q", "request": {"subtype": "list_permission_rules"}}
+    command = [claude_cli(), "-p", "--verbose", "--output-format", "stream-json", "--input-format", "stream-json",
+               "--setting-sources", "", "--strict-mcp-config", "--no-session-persistence", "--tools", ""]  # fmt: skip
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "ANTHROPIC_API_KEY": "none",
+               "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}  # fmt: skip
+    said = subprocess.run(command, input=json.dumps(question) + "\n", env=environ, cwd=tmp_path, capture_output=True,
+                          text=True, timeout=60, check=True).stdout  # fmt: skip
+    rules = json.loads(said)["response"]["response"]["state"]["rules"]
+    found = {rule["rule"] for rule in rules if rule["source"] == "toolsNarrowing"}
+    assert {"Bash", "Monitor", "Read"} <= found
+    assert not tools.unknown(",".join(sorted(name for name in found if "mcp__" not in name)))
 
 
 @given(st.text(alphabet="aB(),: *_\t") | st.text())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.support.collector import Collector, collecting
 from tests.support.mock_api import MockApi, Step
+from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
-from tests.support.run_agent import Ran, start_agent
+from tests.support.run_agent import KEY, Ran, start_agent
 
 pytestmark = pytest.mark.cli
 
@@ -120,7 +124,12 @@ async def test_an_output_that_never_fits_is_the_same_failure(
          "OUTPUT_SCHEMA: claude refuses it: Error: --json-schema is not a valid JSON Schema"),
         ({"SETTINGS": '{"env": 3, "hooks": {}}'}, "SETTINGS: claude ignores all of it: env: Expected record"),
         ({"AGENTS": json.dumps(AGENTS), "AGENT": "reviwer"}, "AGENT: claude has no agent of this name; it has"),
+        ({"AGENTS": '{"reviewer": {"description": "d"}}'}, "AGENTS: claude refuses it: Error: Invalid --agents config"),
         ({"CLAUDE_ARGS": "--no-such-option"}, "CLAUDE_ARGS: claude refuses it: error: unknown option"),
+        ({"CLAUDE_ARGS": "--name"}, "CLAUDE_ARGS: claude refuses it: error: option '-n, --name <name>' arg"),
+        ({"TOOLS": "Bash,Raed"}, "TOOLS: claude has no tool Raed; Read is the nearest that it has"),
+        ({"SETTINGS": '{"permissions": {"deny": ["Read", "Bash(git"]}}'}, "SETTINGS: claude ignores item 2 of permis"),
+        ({"SETTINGS": '{"hooks": {"Stop": [], "PreTool": [{"hooks": []}]}}'}, "SETTINGS: claude ignores hooks.PreTool"),
     ],
 )  # fmt: skip
 async def test_what_claude_does_not_take_ends_the_run_before_its_clone(
@@ -130,6 +139,14 @@ async def test_what_claude_does_not_take_ends_the_run_before_its_clone(
     assert (ran.code, ran.complete["reason"]) == (78, "config")
     assert said in ran.complete["message"]
     assert "CLONING" not in ran.phases
+    checked = await trio.run_process(
+        [sys.executable, "-m", "agent", "check"], check=False, capture_stdout=True, cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "TMPDIR": str(tmp_path),
+             "REPO_URL": str(tmp_path / "none"), "TASK": "x", "WS_SERVER": "none", "CLAUDE_BIN": str(claude_cli()),
+             "WORKSPACE_DIR": str(tmp_path / "w"), "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": api.url, **environ},
+    )  # fmt: skip
+    assert checked.returncode == 78
+    assert f"fail  claude      {said}" in checked.stdout.decode(), "agent check says the same"
     assert api.requests == []
 
 
