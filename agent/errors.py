@@ -18,7 +18,7 @@ from typing import Literal
 from agent.exits import Exit
 
 ErrorCode = Literal[
-    "config", "clone", "auth", "connect", "rate_limit", "api", "max_turns", "budget", "timeout", "idle",
+    "config", "clone", "setup", "auth", "connect", "rate_limit", "api", "max_turns", "budget", "timeout", "idle",
     "cancelled", "oom", "killed", "no_result", "task_failed", "cli_missing", "push", "internal",
 ]  # fmt: skip
 

@@ -20,9 +20,12 @@ class Exit(enum.IntEnum):
     SERVER_UNREACHABLE = 69
     #: A bug of ours.
     INTERNAL = 70
+    #: SETUP_COMMAND failed or took longer than SETUP_TIMEOUT: the same command would fail again.
+    SETUP_FAILED = 72
     #: Only with STRICT_DELIVERY=1: the task succeeded, but not every message was confirmed.
     UNDELIVERED = 74
-    #: A network failure while cloning, or the API unreachable before the first turn: worth another try.
+    #: A network failure while cloning, the API unreachable before the first turn, or a SETUP_COMMAND that says so by
+    #: exiting with 75 itself: worth another try.
     RETRYABLE = 75
     #: Git, the server or the API refused the credentials.
     AUTH = 77

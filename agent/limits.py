@@ -183,6 +183,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: Changed files, open tasks, to-do items, calls without an answer, denials: at most this many of each are kept.
     remembered: int = 1000
 
+    # --- the operator's steps
+    #: The end of a step's output: what a person, or claude, needs to see why it failed. A test runner prints its
+    #: summary there, and a failing test takes some dozens of lines.
+    step_tail_lines: int = 200
+    step_tail_chars: int = 16 * KIB
+
     # --- journal
     #: Unit of freeing, of dropping and of reading back.
     segment_bytes: int = 256 * KIB

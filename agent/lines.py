@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -24,6 +25,16 @@ class Oversize(msgspec.Struct, frozen=True):
 
 
 Line = bytes | Oversize
+
+
+def texts(line: Line) -> Iterator[str]:
+    """The texts that a terminal shows in a line one after another: a carriage return redraws progress."""
+    if isinstance(line, Oversize):
+        yield f"(a line of {line.length} bytes is not shown)"
+        return
+    for text in line.decode(errors="replace").split("\r"):
+        if text.strip():
+            yield text.rstrip()
 
 
 def split(data: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ import trio
 from agent.claude.pieces import PIECE, TOKENS, Pieces
 from agent.claude.watchdog import Activity
 from agent.limits import Limits
-from agent.lines import Line, LineFramer, Oversize
+from agent.lines import Line, LineFramer, Oversize, texts
 from agent.protocol import Event, Publish, log
 from agent.redaction import Redactor
 from agent.transcript import REPLY, Said, Summary, Transcript, is_utf8
@@ -189,9 +189,9 @@ class ClaudeOutput:
         _publish(lines, map(self._describe_stderr, lines), publish)
 
     def _describe_stderr(self, line: Line) -> list[Event]:
-        texts = [self._redactor.text(text) for text in _texts(line)]
-        self._tail.extend(texts)
-        return [log("warn", text, source="stderr") for text in texts]
+        said = [self._redactor.text(text) for text in texts(line)]
+        self._tail.extend(said)
+        return [log("warn", text, source="stderr") for text in said]
 
 
 def _take_raw(publish: Publish, lines: Sequence[Line], chunk: bytes) -> None:
@@ -215,16 +215,6 @@ def _publish(lines: Sequence[Line], described: Iterable[list[Event]], publish: P
 def _lines_begun_in(chunk: bytes) -> memoryview:
     """The whole lines of a read, without its first."""
     return memoryview(chunk)[chunk.find(b"\n") + 1 : chunk.rfind(b"\n") + 1]
-
-
-def _texts(line: Line) -> Iterator[str]:
-    """The texts that a terminal shows in a line one after another: a carriage return redraws progress."""
-    if isinstance(line, Oversize):
-        yield f"(a line of {line.length} bytes is not shown)"
-        return
-    for text in line.decode(errors="replace").split("\r"):
-        if text.strip():
-            yield text.rstrip()
 
 
 def _raw_events(lines: Sequence[Line]) -> list[Event]:

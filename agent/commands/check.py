@@ -29,6 +29,7 @@ from agent.files import private_directory
 from agent.marks import BOLD, GREEN, RED, YELLOW
 from agent.process import hardening
 from agent.redaction import Unprotected, verified_redactor
+from agent.steps import trouble_with
 from agent.terminal import Screen, Task, open_screen
 from agent.text import count
 
@@ -132,6 +133,8 @@ async def findings(config: Config, problems: Sequence[str]) -> AsyncIterator[Fin
     if config.repo_url:
         yield await repository(config)
     yield await program(config)
+    for name, command in config.steps.items():
+        yield await step(config, name, command)
     yield credentials(config)
     yield await api_proxy(config)
     for check in LOCAL_CHECKS:
@@ -166,6 +169,14 @@ async def program(config: Config) -> Finding:
             str(error),
             "npm install -g @anthropic-ai/claude-code, or name one that answers --version in CLAUDE_BIN",
         )
+
+
+async def step(config: Config, name: str, command: str) -> Finding:
+    """Let the shell read a command of the operator's, and run nothing. Cancelling: safe."""
+    subject = name.removesuffix("_COMMAND").lower()
+    if trouble := await trouble_with(command, config.limits):
+        return Finding(subject, "fail", f"{name}: {trouble}", 'try it: sh -n -c "$' + name + '"')
+    return Finding(subject, "ok", f"{name} can be read by the shell; it is not run")
 
 
 def credentials(config: Config) -> Finding:

@@ -67,6 +67,7 @@ def conflicts(config: Config) -> Iterator[str]:
             yield f"PASS_ENV: {name} is the agent's own variable and not claude's"
     arguments = {name: config.environ.get(name, "") for name in _ARGUMENTS}
     arguments["OUTPUT_SCHEMA"] = msgspec.json.encode(config.output_schema).decode()
+    arguments.update(config.steps)
     for name, text in arguments.items():
         if any(secret in text for secret in _credentials(config)):
             yield f"{name}: holds a credential, and every user of the machine can read the arguments of a program"
@@ -100,6 +101,10 @@ def warnings(config: Config) -> Iterator[str]:
             "SETTINGS: permissions.defaultMode does not count, since the agent chooses a mode "
             f"({config.permission_mode}): set PERMISSION_MODE"
         )
+    if config.setup_command is None and config.is_set("SETUP_TIMEOUT"):
+        yield "SETUP_TIMEOUT: does not count without SETUP_COMMAND"
+    if config.setup_command and config.is_set("SETUP_TIMEOUT") and config.setup_timeout >= config.timeout:
+        yield f"SETUP_TIMEOUT: is not less than TIMEOUT ({config.timeout:g} s), which ends the whole run"
     if config.timeout < 1:
         yield f"TIMEOUT: is {config.timeout * 1000:.0f} milliseconds; a plain number is milliseconds: write 90s or 30m"
     grace = config.termination_grace_seconds

@@ -86,6 +86,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     git_user_email: str
     push_branch: str | None
     push_default_branch: bool
+    # --- before and after claude
+    #: For `sh -c` in the workspace, between the clone and claude.
+    setup_command: str | None
+    setup_timeout: float
     # --- time
     timeout: float
     idle_timeout: float | None
@@ -122,6 +126,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def is_set(self, name: str) -> bool:
         """Whether the variable was given, rather than left to its default."""
         return sources.is_set(self.environ.get(name))
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """The operator's own commands, by their variables."""
+        return {"SETUP_COMMAND": self.setup_command} if self.setup_command else {}
 
     @property
     def server_hint(self) -> str:

@@ -26,6 +26,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEY_TYPE = re.compile(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+")
 _KEY = re.compile(r"AAAA[A-Za-z0-9+/]+={0,2}")
 _NOT_IN_REF = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)")
+#: A command is one argument of the shell's; the kernel takes at most 128 KiB for one.
+_COMMAND_BYTES = 64 * 1024
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -60,6 +62,15 @@ def word(value: str) -> str:
     """A value that becomes an argument of a program and so must not look like an option."""
     if value.startswith("-"):
         raise ValueError('must not begin with "-"')
+    return value
+
+
+def command(value: str) -> str:
+    """A command for `sh -c`."""
+    if not re.sub(r"(?m)^\s*#.*$", "", value).strip(" \t\r\n;"):
+        raise ValueError("has nothing but comments in it")
+    if len(value.encode()) > _COMMAND_BYTES:
+        raise ValueError(f"is longer than {_COMMAND_BYTES:,} bytes: put it into a script")
     return value
 
 

@@ -49,6 +49,7 @@ _TASK = "The task"
 _SERVER = "The server"
 _CLAUDE = "Claude"
 _GIT = "Repository and workspace"
+_STEPS = "Before and after claude"
 _TIME = "Time"
 _RECORD = "Journal, records and results"
 _PASSED = "Passed to claude"
@@ -191,6 +192,13 @@ VARIABLES: tuple[Variable, ...] = (
         _own("PUSH_BRANCH", values.branch_template, "claude/{run}",
              "Commit what is left and push to this branch (new, or REPO_REF); `{run}` and `{date}` are filled in"),
         _own("PUSH_DEFAULT_BRANCH", values.boolean, "1", "1: PUSH_BRANCH may be the default branch", default="0"),
+    ),
+    *_group(
+        _STEPS,
+        _own("SETUP_COMMAND", values.command, "npm ci",
+             "Runs in the workspace by `sh -c` after the clone and before claude, with what claude may do; if it fails,"
+             " nothing is spent", text=True),
+        _own("SETUP_TIMEOUT", values.positive_duration, "20m", "How long it may take, within TIMEOUT", default="10m"),
     ),
     *_group(
         _TIME,

@@ -10,7 +10,7 @@ from agent.limits import Limits
 
 #: Ends that another attempt cannot change. deploy/kubernetes has the same list in its failure policy.
 FINAL = frozenset({
-    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
+    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.SETUP_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
     Exit.CLI_NOT_EXECUTABLE, Exit.CLI_MISSING,
 })  # fmt: skip
 #: Stopped by a signal or by the server. Nothing in a fleet stops an attempt but people.

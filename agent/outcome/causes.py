@@ -13,6 +13,7 @@ import msgspec
 
 from agent.errors import AgentError, ErrorCode, first_leaf
 from agent.exits import Exit
+from agent.limits import DETAILS_CHARS
 
 
 class CauseKind(enum.Enum):
@@ -94,6 +95,15 @@ def by_deadline(seconds: float) -> Cause:
 def by_silence(seconds: float) -> Cause:
     """IDLE_TIMEOUT is over."""
     return Cause(CauseKind.IDLE, Exit.TIMEOUT, "idle", "idle", f"claude said nothing for {seconds:g} s (IDLE_TIMEOUT)")
+
+
+def by_setup(how: str, tail: str, *, temporary: bool) -> Cause:
+    """SETUP_COMMAND did not succeed. `how` says how it ended, `tail` is the last of its output."""
+    kind, details = CauseKind.FAULT, tail[-DETAILS_CHARS:]
+    if temporary:
+        message = "SETUP_COMMAND says by its exit status (75) that another try may succeed"
+        return Cause(kind, Exit.RETRYABLE, "setup", "retryable", message, details)
+    return Cause(kind, Exit.SETUP_FAILED, "setup", "setup_failed", f"SETUP_COMMAND failed: {how}", details)
 
 
 def by_refused_credentials() -> Cause:

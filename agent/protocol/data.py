@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from agent.errors import ErrorCode
 
 Level = Literal["debug", "info", "warn", "error"]
-Source = Literal["agent", "git", "claude", "stderr", "operator"]
+Source = Literal["agent", "git", "setup", "claude", "stderr", "operator"]
 
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1)]

@@ -13,6 +13,8 @@ class Phase(enum.Enum):
     #: Waiting for the server, at most SERVER_WAIT.
     CONNECTING = "CONNECTING"
     CLONING = "CLONING"
+    #: SETUP_COMMAND runs. A run without one does not come here.
+    SETTING_UP = "SETTING_UP"
     #: claude works.
     RUNNING = "RUNNING"
     #: git or claude is being stopped, then whatever they left behind.

@@ -16,7 +16,7 @@ from agent.protocol.kinds import KINDS, Kind
 
 #: Version of the protocol. The second number grows with every field or kind that is added; the first one when a field
 #: changes its meaning or goes, which an existing server may not survive.
-VERSION = "1.1"
+VERSION = "1.2"
 
 
 class _Envelope(Struct, frozen=True, kw_only=True, tag_field="type"):

@@ -138,6 +138,7 @@ def _configuration(recorded: Recorded, server: str | None, title: str) -> Config
         message_limit=max(config.message_limit, longest + KIB) if longest else config.message_limit,
         repo_url=config.repo_url or _UNKNOWN["REPO_URL"],
         task=config.task or title,
+        setup_command=recorded.configuration.get("SETUP_COMMAND"),
         timeout=_FOR_EVER,
         idle_timeout=None,
         push_branch=None,

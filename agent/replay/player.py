@@ -22,6 +22,7 @@ from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.work import PlayedWork
 from agent.run import TIMER, CancelRequested, Commanded, Ended, Failed, Heard, MemoryExceeded, Report, Signalled, Swept
+from agent.steps import Finished
 
 
 class Player:
@@ -104,6 +105,7 @@ class Player:
         work = self._work
         work.claude.stdout.hang_up()
         work.claude.stderr.hang_up()
+        work.results["setup"].settle(Finished(ExitStatus(signal=9), 0.0))
         work.results["claude"].settle(ExitStatus(signal=9))
         work.results["sweep"].settle(Swept())
         work.results["harvest"].settle(None)

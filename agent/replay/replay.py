@@ -34,8 +34,10 @@ _OPERATORS = "lines of operators"
 #: Figures that are compared, by the source of the LOG. The agent's own LOGs tell of its surroundings and are not.
 _COUNTED = {
     "lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git",
-    _OPERATORS: "operator",
+    "lines of the setup": "setup", _OPERATORS: "operator",
 }  # fmt: skip
+#: Figures that are named only where there are some.
+_SELDOM = ("lines of the setup", _OPERATORS)
 
 
 class Progress:
@@ -232,8 +234,9 @@ class Replay:
             expected["lines told to claude"] = len(recorded.told)
         if recorded.logs is not None:
             expected |= {name: recorded.logs.get(source, 0) for name, source in _COUNTED.items()}
-            if not (expected[_OPERATORS] or found[_OPERATORS]):
-                del expected[_OPERATORS]  # nobody steered it
+            for name in _SELDOM:
+                if not (expected[name] or found[name]):
+                    del expected[name]  # most runs have none
         if recorded.complete is not None:
             expected["result"] = then = recorded.complete.get("result")
             if isinstance(then, dict) and found["result"] is not None:

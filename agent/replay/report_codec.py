@@ -13,9 +13,12 @@ from agent.protocol import Command
 from agent.replay.format import Fault, Inbox
 from agent.repository import Cloned
 from agent.run import Failed, Report, Swept
+from agent.steps import Finished
 
 _VALUES: dict[str, Any] = {"Commanded": Command}
-_TYPES: dict[str, Any] = {"check": str, "clone": Cloned, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark}
+_TYPES: dict[str, Any] = {
+    "check": str, "clone": Cloned, "setup": Finished, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark,
+}  # fmt: skip
 
 
 def record(report: Report, phase: str) -> Inbox:

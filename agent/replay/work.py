@@ -16,6 +16,7 @@ from agent.protocol import Publish
 from agent.redaction import Redactor
 from agent.repository import Cloned
 from agent.run import Swept
+from agent.steps import Finished
 
 #: Chunks on their way to a reader. A few, since a replay at full speed must not run ahead of the journal.
 _AHEAD = 16
@@ -115,12 +116,27 @@ class PlayedClaude(ClaudeOutput):
         raise AssertionError("sleep_forever ends by cancellation only")
 
 
+class PlayedStep:
+    """A recorded step of the operator's (run.work.StepRun)."""
+
+    def __init__(self, end: Result) -> None:
+        self._end = end
+
+    async def run(self, patience: Patience) -> Finished:
+        """Wait for the recorded end. Cancelling: safe."""
+        finished: Finished = await self._end.get()
+        return finished
+
+    async def read(self, publish: Publish) -> None:
+        """Read nothing: its lines are played with git's. Cancelling: safe."""
+
+
 class PlayedWork:
     """The recorded work (run.work.Work): each step waits until the player supplies its result."""
 
     def __init__(self, config: Config, redactor: Redactor, expected: Sequence[Mapping[str, Any]] | None = None) -> None:
         """`expected` is what claude was told after its task; None if that is not known."""
-        self.results = {name: Result() for name in ("check", "clone", "claude", "sweep", "harvest")}
+        self.results = {name: Result() for name in ("check", "clone", "setup", "claude", "sweep", "harvest")}
         self.cloning = trio.Event()
         self.began = trio.Event()
         self.publish: Publish = lambda batch: None
@@ -136,6 +152,9 @@ class PlayedWork:
         self.cloning.set()
         cloned: Cloned = await self.results["clone"].get()
         return cloned
+
+    def setup(self) -> PlayedStep:
+        return PlayedStep(self.results["setup"])
 
     def begin(self, cloned: Cloned, publish: Publish) -> PlayedClaude:
         self.began.set()

@@ -29,6 +29,7 @@ _WORDS = {
     Phase.PENDING: "starting",
     Phase.CONNECTING: "connecting to the server",
     Phase.CLONING: "cloning the repository",
+    Phase.SETTING_UP: "SETUP_COMMAND runs",
     Phase.RUNNING: "claude is at work",
     Phase.STOPPING: "claude has ended; cleaning up",
     Phase.DRAINING: "collecting what is left of the output",

@@ -11,9 +11,10 @@ _HEAD = """\
 
 Made by `python -m agent.run.diagram` from `agent/run/machine.py`; a test compares the two.
 
-A straight run goes PENDING, CONNECTING, CLONING, RUNNING, STOPPING, DRAINING, REPORTING, SUCCEEDED. `interrupt` is the
-one event for every reason to leave that path (a signal, the deadline, silence, the server's request, the memory guard,
-a fault); it carries its cause, and the first cause wins.
+A straight run goes PENDING, CONNECTING, CLONING, RUNNING, STOPPING, DRAINING, REPORTING, SUCCEEDED; with a
+SETUP_COMMAND, SETTING_UP lies between CLONING and RUNNING. `interrupt` is the one event for every reason to leave that
+path (a signal, the deadline, silence, the server's request, the memory guard, a fault); it carries its cause, and the
+first cause wins.
 
 """
 

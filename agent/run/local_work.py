@@ -29,6 +29,7 @@ from agent.protocol import Publish, log
 from agent.redaction import Redactor
 from agent.repository import Cloned, clone, git
 from agent.run.work import Listening, Swept
+from agent.steps import Step, StepName, trouble_with
 from agent.text import one_line
 from agent.vitals import MemoryGuard, Sample, Sampler, sample_forever
 
@@ -93,6 +94,7 @@ class LocalWork:
         self._git = git.prepare(config, self._private)
         self._environment = variables.of_claude(config, self._private.path, self._git.child_environment)
         self._session_logs = cli_session.log_directory(self._environment, config.workspace_dir)
+        await self._check_steps()
         self._version = await program.check_cli(self._config)
         self._program = program.find_cli(self._config)
         # Before the clone, which could put something into its place.
@@ -101,6 +103,12 @@ class LocalWork:
             await rehearsal.rehearse(config, self._environment, self._version, self._home)
         return self._version
 
+    async def _check_steps(self) -> None:
+        """Let the shell read the operator's commands. Raises ConfigError. Cancelling: safe."""
+        for name, command in self._config.steps.items():
+            if trouble := await trouble_with(command, self._limits):
+                raise ConfigError([f"{name}: {trouble}"])
+
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
         """Cancelling: safe; git is stopped and the partial clone removed."""
         self._patience = patience
@@ -108,6 +116,18 @@ class LocalWork:
         cloned = await clone.clone(self._config, self._git, told, patience)
         self._cloned_commits = cloned_commits(self._config.workspace_dir, self._limits)
         return cloned
+
+    def setup(self) -> Step:
+        return self._step("setup", self._config.setup_command or "", self._config.setup_timeout)
+
+    def _step(self, name: StepName, command: str, timeout: float) -> Step:
+        """A command of the operator's in claude's place: its environment, its directory, its guards."""
+        config = self._config
+        # A missing isolation is reported when claude begins.
+        launch = Launch(report=lambda text: None, hidden=self._hidden)
+        place = Command([], self._environment, config.workspace_dir, launch)
+        tee = self._recording.tee if self._recording else None
+        return Step(name, command, place, self._redactor, self._limits, timeout, config.kill_grace, tee)
 
     def begin(self, cloned: Cloned, publish: Publish) -> LocalClaude:
         config, private = self._config, self._private

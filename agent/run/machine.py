@@ -33,6 +33,9 @@ LIVES = {
     Phase.PENDING: Lives(("watch", "link", "work"), "start, interrupt", "{limits.cli_check:g} s (`claude --version`)"),
     Phase.CONNECTING: Lives(("watch", "vitals", "link"), "connected, interrupt", "SERVER_WAIT"),
     Phase.CLONING: Lives(("watch", "vitals", "link", "work"), "cloned, interrupt", "TIMEOUT"),
+    Phase.SETTING_UP: Lives(
+        ("watch", "vitals", "link", "work", "output"), "prepared, interrupt", "SETUP_TIMEOUT; TIMEOUT"
+    ),
     Phase.RUNNING: Lives(("watch", "vitals", "link", "work", "output"), "exited, interrupt", "TIMEOUT"),
     Phase.STOPPING: Lives(
         ("watch", "vitals", "link", "work", "output", "sweep"),
@@ -72,12 +75,20 @@ class RunMachine(StateMachine):
         states.CONNECTING.to(states.CLONING)
         | states.PENDING.to.itself()
         | states.CLONING.to.itself()
+        | states.SETTING_UP.to.itself()
         | states.RUNNING.to.itself()
         | states.STOPPING.to.itself()
         | states.DRAINING.to.itself()
         | states.REPORTING.to.itself()
     )
-    cloned = states.CLONING.to(states.RUNNING) | states.STOPPING.to.itself() | states.DRAINING.to.itself()
+    cloned = (
+        states.CLONING.to(states.SETTING_UP, cond="has_setup")
+        | states.CLONING.to(states.RUNNING)
+        | states.STOPPING.to.itself()
+        | states.DRAINING.to.itself()
+    )
+    #: SETUP_COMMAND succeeded.
+    prepared = states.SETTING_UP.to(states.RUNNING) | states.STOPPING.to.itself()
     #: claude ended, by itself or because it was told to.
     exited = (
         states.RUNNING.to(states.STOPPING, on="latch_exit")
@@ -90,6 +101,7 @@ class RunMachine(StateMachine):
         states.PENDING.to(states.STOPPING, on="latch_cause")
         | states.CONNECTING.to(states.STOPPING, on="latch_cause")
         | states.CLONING.to(states.STOPPING, on="latch_cause")
+        | states.SETTING_UP.to(states.STOPPING, on="latch_cause")
         | states.RUNNING.to(states.STOPPING, on="latch_cause")
         | states.STOPPING.to.itself(on="latch_cause")
         | states.DRAINING.to.itself(on="latch_cause")
@@ -107,7 +119,9 @@ class RunMachine(StateMachine):
         | states.REPORTING.to(states.FAILED)
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_setup: bool = False) -> None:
+        """`has_setup`: a SETUP_COMMAND runs between the clone and claude."""
+        self.has_setup = has_setup
         self.cause: Cause | None = None
         self.exited_by_itself = False
         self.outcome: Outcome | None = None

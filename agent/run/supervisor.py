@@ -45,6 +45,7 @@ from agent.run.machine import RunMachine
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
 from agent.run.work import ClaudeRun, Swept, Work
+from agent.steps import Finished
 from agent.transcript import Question
 from agent.vitals import beat_forever
 
@@ -93,7 +94,7 @@ class Supervisor:
         self._fault = fault
         self._salvage = salvage
         self._observe = observe
-        self._machine = RunMachine()
+        self._machine = RunMachine(has_setup=config.setup_command is not None)
         self._patience = Patience()
         self._budget = StopBudget(config)
         self._inbox = inbox
@@ -154,6 +155,11 @@ class Supervisor:
                 self._cloned = cloned
                 self._reporter.cloned(cloned.head, cloned.branch)
                 self._fire(machine.cloned)
+            case Ended(TaskName.SETUP, Finished() as setup):
+                if setup.good:
+                    self._fire(machine.prepared)
+                else:
+                    self._interrupt(causes.by_setup(setup.words, setup.tail, temporary=setup.temporary))
             case Ended(TaskName.BEGIN, run):
                 # Even if the run is to stop at once: run() owns the pipes' other ends, and closes them.
                 self._start_claude(run)
@@ -280,6 +286,11 @@ class Supervisor:
             case Phase.CLONING:
                 self._start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
                 self._start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
+            case Phase.SETTING_UP:
+                setup = work.setup()
+                # What it leaves in the background may go on to write.
+                self._start(self._output, "setup:output", lambda: setup.read(reporter.publish))
+                self._start(self._working, TaskName.SETUP, lambda: setup.run(self._patience))
             case Phase.RUNNING:
                 # As a task, so that a full disk is a fault of the run and not of the supervisor.
                 self._start(self._working, TaskName.BEGIN, self._begin)

@@ -22,6 +22,7 @@ class TaskName(enum.StrEnum):
     SIGNALS = "signals"
     CHECK = "check"
     CLONE = "clone"
+    SETUP = "setup"
     DEADLINE = "deadline"
     BEGIN = "begin"
     CLAUDE = "claude"

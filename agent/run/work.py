@@ -13,6 +13,7 @@ from agent.exits import ExitStatus
 from agent.process import Patience, Survivor
 from agent.protocol import Publish
 from agent.repository import Cloned
+from agent.steps import Finished
 from agent.transcript import Said, Summary
 
 
@@ -100,7 +101,22 @@ class Listening(Protocol):
         ...
 
     def tee(self, publish: Publish) -> Publish:
-        """A `publish` that copies git's lines."""
+        """A `publish` that copies the lines of git and of the operator's steps."""
+        ...
+
+
+class StepRun(Protocol):
+    """A command of the operator's with its output. Each coroutine is a task of its own."""
+
+    async def run(self, patience: Patience) -> Finished:
+        """Run the command and tell how it ended.
+
+        Cancelling: the request to stop; it raises Cancelled once the command is gone (steps.Step).
+        """
+        ...
+
+    async def read(self, publish: Publish) -> None:
+        """Publish its output up to the end. Cancelling: safe; half a line is published too."""
         ...
 
 
@@ -126,6 +142,10 @@ class Work(Protocol):
 
         Cancelling: safe; git is stopped and the partial clone removed.
         """
+        ...
+
+    def setup(self) -> StepRun:
+        """Make the step of SETUP_COMMAND. Nothing starts before `StepRun.run`."""
         ...
 
     def begin(self, cloned: Cloned, publish: Publish) -> ClaudeRun:

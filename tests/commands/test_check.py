@@ -99,6 +99,17 @@ async def test_warnings_of_the_configuration_do_not_fail_it(environ: dict[str, s
     assert [item.check for item in found if item.state == "warn"] == ["config"]
 
 
+async def test_a_step_is_read_by_the_shell(environ: dict[str, str], tmp_path: Path) -> None:
+    (good,) = (
+        item for item in await findings(environ | {"SETUP_COMMAND": f"touch {tmp_path}/run"}) if item.check == "setup"
+    )
+    assert good.state == "ok"
+    assert not (tmp_path / "run").exists()
+    (bad,) = (item for item in await findings(environ | {"SETUP_COMMAND": "if true"}) if item.check == "setup")
+    assert (bad.state, bad.remedy) == ("fail", 'try it: sh -n -c "$SETUP_COMMAND"')
+    assert bad.message.startswith("SETUP_COMMAND: the shell cannot read it: ")
+
+
 def test_a_signal_ends_it(environ: dict[str, str]) -> None:
     """A server that says nothing would hold it for ten seconds."""
     import socket

@@ -40,6 +40,34 @@ def test_what_claude_cannot_be_given(name: str, value: str, said: str) -> None:
     assert said in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"SETUP_COMMAND": "\n # later\n;\n"}, "SETUP_COMMAND: has nothing but comments in it"),
+        ({"SETUP_COMMAND": "x" * 65_537}, "SETUP_COMMAND: is longer than 65,536 bytes"),
+        ({"SETUP_COMMAND": f"curl -H 'Authorization: {'k' * 30}' x"}, "SETUP_COMMAND: holds a credential"),
+        ({"SETUP_COMMAND": "make", "SETUP_TIMEOUT": "soon"}, "SETUP_TIMEOUT: must be milliseconds"),
+        ({"SETUP_COMMAND": "make", "SETUP_TIMEOUT": "0"}, "SETUP_TIMEOUT: must be longer than zero"),
+    ],
+)
+def test_a_step_that_cannot_run(given: dict[str, str], said: str) -> None:
+    (problem,) = examine({**GIVEN, **given}, in_container=True)[1]
+    assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"SETUP_TIMEOUT": "5m"}, "SETUP_TIMEOUT: does not count without SETUP_COMMAND"),
+        ({"SETUP_COMMAND": "make", "SETUP_TIMEOUT": "30m"}, "SETUP_TIMEOUT: is not less than TIMEOUT (1800 s)"),
+    ],
+)
+def test_a_limit_of_a_step_that_is_probably_not_meant(given: dict[str, str], said: str) -> None:
+    (warning,) = load({**GIVEN, **given}, in_container=True).warnings
+    assert warning.startswith(said)
+    assert load({**GIVEN, "SETUP_COMMAND": "make\n", "TIMEOUT": "5m"}, in_container=True).warnings == ()
+
+
 def test_an_output_needs_its_tool() -> None:
     schema = {"OUTPUT_SCHEMA": '{"type": "object"}', "DISALLOWED_TOOLS": "Edit,StructuredOutput"}
     (problem,) = examine({**GIVEN, **schema}, in_container=True)[1]

@@ -74,7 +74,7 @@ async def test_so_many_at_a_time_each_once(tmp_path: Path, autojump_clock: trio.
     assert (tmp_path / str(first.patch)).read_text() == "diff\n"
 
 
-@pytest.mark.parametrize("code", [1, 66, 74, 77, 78, 124, 126, 127])
+@pytest.mark.parametrize("code", [1, 66, 72, 74, 77, 78, 124, 126, 127])
 async def test_a_failure_that_no_attempt_can_change_is_final(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, code: int
 ) -> None:

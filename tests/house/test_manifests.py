@@ -26,7 +26,7 @@ OVERLAYS = ("base", "example", "kept", "indexed")
 VERSIONS = ("1.31", "1.34", "1.37")
 #: The exit codes of the table that another attempt cannot change.
 FINAL = {
-    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
+    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.SETUP_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
     Exit.CLI_NOT_EXECUTABLE, Exit.CLI_MISSING,
 }  # fmt: skip
 #: From a deadline's end to the next attempt's beginning: Kubernetes waits 10 s, 20 s, 40 s.

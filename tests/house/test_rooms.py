@@ -36,10 +36,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "repository": {"protocol", "config", "files", "process"},
     "claude": {"protocol", "config", "files", "process", "redaction", "transcript"},
     "artifacts": {"protocol", "config", "files", "process", "redaction", "repository"},
+    "steps": {"protocol", "process", "redaction"},
     "report": {"protocol", "config", "files", "transcript", "outcome", "journal"},
     "run": {
         "protocol", "config", "files", "process", "redaction", "transcript", "journal", "vitals", "outcome", "delivery",
-        "repository", "claude", "artifacts", "report",
+        "repository", "claude", "artifacts", "report", "steps",
     },
 }  # fmt: skip
 MAY_IMPORT["fleet"] = {"config", "files", "hub", "process", "receiver", "terminal"}

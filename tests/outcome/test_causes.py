@@ -47,6 +47,13 @@ def test_anything_else_is_a_bug_with_its_traceback() -> None:
     assert "test_causes.py" in cause.details
 
 
+def test_a_setup_may_say_that_another_try_may_succeed() -> None:
+    failed = causes.by_setup("exit status 2", "x" * 5000, temporary=False)
+    assert (failed.exit, failed.reason, failed.code) == (72, "setup_failed", "setup")
+    assert (failed.message, len(failed.details)) == ("SETUP_COMMAND failed: exit status 2", 4096)
+    assert causes.by_setup("exit status 75", "", temporary=True).exit == 75
+
+
 def test_limits_are_named() -> None:
     assert "90 s (TIMEOUT)" in causes.by_deadline(90).message
     assert "IDLE_TIMEOUT" in causes.by_silence(5).message

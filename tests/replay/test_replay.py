@@ -34,6 +34,8 @@ RUNS = [
     ("silent", {"IDLE_TIMEOUT": "500"}, 124),
     ("refused", {}, 77),
     ("ok", {"REPO_URL": "/nowhere/at/all"}, 66),
+    ("ok", {"SETUP_COMMAND": "echo up; sleep 300 &"}, 0),
+    ("ok", {"SETUP_COMMAND": "echo no; exit 4"}, 72),
     ("ok", {"CLAUDE_BIN": "/nowhere/claude"}, 127),
 ]
 

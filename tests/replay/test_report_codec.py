@@ -13,6 +13,7 @@ from agent.replay import report_codec as recorded_reports
 from agent.replay.format import Fault, Inbox
 from agent.repository.cloned import Cloned
 from agent.run.work import Swept
+from agent.steps.finished import Finished
 
 
 def inbox(task: str, value: Any = None, **more: Any) -> Inbox:
@@ -24,6 +25,7 @@ def inbox(task: str, value: Any = None, **more: Any) -> Inbox:
     [
         ("check", "2.1.330", "2.1.330"),
         ("clone", {"head": None}, Cloned(None)),
+        ("setup", {"status": {"code": 1}, "duration": 2.5}, Finished(ExitStatus(code=1), 2.5)),
         ("claude", {"signal": 9}, ExitStatus(signal=9)),
         ("sweep", {}, Swept()),
         ("watchdog", "idle", Bark.IDLE),

@@ -15,6 +15,8 @@ from agent.outcome.verdict import Outcome
 from agent.protocol.phase import Phase
 from agent.run.machine import RunMachine
 
+#: Without a SETUP_COMMAND.
+STRAIGHT = [phase for phase in Phase if phase is not Phase.SETTING_UP]
 SUCCESS = Outcome(0, "success", None, "done")
 FAILURE = Outcome(1, "no_result", "no_result", "nothing came")
 
@@ -22,7 +24,7 @@ FAILURE = Outcome(1, "no_result", "no_result", "nothing came")
 def machine_in(phase: Phase) -> RunMachine:
     machine = RunMachine()
     steps = [machine.start, machine.connected, machine.cloned, machine.exited, machine.stopped, machine.drained]
-    for step in steps[: list(Phase).index(phase)]:
+    for step in steps[: STRAIGHT.index(phase)]:
         step()
     assert machine.phase is phase
     return machine
@@ -57,6 +59,27 @@ def test_interrupt_from_anywhere_walks_the_same_way(phase, cause, final) -> None
     machine.outcome = FAILURE
     machine.reported()
     assert machine.phase is final
+
+
+def test_a_setup_lies_between_the_clone_and_claude() -> None:
+    machine = RunMachine(has_setup=True)
+    for step in (machine.start, machine.connected, machine.cloned):
+        step()
+    assert machine.phase is Phase.SETTING_UP
+    machine.connected()
+    with pytest.raises(TransitionNotAllowed):
+        machine.exited()
+    machine.prepared()
+    assert machine.phase is Phase.RUNNING
+
+
+def test_a_setup_that_ends_while_it_is_stopped_changes_nothing() -> None:
+    machine = RunMachine(has_setup=True)
+    for step in (machine.start, machine.connected, machine.cloned):
+        step()
+    machine.interrupt(cause=causes.by_signal(15))
+    machine.prepared()
+    assert machine.phase is Phase.STOPPING
 
 
 def test_first_cause_wins() -> None:
@@ -119,12 +142,14 @@ class Walk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.machine = RunMachine()
+        self.machine = RunMachine(has_setup=True)
         self.order = list(Phase)
         self.highest = 0
         self.first_cause = None
 
-    @rule(name=st.sampled_from(["start", "connected", "cloned", "exited", "stopped", "drained", "reported"]))
+    @rule(
+        name=st.sampled_from(["start", "connected", "cloned", "prepared", "exited", "stopped", "drained", "reported"])
+    )
     @precondition(lambda self: not self.machine.is_terminated)
     def event(self, name: str) -> None:
         self.machine.outcome = FAILURE
@@ -145,7 +170,7 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def forward_only(self) -> None:
-        rank = min(self.order.index(self.machine.phase), 7)
+        rank = min(self.order.index(self.machine.phase), 8)
         assert rank >= self.highest
         self.highest = rank
 

@@ -10,7 +10,7 @@ import trio
 from agent.claude.watchdog import Bark
 from agent.config.load import load
 from agent.errors import CliError, CloneError
-from agent.exits import Exit
+from agent.exits import Exit, ExitStatus
 from agent.journal.journal import Journal
 from agent.limits import Limits
 from agent.outcome import causes
@@ -22,6 +22,7 @@ from agent.run.inbox import CancelRequested, Inbox
 from agent.run.link import Link
 from agent.run.machine import LIVES
 from agent.run.supervisor import Supervisor
+from agent.steps.finished import Finished
 from tests.support.peer import Peer
 from tests.support.scripted_work import ScriptedWork
 
@@ -314,6 +315,51 @@ async def test_a_reader_that_fails_is_replaced_by_a_drain(autojump_clock, nurser
     stage.work.faults = {"stdout": lambda: fail(ValueError("a bug"))}
     await stage.run()
     assert any(message["data"].get("message") == "drained" for message in stage.peer.stored)
+
+
+async def test_a_setup_runs_before_claude(autojump_clock, nursery) -> None:
+    stage = Stage(nursery, SETUP_COMMAND="npm ci")
+    stage.work.faults = {"setup": lambda: trio.sleep(100)}
+    assert (await stage.run(within=200)).exit == 0
+    assert list(dict.fromkeys(stage.phases))[2:5] == ["CLONING", "SETTING_UP", "RUNNING"]
+    assert [step for step in stage.work.steps if step in ("clone", "setup", "begin")] == ["clone", "setup", "begin"]
+    lines = [m["data"]["message"] for m in stage.peer.stored if m["data"].get("metadata", {}).get("source") == "setup"]
+    assert lines == ["a line of setup"]
+
+
+@pytest.mark.parametrize(
+    ("finished", "exit", "reason", "words"),
+    [
+        (
+            Finished(ExitStatus(code=2), 1.0, "no such package"),
+            72,
+            "setup_failed",
+            "SETUP_COMMAND failed: exit status 2",
+        ),
+        (Finished(ExitStatus(code=143), 9.0, overdue=9), 72, "setup_failed", "SETUP_COMMAND failed: it was not over"),
+        (Finished(ExitStatus(code=75), 1.0), 75, "retryable", "SETUP_COMMAND says by its exit status (75)"),
+    ],
+)
+async def test_a_setup_that_fails_spends_nothing(autojump_clock, nursery, finished, exit, reason, words) -> None:
+    stage = Stage(nursery, SETUP_COMMAND="npm ci")
+    stage.work.ends["setup"] = finished
+    outcome = await stage.run()
+    assert (outcome.exit, outcome.reason) == (exit, reason)
+    assert stage.complete["message"].startswith(words)
+    (error,) = (message["data"] for message in stage.peer.stored if message["type"] == "ERROR")
+    assert (error["code"], error.get("details", "")) == ("setup", finished.tail)
+    assert "begin" not in stage.work.steps
+    assert stage.work.steps.index("sweep") < stage.work.steps.index("harvest")
+
+
+async def test_a_stop_and_the_time_limit_end_a_setup(autojump_clock, nursery) -> None:
+    stage = Stage(nursery, SETUP_COMMAND="npm ci")
+    stage.work.faults = {"setup": trio.sleep_forever}
+    stage.signal_in(nursery, 3)
+    assert (await stage.run()).exit == 143
+    late = Stage(nursery, SETUP_COMMAND="npm ci", TIMEOUT="10s")
+    late.work.faults = {"setup": trio.sleep_forever}
+    assert (await late.run()).reason == "timeout"
 
 
 @pytest.mark.parametrize("step", ["sampler", "harvest", "sweep"])

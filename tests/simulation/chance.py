@@ -77,6 +77,10 @@ FAULTS = {
     "operator.steers": 0.12,
     "claude.asks": 0.10,
     "server.dies_asked": 0.08,
+    # the operator's steps: whether there is one, and how it goes
+    "setup": 0.15,
+    "setup.fails": 0.20,
+    "setup.hangs": 0.10,
 }
 
 #: Of all runs, those without any fault.

@@ -10,6 +10,7 @@ from agent.errors import AgentError
 from agent.protocol.inbound import Command
 from agent.protocol.phase import Phase
 from agent.run.inbox import CancelRequested, Commanded, Ended, Failed, MemoryExceeded, Report, Signalled
+from agent.steps.finished import Finished
 from tests.simulation.run import Simulated
 
 #: Exit codes that a claude may bring about by itself: its own verdict, killed, the API's refusals.
@@ -50,6 +51,8 @@ def _code_of(report: Report, *, cancels: bool) -> int | None:
             return 124
         case Ended("watchdog", Bark.REFUSED):
             return 77
+        case Ended("setup", Finished() as setup) if not setup.good:
+            return 75 if setup.temporary else 72
         case Failed(task, error) if task.split(":")[0] not in _DISPENSABLE:
             if isinstance(error, AgentError):
                 return int(error.exit)

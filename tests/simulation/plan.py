@@ -60,6 +60,7 @@ def configuration(chance: Chance) -> Config:
         server_required=server == "required",
         server_wait=rng.choice((2.0, 10.0, 60.0)),
         delivery_wait=delivery_wait,
+        setup_command="prepare" if "setup" in faults else None,
         timeout=hasty if "deadline" in faults else 60.0,
         idle_timeout=chance.of("idle").choice((1.0, 3.0)) if "idle" in faults else rng.choice((None, 15.0)),
         kill_grace=rng.choice((0.5, 2.0, 5.0)),

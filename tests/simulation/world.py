@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
 from agent.config.config import Config
 from agent.errors import CliError, CloneError
-from agent.exits import Exit
+from agent.exits import Exit, ExitStatus
 from agent.journal.run_directory import RunDirectory
 from agent.process.descendants import Survivor
 from agent.process.run import Patience
@@ -19,9 +19,39 @@ from agent.protocol.events import Publish, log, status
 from agent.redaction.redactor import Redactor
 from agent.repository.cloned import Cloned
 from agent.run.work import Swept
+from agent.steps.finished import Finished
 from tests.simulation.chance import Chance
 from tests.simulation.claude import Claude
 from tests.simulation.history import History
+
+
+class SimulatedStep:
+    """work.StepRun: some lines, and an end; a stop takes what its signals take."""
+
+    def __init__(self, chance: Chance, history: History, name: Literal["setup"]) -> None:
+        self._chance = chance
+        self._history = history
+        self._name = name
+        self._over = trio.Event()
+
+    async def run(self, patience: Patience) -> Finished:
+        rng = self._chance.of(self._name)
+        self._history.strike(self._name)
+        took = rng.choice((0.0, 0.1, 2.0))
+        try:
+            await trio.sleep(1000 if f"{self._name}.hangs" in self._chance.faults else took)
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True), patience.wait(0.5):
+                await trio.sleep(rng.choice((0.0, 0.3, 5.0)))
+            raise
+        finally:
+            self._over.set()
+        failing = f"{self._name}.fails" in self._chance.faults
+        return Finished(ExitStatus(code=rng.choice((1, 2, 75)) if failing else 0), took)
+
+    async def read(self, publish: Publish) -> None:
+        publish([log("info", f"a line of {self._name}", source=self._name)])
+        await self._over.wait()
 
 
 class World:
@@ -70,6 +100,9 @@ class World:
         publish([log("info", "cloned", source="git")])
         head = rng.choice(("0123456789abcdef0123456789abcdef01234567", None))
         return Cloned(head, "main")
+
+    def setup(self) -> SimulatedStep:
+        return SimulatedStep(self._chance, self._history, "setup")
 
     def begin(self, cloned: Cloned, publish: Publish) -> Claude:
         self._history.strike("begin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import trio
 import trio.lowlevel
@@ -14,6 +14,7 @@ from agent.process.run import Patience
 from agent.protocol.events import Publish, log
 from agent.repository.cloned import Cloned
 from agent.run.work import Swept
+from agent.steps.finished import Finished
 from agent.transcript.control import Said
 from agent.transcript.summary import Bill, Result, Summary
 
@@ -91,6 +92,21 @@ class ScriptedClaude:
         return self.script.bark
 
 
+class ScriptedStep:
+    """work.StepRun: says a line, and ends as the script has it."""
+
+    def __init__(self, script: ScriptedWork, name: Literal["setup"]) -> None:
+        self.script = script
+        self.name = name
+
+    async def run(self, patience: Patience) -> Finished:
+        await self.script.step(self.name)
+        return self.script.ends[self.name]
+
+    async def read(self, publish: Publish) -> None:
+        publish([log("info", f"a line of {self.name}", source=self.name)])
+
+
 class ScriptedWork:
     """work.Work. `faults` maps the name of a step to what it does instead: raise, or wait."""
 
@@ -104,6 +120,7 @@ class ScriptedWork:
         self.bark = Bark.IDLE
         self.bark_after = float("inf")
         self.swept = Swept()
+        self.ends = {"setup": Finished(ExitStatus(code=0), 0.1)}
         self.faults: dict[str, Callable[[], Awaitable[Any]]] = {}
         self.steps: list[str] = []
         self.concluded: dict[str, Any] | None = None
@@ -121,6 +138,9 @@ class ScriptedWork:
     async def clone(self, publish: Publish, patience: Patience) -> Cloned:
         await self.step("clone")
         return Cloned("a" * 40, "main", "main")
+
+    def setup(self) -> ScriptedStep:
+        return ScriptedStep(self, "setup")
 
     def begin(self, cloned: Cloned, publish: Publish) -> ScriptedClaude:
         self.steps.append("begin")
