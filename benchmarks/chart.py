@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pygal
 from pygal.style import Style
+
+# pygal leaves a finder for maps behind, and Python warns of its kind at every import of a module that is not there.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("pygal")]
 
 _COLOURS = {"agent": "#c2410c", "node": "#4d7c0f", "trio": "#b45309", "sdk": "#1d4ed8", "relay": "#78716c"}
 _PANEL = (390, 190)

@@ -1,5 +1,6 @@
 """The bench itself: its lines, its receiver, and one short run in which nothing may be lost."""
 
+import importlib
 import json
 import re
 import sys
@@ -75,3 +76,9 @@ def test_the_agent_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for case in (run.Case(path), run.Case(path, outage=0.5)):
         result = run.measure(peers.AGENT, case, tmp_path)
         assert (result.problems, result.lines) == ([], 2_000)
+
+
+def test_the_library_of_the_charts_leaves_imports_as_they_were() -> None:
+    assert [finder for finder in sys.meta_path if not hasattr(finder, "find_spec")] == []
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("there_is_no_such_module")
