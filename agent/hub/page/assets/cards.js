@@ -8,6 +8,8 @@ import { string } from "./transcript.js";
 
 const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value) ? value : {};
 const list = (value) => Array.isArray(value) ? value : [];
+/** Levels are given by others, and classes decide how a line looks. */
+const LEVELS = new Set(["debug", "info", "warn", "error"]);
 const SHOWN = 14, LONGEST = 200_000;
 
 /** An article for an item. `ctx`: {id, transcript, list, patch()}. */
@@ -15,7 +17,7 @@ export function card(item, depth, ctx) {
   const body = (SHOWS[item.show] ?? SHOWS.log)(item, ctx);
   const at = nav(`/runs/${encodeURIComponent(ctx.id)}#${item.seq}`, { class: "at", "aria-label": `${time(item.time)}, address of line ${item.seq}`, title: `line ${item.seq}` }, time(item.time));
   const raw = button("{ }", () => showRaw(item), { class: "quiet raw", "aria-label": `Raw JSON of line ${item.seq}`, title: "Raw JSON (r)" });
-  const article = h("article", { class: `item ${item.show} ${item.level} ${depth ? "sub-agent" : ""}`, tabindex: -1, "data-seq": item.seq, "aria-label": `line ${item.seq}` }, at, h("div", { class: "body" }, depth ? of(item, ctx) : "", body), raw);
+  const article = h("article", { class: `item ${item.show} ${LEVELS.has(item.level) ? item.level : ""} ${depth ? "sub-agent" : ""}`, tabindex: -1, "data-seq": item.seq, "aria-label": `line ${item.seq}` }, at, h("div", { class: "body" }, depth ? of(item, ctx) : "", body), raw);
   article.style.setProperty("--depth", Math.min(depth, 4));
   return article;
 }

@@ -36,15 +36,15 @@ export class Charts {
   }
 
   draw(row) {
-    const from = this.samples[0]?.at ?? 0, span = Math.max(1, (this.samples.at(-1)?.at ?? 0) - from);
+    const from = this.samples[0]?.at ?? 0, span = (this.samples.at(-1)?.at ?? 0) - from;
     put(this.element, CHARTS.map(([name, title, shown, limitOf]) => {
       const points = this.samples.filter((sample) => isNumber(sample[name]));
       if (!points.length || (name === "queued" && points.every((sample) => !sample.queued))) return "";
       const now = points.at(-1)[name], limit = limitOf(row);
       const most = Math.max(isNumber(limit) ? limit : 0, ...points.map((sample) => sample[name])) || 1;
       const peak = Math.max(...points.map((sample) => sample[name]));
-      const xy = points.map((sample) => `${(points.length > 1 ? (sample.at - from) / span : 1) * WIDTH},${HEIGHT - 2 - (HEIGHT - 4) * sample[name] / most}`);
-      if (xy.length === 1) xy.unshift(`0,${xy[0].split(",")[1]}`);
+      const xy = points.map((sample) => `${(span ? (sample.at - from) / span : 1) * WIDTH},${HEIGHT - 2 - (HEIGHT - 4) * sample[name] / most}`);
+      if (!span || xy.length === 1) xy.splice(0, xy.length, `0,${xy.at(-1).split(",")[1]}`, xy.at(-1));
       const words = `${title}: ${shown(now)}${isNumber(limit) ? ` of ${shown(limit)}` : ""}, ${shown(peak)} at most, over ${duration(span / 1000)}`;
       return h("figure", null, h("figcaption", null, h("span", null, title), h("span", null, peak > now ? h("small", null, `at most ${shown(peak)} · `) : "", h("b", null, shown(now)), isNumber(limit) ? h("small", null, ` / ${shown(limit)}`) : "")),
         s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": words },

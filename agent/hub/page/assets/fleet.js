@@ -59,6 +59,12 @@ function losses(row) {
   ].filter(Boolean);
 }
 
+/** Since when nothing is heard of a run that is not connected. */
+export function silent(row) {
+  const heard = Date.parse(row.updated);
+  return Number.isNaN(heard) ? "" : h("span", { class: "warn" }, `last heard ${duration((Date.now() - heard) / 1000)} ago`);
+}
+
 const COLUMNS = ["State", "Run", "Now", "Time", "Turns", "Cost", "Memory"];
 
 export class Fleet {
@@ -94,7 +100,7 @@ export class Fleet {
     this.chips = h("div", { class: "chips", role: "group", "aria-label": "States" });
     this.label = h("select", { class: "labels", "aria-label": "Label", onchange: () => this.write() });
     this.totals = h("p", { class: "totals" });
-    this.note = h("p", { class: "note", hidden: true });
+    this.note = h("p", { class: "notice", hidden: true });
     this.head = h("div", { class: "row head", role: "row", "aria-rowindex": 1 }, COLUMNS.map((name, at) => h("span", { role: "columnheader", class: `c${at}` }, name)));
     this.body = h("div", { class: "rows", role: "rowgroup" });
     this.table = h("div", { class: "table", role: "table", "aria-label": "Runs" }, h("div", { role: "rowgroup" }, this.head), this.body);
@@ -155,12 +161,11 @@ export class Fleet {
 
   drawTools(all) {
     const counts = new Map();
-    let attention = 0, cost = 0;
+    let attention = 0;
     const labels = new Set(this.wanted ? [this.wanted] : []);
     for (const row of all) {
       counts.set(row.state, (counts.get(row.state) ?? 0) + 1);
       if (needsYou(row)) attention += 1;
-      cost += row.cost ?? 0;
     }
     for (const row of this.store.rows.values()) {
       if (labels.size > 300) break;
@@ -186,7 +191,10 @@ export class Fleet {
     }
     this.label.hidden = !options.length;
     this.label.value = this.wanted;
-    put(this.totals, h("b", null, plural(all.length, "run")), h("b", null, money(cost)));
+    const { shown } = this, known = this.store.rows.size;
+    this.totals.hidden = !known;
+    put(this.totals, h("b", null, shown.length < known ? `${count(shown.length)} of ${plural(known, "run")}` : plural(known, "run")),
+      h("b", null, money(shown.reduce((sum, row) => sum + (row.cost ?? 0), 0))));
     const notes = [];
     if (!this.store.connected) notes.push(this.store.error || "The hub does not answer. Trying again …");
     if (this.store.indexing) notes.push("The hub still reads stored runs; the list is not complete.");
@@ -205,7 +213,7 @@ export class Fleet {
         button("Clear the filter", () => { this.input.value = ""; this.states.clear(); this.label.value = ""; this.write(); }));
     }
     const server = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
-    const command = `REPO_URL=https://github.com/you/project \\\nTASK='Make the failing tests pass' \\\nANTHROPIC_API_KEY=… \\\nWS_SERVER=${server} \\\nagent run`;
+    const command = `REPO_URL=https://github.com/you/project \\\nTASK='Make the failing tests pass' \\\nANTHROPIC_API_KEY=… \\\nWORKSPACE_DIR=$PWD/workspace \\\nWS_SERVER=${server} \\\nagent run`;
     put(this.empty, h("h2", null, "No runs yet"), h("p", null, "Start the first one with this hub as its server. It appears here as soon as it connects."),
       h("pre", { tabindex: 0, "aria-label": "Command" }, command),
       button("Copy", () => navigator.clipboard?.writeText(command).then(() => say("Copied"), () => say("The browser does not allow it"))),
@@ -254,12 +262,13 @@ export class Fleet {
     element.className = `row ${row.state} ${needsYou(row) ? "attention" : hasEnded(row) ? "ended" : ""}`;
     put(element,
       cell(0, badge(row), h("small", { class: "phase" }, hasEnded(row) ? said(row.reason, row.state) : said(row.phase, row.state))),
-      cell(1, nav(address(row.id), { class: "name", "aria-label": `${title(row)}, ${row.attention ? WHY[row.attention] : row.state}` }, title(row)),
+      cell(1, nav(address(row.id), { class: "name", title: title(row), "aria-label": `${title(row)}, ${row.attention ? WHY[row.attention] : row.state}` }, title(row)),
         h("span", { class: "sub" }, row.title && row.repo ? h("span", { class: "repo" }, short(row.repo).replace(/^github\.com\//, "")) : "", row.branch || row.ref ? h("span", { class: "branch" }, row.branch || row.ref) : "",
           labels.slice(0, 4).map(([name, value]) => h("span", { class: "label" }, `${name}=${value}`)), labels.length > 4 ? `+${labels.length - 4}` : "",
           !row.title && !row.branch && !labels.length ? row.containerID : "")),
       cell(2, h("span", { class: "now" }, activity(row)), h("span", { class: "sub" }, todo(row),
         isNumber(row.idle) && row.idle >= 30 && !hasEnded(row) ? h("span", { class: row.attention === "idle" ? "warn" : "" }, `idle ${duration(row.idle)}`) : "",
+        row.state === "disconnected" ? silent(row) : "",
         hasEnded(row) && row.changes?.files ? h("span", null, `${plural(row.changes.files, "file")} `, h("ins", null, `+${count(row.changes.insertions ?? 0)}`), " ", h("del", null, `−${count(row.changes.deletions ?? 0)}`)) : "", lost)),
       cell(3, h("span", { title: moment(row.started) }, duration(elapsed(row)))),
       cell(4, count(row.turns)),

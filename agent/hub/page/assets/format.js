@@ -19,7 +19,7 @@ export function bytes(n) {
   return `${n < 10 && at ? n.toFixed(1) : Math.round(n)} ${units[at]}`;
 }
 
-export const money = (n) => !isNumber(n) ? "" : n !== 0 && Math.abs(n) < 1 ? `$${n.toFixed(n < 0.01 ? 4 : 3)}` : `$${n.toFixed(2)}`;
+export const money = (n) => !isNumber(n) ? "" : `$${n.toFixed(n !== 0 && Math.abs(n) < 0.01 ? 4 : 2)}`;
 export const count = (n) => isNumber(n) ? n.toLocaleString("en-US") : "";
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 

@@ -112,7 +112,8 @@ export class List {
     this.held = this.anchor();
     this.heldTop = this.element.scrollTop;
     if (this.following) this.seen = this.transcript.last;
-    this.told({ following: this.following, fresh: this.transcript.last - this.seen });
+    const { scrollTop, scrollHeight, clientHeight } = this.element;
+    this.told({ atEnd: this.following || scrollHeight - scrollTop - clientHeight < 24, fresh: this.transcript.last - this.seen });
   }
 
   resize() {
@@ -146,6 +147,7 @@ export class List {
       if (!kept.has(item)) { this.observer.unobserve(node); node.remove(); this.nodes.delete(item); }
     }
     this.order(kept);
+    this.canvas.setAttribute("aria-busy", String(!kept.size));  // a feed without lines is one that is being read
     this.transcript.forget(near);
   }
 

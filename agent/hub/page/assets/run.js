@@ -5,12 +5,15 @@ import { asked, card, permissions, showRaw, todoList } from "./cards.js";
 import { Charts } from "./charts.js";
 import { patch } from "./diff.js";
 import { button, h, link, nav, put, say } from "./dom.js";
-import { activity, badge, memory, said, short, title, todo } from "./fleet.js";
+import { activity, badge, memory, said, short, silent, title, todo } from "./fleet.js";
 import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from "./format.js";
 import { Growing } from "./growing.js";
 import { List } from "./list.js";
 import { hasEnded } from "./store.js";
 import { Transcript, whole } from "./transcript.js";
+
+/** Where the facts beside the transcript become a tab. */
+const NARROW = matchMedia("(max-width: 1000px)");
 
 /** The questions of a row that are open, the oldest first. */
 const open = (row) => row.questions?.length ? row.questions : row.question ? [row.question] : [];
@@ -20,7 +23,7 @@ export class RunView {
     Object.assign(this, { id, session, row: null, over: false });
     this.head = h("div", { class: "run-head" });
     this.alert = h("div", { class: "alert", hidden: true });
-    this.note = h("p", { class: "note", hidden: true, role: "status" });
+    this.note = h("p", { class: "notice", hidden: true, role: "status" });
     this.side = h("aside", { class: "side", "aria-label": "About this run", tabindex: 0 });
     this.middle = h("div", { class: "middle" });
     this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Views of the run" });
@@ -115,8 +118,8 @@ export class RunView {
     this.list.ask();
   }
 
-  followed({ following, fresh }) {
-    this.fresh.hidden = following;
+  followed({ atEnd, fresh }) {
+    this.fresh.hidden = atEnd;
     put(this.fresh, fresh ? `↓ ${plural(fresh, "new line")}` : "↓ to the end");
   }
 
@@ -128,7 +131,7 @@ export class RunView {
     put(this.tabs, tabs.map(([name, words]) => button(words, () => this.choose(name), { role: "tab", class: `tab tab-${name}`, "aria-selected": String(name === this.tab), tabindex: name === this.tab ? 0 : -1,
       onkeydown: (event) => {
         const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-        if (step) { const names = tabs.map(([other]) => other); this.choose(names[(names.indexOf(this.tab) + step + names.length) % names.length]); event.preventDefault(); }
+        if (step) { const names = tabs.map(([other]) => other).filter((other) => other !== "about" || NARROW.matches); this.choose(names[(names.indexOf(this.tab) + step + names.length) % names.length]); event.preventDefault(); }
       } })));
     if (focused) this.tabs.querySelector("[aria-selected=true]").focus();
   }
@@ -164,11 +167,11 @@ export class RunView {
   }
 
   drawHead() {
-    const { row } = this;
+    const { row } = this, phase = hasEnded(row) ? "" : said(row.phase, row.state);
     document.title = `${row.state === "waiting" ? "? " : ""}${title(row)}`;
-    put(this.head, h("h1", null, title(row)), h("div", { class: "facts" }, badge(row), hasEnded(row) ? "" : h("span", null, said(row.phase, row.state)), h("span", { title: `${moment(row.started)} – ${moment(row.ended)}` }, duration(elapsed(row))),
+    put(this.head, h("h1", null, title(row)), h("div", { class: "facts" }, badge(row), phase ? h("span", null, phase) : "", h("span", { title: `${moment(row.started)} – ${moment(row.ended)}` }, duration(elapsed(row))),
       isNumber(row.turns) ? h("span", null, plural(row.turns, "turn")) : "", isNumber(row.cost) ? h("span", null, money(row.cost)) : "", hasEnded(row) ? "" : memory(row), todo(row), isNumber(row.idle) && row.idle >= 30 && !hasEnded(row) ? h("span", { class: row.attention === "idle" ? "warn" : "" }, `idle ${duration(row.idle)}`) : "",
-      hasEnded(row) ? "" : h("span", { class: "now" }, activity(row))));
+      row.state === "disconnected" ? silent(row) : "", hasEnded(row) ? "" : h("span", { class: "now" }, activity(row))));
   }
 
   drawAlert() {
@@ -220,8 +223,10 @@ export class RunView {
   drawSteer() {
     const may = this.session.right === "command" && !hasEnded(this.row);
     this.steer.hidden = !may;
-    if (!may || this.steer.hasChildNodes()) return;
-    const text = h("textarea", { rows: 1, "aria-label": "Message to claude", placeholder: "Tell claude …", onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); void tell(); } if (event.key === "Escape") text.blur(); } });
+    const hint = this.row.connected ? "Tell claude …" : "No agent is connected now";
+    if (this.words) this.words.placeholder = hint;
+    if (!may || this.words) return;
+    const text = this.words = h("textarea", { rows: 1, "aria-label": "Message to claude", placeholder: hint, onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); void tell(); } if (event.key === "Escape") text.blur(); } });
     const tell = async () => { if (text.value.trim() && await this.command({ command: "message", text: text.value }, "Message sent")) text.value = ""; };
     const interrupt = async () => { const said = text.value.trim(); if (await this.command({ command: "interrupt", ...(said ? { text: said } : {}) }, "Interrupt sent")) text.value = ""; };
     put(this.steer, text, button("Tell", tell, { class: "primary" }), button("Interrupt", interrupt, { title: "Stop what claude does now, and say the text if there is one" }), button("Stop the run", () => this.stop(), { class: "danger" }));
