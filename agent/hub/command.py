@@ -102,5 +102,8 @@ def _tls(options: Options) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(options.certificate, options.key)
     except OSError as error:
-        raise AgentError(f"--tls-cert {options.certificate} cannot be used: {error}", exit=Exit.CONFIG) from error
+        why = str(error)
+        if isinstance(error, ssl.SSLError):
+            why = f"it and --tls-key must hold a certificate and its private key in PEM ({error.reason or error})"
+        raise AgentError(f"--tls-cert {options.certificate} cannot be used: {why}", exit=Exit.CONFIG) from error
     return context

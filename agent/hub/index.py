@@ -6,6 +6,7 @@ bytes of its file it has seen, and `stale()` names the files that have others.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -242,6 +243,10 @@ def _entry(found: list[Any]) -> Entry | None:
 
 def _open(path: Path) -> sqlite3.Connection:
     for _ in range(2):
+        # As private as the runs: it holds their titles and last lines. SQLite gives its other files the same mode.
+        made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.fchmod(made, 0o600)
+        os.close(made)
         db = sqlite3.connect(path, check_same_thread=False)
         try:
             # The index can be made again: it need not survive a loss of power.

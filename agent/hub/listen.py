@@ -53,7 +53,7 @@ async def open_serving(
             stack.callback(listener.socket.close)
         try:
             opened = open_hub(store, limits, tokens, view.note)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise AgentError(f"cannot index the runs in {store.directory}: {error}", exit=Exit.CONFIG) from error
         async with opened as hub, trio.open_nursery() as nursery:
             subscribers = Subscribers(hub)

@@ -69,7 +69,8 @@ class Store:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise AgentError(f"cannot keep runs in {directory}: {error.strerror}", exit=Exit.CONFIG) from error
+            why = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
+            raise AgentError(f"cannot keep runs in {directory}: {why}", exit=Exit.CONFIG) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -34,7 +34,7 @@ def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]):
 def test_a_certificate_that_is_none_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "cert").write_text("no")
     assert main(["--port", "0", "--tls-cert", str(tmp_path / "cert")]) == Exit.CONFIG
-    assert "cannot be used" in capsys.readouterr().err
+    assert "must hold a certificate and its private key in PEM" in capsys.readouterr().err
 
 
 async def send(url: str, written: Written, last: int, path: str = "/") -> None:

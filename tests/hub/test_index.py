@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_a_broken_index_is_made_anew(tmp_path: Path, broken: bytes):
     index = Index(tmp_path / "i")
     index.put([entry("a")])
     assert ids(index) == ["a"]
+    index.close()
+
+
+def test_an_index_is_as_private_as_the_runs(tmp_path: Path):
+    (tmp_path / "i").touch(0o644)  # as it was before
+    index = Index(tmp_path / "i")
+    index.put([entry("a")])
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"i": 0o600, "i-wal": 0o600, "i-shm": 0o600}
     index.close()
 
 

@@ -100,6 +100,8 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AgentError, match="cannot keep runs in"):
         Store(tmp_path / "file" / "runs")
+    with pytest.raises(AgentError, match="it is not a directory"):
+        Store(tmp_path / "file")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../../etc/passwd", "a/b", "-rf", ".hidden", "a\0b", "ü", "x" * 300])
