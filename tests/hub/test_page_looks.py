@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,21 @@ def test_arrows_stay_on_the_tabs_that_can_be_seen(hub: ServedHub, page: Page):
     page.keyboard.press("ArrowLeft")
     assert chosen.inner_text() == "About"
     page.get_by_text("0 missing").wait_for()
+
+
+def test_a_number_out_of_this_world_is_no_burden(hub: ServedHub, page: Page, agents: ExitStack):
+    run = Told("R1").begin(title="Far away")
+    agent = agents.enter_context(hub.agent())
+    agent.send(run.lines)
+    page.goto(f"{hub.url}/runs/R1")
+    page.locator(".item.phase").first.wait_for()
+    last = json.loads(run.lines[-1])
+    agent.send([json.dumps({**last, "seq": 2**53 - 1})])
+    page.locator(".notice").get_by_text("Lines above number 5,000,000 are not shown here").wait_for()
+    page.reload()
+    page.locator(".notice").get_by_text("Lines above number 5,000,000 are not shown here").wait_for()
+    page.keyboard.press("g")
+    page.locator(".item.phase").first.wait_for()
 
 
 def look(page: Page, name: str) -> None:

@@ -10,7 +10,7 @@ import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from
 import { Growing } from "./growing.js";
 import { List } from "./list.js";
 import { hasEnded } from "./store.js";
-import { Transcript, whole } from "./transcript.js";
+import { MOST, Transcript, whole } from "./transcript.js";
 
 /** Where the facts beside the transcript become a tab. */
 const NARROW = matchMedia("(max-width: 1000px)");
@@ -59,9 +59,9 @@ export class RunView {
       }
     }
     if (this.closed) return;
-    this.tell("");
     const from = this.row.seq;
-    this.transcript = new Transcript(this.id, from, () => this.list?.ask());
+    this.transcript = new Transcript(this.id, from, () => { if (this.transcript.beyond) this.tell(); this.list?.ask(); });
+    this.tell("");
     const ctx = { id: this.id, transcript: this.transcript, patch: () => this.choose("changes"), whole: (item) => this.whole(item) };
     this.list = ctx.list = new List(this.transcript, (item, depth) => card(item, depth, ctx), (state) => this.followed(state));
     this.fresh = button("", () => this.list.follow(), { class: "fresh primary", hidden: true });
@@ -89,7 +89,12 @@ export class RunView {
     }, (connected) => { if (!this.over) this.tell(connected ? "" : "reconnecting … what comes meanwhile is not lost"); });
   }
 
-  tell(text) { put(this.note, text); this.note.hidden = !text; }
+  tell(text = this.told) {
+    this.told = text;
+    const beyond = this.transcript?.beyond ? `Lines above number ${count(MOST)} are not shown here: download all messages.` : "";
+    put(this.note, [text, beyond].filter(Boolean).join(" "));
+    this.note.hidden = !text && !beyond;
+  }
 
   take(row) {
     this.row = row;

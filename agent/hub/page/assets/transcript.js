@@ -4,6 +4,8 @@
 import { messages, parsed, run } from "./api.js";
 
 export const SIZE = 200;
+/** Numbers are given by others: a block for each 200 of them has to fit into the browser. */
+export const MOST = 5_000_000;
 const KEPT = 60;
 /** Pieces and progress of what comes whole later. */
 const SILENT = new Set(["partial", "progress", "silent"]);
@@ -19,10 +21,13 @@ export class Transcript {
     this.orphans = new Map();
     this.changed = changed;
     this.last = 0;
+    /** Whether there are lines with numbers above MOST. */
+    this.beyond = false;
     this.grow(last);
   }
 
   grow(seq) {
+    if (seq > MOST) { this.beyond = true; seq = MOST; }
     if (seq <= this.last) return;
     this.last = seq;
     while (this.blocks.length * SIZE < seq) this.blocks.push({ number: this.blocks.length, state: "absent", entries: new Map(), items: [], height: null });
@@ -33,6 +38,7 @@ export class Transcript {
   /** Takes a message that came live. */
   take(text, seq) {
     if (!Number.isSafeInteger(seq) || seq < 1) return;
+    if (seq > MOST) { this.beyond = true; return void this.changed(); }
     const fresh = seq > this.last, ready = fresh && Math.floor((seq - 1) / SIZE) >= this.blocks.length && seq % SIZE === 1;
     this.grow(seq);
     const block = this.blockOf(seq);
