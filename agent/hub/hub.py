@@ -244,7 +244,7 @@ class Hub:
         """Index the files that the index does not cover, the newest run first."""
         try:
             known = await trio.to_thread.run_sync(self.index.sizes)
-            async for entry in stale(self.store, known, self.fleet.live_runs, self._give_way):
+            async for entry in stale(self.store, known, self.fleet.live_runs, self._give_way, self.note):
                 key = RunKey(entry.row.containerID, entry.row.runID)
                 if not self.fleet.moves(key):
                     entry.row.id = await trio.to_thread.run_sync(self.index.id_for, key)

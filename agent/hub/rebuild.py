@@ -62,17 +62,21 @@ def recall(store: Store, key: RunKey, known: Entry | None, id: str) -> tuple[Run
 
 
 async def stale(
-    store: Store, known: Mapping[RunKey, int], moving: Mapping[RunKey, object], turn: Callable[[], Awaitable[None]]
+    store: Store,
+    known: Mapping[RunKey, int],
+    moving: Mapping[RunKey, object],
+    turn: Callable[[], Awaitable[None]],
+    note: Callable[[str], None],
 ) -> AsyncIterator[Entry]:
     """Entries of the stored runs whose size is not the known one and which do not move, the newest first. `turn` is
-    awaited before each.
+    awaited before each; a file that cannot be read is noted.
 
-    Raises OSError.
+    Raises OSError where the directory cannot be read.
 
     Cancelling: waits for the file that is being read.
     """
 
-    def read(path: Path) -> Entry | None:
+    def read(path: Path) -> Entry | OSError | None:
         try:
             key = store.key(path)
             if key is None or key in moving or known.get(key) == path.stat().st_size:
@@ -80,9 +84,13 @@ async def stale(
             return read_entry(store, key, "")
         except FileNotFoundError:
             return None  # removed meanwhile
+        except OSError as error:
+            return error
 
     for path in await trio.to_thread.run_sync(store.files):
         await turn()
         found = await trio.to_thread.run_sync(read, path)
-        if found is not None:
+        if isinstance(found, OSError):
+            note(f"a stored run is not listed, since {path} cannot be read: {found.strerror}")
+        elif found is not None:
             yield found

@@ -95,9 +95,10 @@ class Store:
             return 0
 
     def files(self) -> list[Path]:
-        """The files of all runs, the one that was written last first."""
+        """The files of all runs, the one that was written last first. A link or a pipe is none of them."""
         found = [entry for place in os.scandir(self.directory) if place.is_dir(follow_symlinks=False)
-                 for entry in os.scandir(place) if entry.name.endswith(".ndjson")]  # fmt: skip
+                 for entry in os.scandir(place) if entry.name.endswith(".ndjson")
+                 and entry.is_file(follow_symlinks=False)]  # fmt: skip
         return [Path(entry.path) for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]
 
     def key(self, path: Path) -> RunKey | None:

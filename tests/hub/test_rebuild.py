@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
 from agent.hub.index import Entry
-from agent.hub.rebuild import read_entry, recall
+from agent.hub.rebuild import read_entry, recall, stale
 from agent.protocol.events import log
 from agent.receiver import Row, Run, RunKey, Store, parse
 from tests.support.fleets import Told, fleet, showcase
@@ -70,3 +72,30 @@ def test_a_run_that_comes_back_is_read_once_for_both(store: Store):
 def test_a_new_run_has_an_empty_row(store: Store):
     run, entry = recall(store, RunKey("c", "R"), None, "R")
     assert (run.next, entry.row.seq, entry.size) == (1, 0, 0)
+
+
+async def test_what_cannot_be_read_keeps_no_other_run_from_the_list(store: Store, monkeypatch: pytest.MonkeyPatch):
+    run, unreadable = showcase(), Told("R2", container="c").begin()
+    for told in (run, unreadable):
+        store.append(key_of(told), *told.lines)
+    place = store.directory / "c"
+    os.mkfifo(place / "pipe.ndjson")
+    (place / "directory.ndjson").mkdir()
+    (place / "nowhere.ndjson").symlink_to("nothing")
+    (place / "elsewhere.ndjson").symlink_to(store.path(key_of(run)))
+    (place / "garbage.ndjson").write_bytes(os.urandom(5000))
+    (place / "empty.ndjson").write_bytes(b"")
+    own = Store.key
+
+    def refuses(store: Store, path: Path) -> RunKey | None:
+        if path.name == "R2.ndjson":
+            raise PermissionError(13, "Permission denied")
+        return own(store, path)
+
+    monkeypatch.setattr(Store, "key", refuses)
+    notes: list[str] = []
+    with trio.fail_after(60):
+        found = [entry.row.runID async for entry in stale(store, {}, {}, trio.lowlevel.checkpoint, notes.append)]
+    assert found == [run.envelope.run_id]
+    (note,) = notes
+    assert "R2.ndjson cannot be read: Permission denied" in note
