@@ -28,6 +28,7 @@ from agent.hub.metrics import CONTENT_TYPE, Metrics
 from agent.hub.openapi import PATH
 from agent.hub.parameters import NUMBER, body, cursor, number, query, resume
 from agent.hub.session import Sessions
+from agent.receiver import RunKey
 
 
 class Api:
@@ -133,10 +134,15 @@ class Api:
         """Send the work of a run as a file."""
         entry = await self._entry(request)
         path = self._hub.path(entry.row, ".patch")
+        content: bytes | None = None
         try:
             content = await trio.Path(path).read_bytes()
         except FileNotFoundError:
-            raise HTTPException(404, "the run has sent no patch; STREAM_PATCH=1 makes an agent send it") from None
+            if entry.row.patch:  # the file is written at the end, and the run has not come to it
+                key = RunKey(entry.row.containerID, entry.row.runID)
+                content = await trio.to_thread.run_sync(self._hub.store.patch, key, limiter=self._hub.readers)
+        if content is None:
+            raise HTTPException(404, "the run has sent no patch; STREAM_PATCH=1 makes an agent send it")
         return Response(
             content,
             media_type="text/plain; charset=utf-8",

@@ -202,7 +202,7 @@ class Store:
 
     def write_patch(self, key: RunKey) -> Path | None:
         """Write the run's patch beside its messages and return its path; None if no whole patch came. Atomic."""
-        patch = self._patch(key)
+        patch = self.patch(key)
         if patch is None:
             return None
         path = self.path(key, ".patch")
@@ -211,7 +211,8 @@ class Store:
         unfinished.replace(path)
         return path
 
-    def _patch(self, key: RunKey) -> bytes | None:
+    def patch(self, key: RunKey) -> bytes | None:
+        """The run's patch, read from its messages; None if no whole one came."""
         patch = None
         texts: list[str] = []
         for metadata in self._patch_logs(key):

@@ -108,6 +108,14 @@ async def test_two_containers_with_one_run_id_are_two_runs(tmp_path: Path):
             assert {json.loads(line)["containerID"] for line in lines} == {run["containerID"]}
 
 
+async def test_the_patch_of_a_run_that_never_ended_is_one_too(tmp_path: Path):
+    async with open_client(tmp_path) as client:
+        written = Written().add(log("info", "changes", kind="patch", text="diff --git a/x b/x\n"))
+        await client.send(*written.lines)
+        answer = await client.get(f"/api/runs/{RUN}/patch")
+        assert (answer.status, answer.body) == (200, b"diff --git a/x b/x\n")
+
+
 async def test_the_patch_is_a_download(tmp_path: Path):
     written = Written().add(log("info", "changes", kind="patch", text="diff --git a/x b/x\n")).complete()
     async with open_client(tmp_path) as client:

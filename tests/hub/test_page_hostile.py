@@ -90,6 +90,8 @@ def hostile_runs() -> list[Told]:
                 run.add(Event(message["type"], (json.dumps(changed).encode(),), "info", ""))
         question = {"id": poison, "tool": poison, "input": {poison: poison}, "message": poison, "questions": poison}
         run.add(status("waiting", poison, question=question), log("info", poison, details=poison, source="git"))
+        patch = f'diff --git "a/{poison}" "b/{poison}"\nnew file mode 100644\n@@ -0,0 +1 @@ {poison}\n+{poison}\n'
+        run.add(log("info", poison, kind="patch", text=patch))
         if number % 2:
             changes = {"files": 1, "branch": poison, "commit": poison, "compareURL": poison}
             data = {"exitCode": 1, "message": poison, "reason": poison, "changes": changes, "stream": {}}
@@ -128,7 +130,10 @@ def test_nothing_that_others_wrote_becomes_more_than_text(hub: ServedHub, page: 
         if run is runs[3]:
             photograph(page, "run-hostile")
         page.get_by_role("tab", name="Changes").click()
-        page.locator(".changes > *").first.wait_for()
+        page.locator(".changes .patch .line.ins").wait_for()
+        named = page.locator(".changes summary .path").inner_text()
+        poison = HOSTILE[runs.index(run)]
+        assert named == poison or not poison.isprintable(), "the name of a file is its name"
         check(page)
     assert {url for url in asked if not url.startswith(hub.url)} == set()
 

@@ -154,7 +154,7 @@ export function permissions(question) {
 function result(given, name) {
   const { piece } = given, content = piece.content;
   const texts = typeof content === "string" ? [content] : list(content).map(object).map((part) => part.type === "text" ? string(part.text) : part.type === "image" ? `[image, ${string(object(part.source).media_type) || "unknown type"}]` : JSON.stringify(part).slice(0, 2000));
-  const text = texts.join("\n");
+  const text = texts.join("\n").replace(/^<tool_use_error>([^]*)<\/tool_use_error>$/, "$1");
   if (!plain(text).trim()) return piece.is_error ? "" : h("small", { class: "dim none" }, "no output");
   if (!piece.is_error && (name === "Edit" || name === "MultiEdit" || name === "Write" || name === "TodoWrite")) return "";
   return output(text);

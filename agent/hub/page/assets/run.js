@@ -251,7 +251,7 @@ export class RunView {
     const items = row.todos ?? [];
     this.charts.draw(row);
     put(this.side,
-      hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (row.reason ?? row.state).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "",
+      hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (!row.reason || row.reason === "success" ? row.state : row.reason).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "",
         comparison ? h("p", { class: comparison.whole ? "good" : "bad" }, comparison.summary) : h("p", { class: "dim" }, "not compared"), comparison?.problems?.map((problem) => h("p", { class: "bad text" }, problem)) ?? "") : "",
       items.length || row.todo?.total ? part("To-do", todo(row), items.length ? todoList(items) : "") : "",
       changes ? part("Work", h("p", null, `${plural(changes.files ?? 0, "file")} `, h("ins", null, `+${count(changes.insertions ?? 0)} `), h("del", null, `−${count(changes.deletions ?? 0)}`), changes.commits ? ` · ${plural(changes.commits, "commit")}` : ""), h("p", null, row.patch ? button("Show changes", () => this.choose("changes")) : "", " ", changes.compareURL ? link(changes.compareURL, "Compare") : "")) : "",
