@@ -1,9 +1,10 @@
 """The output of a command while it runs (PARTIAL=1). On claude's stdout a build of ten minutes shows when it ends.
 
 The CLI writes the output of each command into a file below its temporary directory:
-TMPDIR/claude-UID/PROJECT/SESSION/tasks/ID.output. No message names the file of a command that is waited for, so what is
-new there while exactly one command runs is taken for its output. Best effort: where anything is different, nothing is
-shown, and the result of the tool has everything in the end.
+TMPDIR/claude-UID/PROJECT/SESSION/tasks/ID.output. No message names the file of a command that is waited for. An agent's
+commands run one after another, unless they only read, and the file of each is gone with it: so what is new there is the
+output of the oldest call, where one agent has calls, and one file is new while it has several. Best effort: where
+anything is different, nothing is shown, and the result of the tool has everything in the end.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class CommandOutput:
         self,
         environment: Mapping[str, str],
         session: str,
-        running: Callable[[], tuple[str, ...]],
+        running: Callable[[], tuple[tuple[str, ...], ...]],
         redactor: Redactor,
         limits: Limits,
         show: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`environment` is claude's, `session` the ID of its session; `running` gives the IDs of commands that run."""
+        """`environment` is claude's, `session` the ID of its session.
+
+        `running` gives the IDs of the calls whose results are open, the oldest first, by the agent whose they are.
+        """
         parent = environment.get("CLAUDE_CODE_TMPDIR") or environment.get("TMPDIR") or "/tmp"
         self._root = Path(parent, f"claude-{os.getuid()}")
         self._session = session
@@ -60,21 +64,22 @@ class CommandOutput:
 
     def look(self) -> None:
         """Look once; shows something if the last lines have changed."""
-        running = self._running()
-        if not running and not self._call:
+        agents = self._running()
+        if not agents and not self._call:
             return
         found = dict(self._files())
-        if len(running) != 1:
+        new = {file: changed for file, changed in found.items() if file not in self._known and file != self._file}
+        calls = agents[0] if len(agents) == 1 else ()
+        if not calls or (len(calls) > 1 and len(new) + (self._file in found) > 1):
             # Of several commands none could be told from the others.
             self._known = set(found)
-            self._call, self._file = "several" if running else "", None
+            self._call, self._file = "several" if agents else "", None
             return
-        if running[0] != self._call:
+        if calls[0] != self._call:
             if self._file is not None:
                 self._known.add(self._file)
-            self._call, self._file, self._pieces, self._shown, self._size = running[0], None, 0, "", -1
+            self._call, self._file, self._pieces, self._shown, self._size = calls[0], None, 0, "", -1
         if self._file is None:
-            new = {file: changed for file, changed in found.items() if file not in self._known}
             self._file = max(new, key=lambda file: new[file], default=None)
         if self._file is not None:
             self._tell(*self._file)

@@ -56,8 +56,8 @@ class ClaudeOutput:
         """The run up to the last line that was read."""
         return self._transcript.summary
 
-    def running(self, tool: str) -> tuple[str, ...]:
-        """The IDs of the calls of a tool that have no result yet."""
+    def running(self, tool: str) -> tuple[tuple[str, ...], ...]:
+        """The IDs of the calls of a tool that have no result yet, the oldest first, by the agent whose they are."""
         return self._transcript.running(tool)
 
     @property

@@ -61,6 +61,8 @@ class _Call(msgspec.Struct, frozen=True):
     name: str
     message: str
     path: str
+    #: The call that began the subagent whose call this is; None for the conversation's own.
+    parent: str | None = None
 
 
 class Transcript:
@@ -98,9 +100,13 @@ class Transcript:
             last_tool=self._last_tool,
         )
 
-    def running(self, tool: str) -> tuple[str, ...]:
-        """The IDs of the calls of a tool that have no result yet, the oldest first."""
-        return tuple(id for id, call in self._calls.items() if call.name == tool)
+    def running(self, tool: str) -> tuple[tuple[str, ...], ...]:
+        """The IDs of the calls of a tool that have no result yet, the oldest first, by the agent whose they are."""
+        found: dict[str | None, tuple[str, ...]] = {}
+        for id, call in self._calls.items():
+            if call.name == tool:
+                found[call.parent] = (*found.get(call.parent, ()), id)
+        return tuple(found.values())
 
     def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
         """Take a line, redacted and without its newline; returns its events.
@@ -203,17 +209,17 @@ class Transcript:
             return Note("error", "api_error", said or "API error")
         if isinstance(message.content, str):
             return _within(line, [Note("info", "text", one_line(message.content))])
-        note = _within(line, [self._said(block) for block in message.content])
+        note = _within(line, [self._said(block, line.parent_tool_use_id) for block in message.content])
         if value(line.aborted) is True:
             return Note(note.level, note.kind, one_line(f"(broken off) {note.message}"), note.status)
         return note
 
-    def _said(self, block: Block) -> Note:
+    def _said(self, block: Block, parent: str | None) -> Note:
         if block.type == "text":
             return Note("info", "text", one_line(text(block.text)))
         if block.type in ("tool_use", "server_tool_use", "mcp_tool_use"):
             message, path = tool_call(block.name, block.input, self._cwd)
-            self._calls[block.id] = _Call(block.name, message, path)
+            self._calls[block.id] = _Call(block.name, message, path, parent)
             if len(self._calls) > self._limits.remembered:
                 del self._calls[next(iter(self._calls))]
             self._tool_calls += 1

@@ -23,7 +23,7 @@ class Followed:
     """A session whose commands print into files, and what was shown of it."""
 
     def __init__(self, root: Path) -> None:
-        self.running: tuple[str, ...] = ()
+        self.running: tuple[tuple[str, ...], ...] = ()
         self.shown: list[dict[str, Any]] = []
         self.tasks = root / f"claude-{os.getuid()}" / "-workspace" / SESSION / "tasks"
         self.tasks.mkdir(parents=True)
@@ -39,9 +39,13 @@ class Followed:
             self.output.look()
         return self.shown[-1]["text"] if self.shown else ""
 
-    def runs(self, *calls: str) -> None:
-        self.running = calls
+    def runs(self, *calls: str, others: tuple[str, ...] = ()) -> None:
+        """Calls of one agent whose results are open, and those of another one."""
+        self.running = tuple(filter(None, (calls, others)))
         self.output.look()
+
+    def ends(self, name: str) -> None:
+        (self.tasks / f"{name}.output").unlink()
 
 
 @pytest.fixture
@@ -73,12 +77,36 @@ def test_each_command_has_its_own_file_and_numbers(command: Followed) -> None:
     assert (command.shown[-1]["id"], command.shown[-1]["piece"]) == ("toolu_2", 1)
 
 
-def test_of_several_commands_none_is_shown_for_another(command: Followed) -> None:
+def test_commands_one_after_another_are_shown_each_in_its_turn(command: Followed) -> None:
     command.runs("toolu_1", "toolu_2")
-    command.prints("one\n", "b1")
+    assert command.prints("one\n", "b1") == "one\n"
+    command.ends("b1")
+    command.prints("two\n", "b2")
+    assert len(command.shown) == 1, "it is not the first one's, whose result is not there yet"
+    command.runs("toolu_2")
+    assert command.prints("three\n", "b2") == "two\nthree\n"
+    assert [(data["id"], data["piece"]) for data in command.shown] == [("toolu_1", 1), ("toolu_2", 1), ("toolu_2", 2)]
+
+
+def test_of_commands_at_the_same_time_none_is_shown_for_another(command: Followed) -> None:
+    command.runs("toolu_1", "toolu_2")
+    command.prints("one\n", "b1", look=False)
     command.prints("two\n", "b2")
     command.runs("toolu_2")
     command.prints("three\n", "b2")
+    assert command.shown == []
+    command.runs("toolu_3", "toolu_4")
+    command.prints("four\n", "b3")
+    command.prints("five\n", "b4")
+    command.prints("six\n", "b3")
+    assert [data["text"] for data in command.shown] == ["four\n"], "until there are two"
+
+
+def test_of_the_commands_of_two_agents_none_is_shown(command: Followed) -> None:
+    command.runs("toolu_1", others=("toolu_2",))
+    command.prints("one\n", "b1")
+    command.runs("toolu_1")
+    command.prints("two\n", "b1")
     assert command.shown == []
 
 

@@ -255,3 +255,21 @@ async def test_the_output_of_a_command_is_shown_while_it_runs(
     (block,) = result["metadata"]["claude"]["message"]["content"]
     assert {data["id"] for data in shown} == {block["tool_use_id"]}
     assert [block["content"]] == [shown[-1]["text"] + "end"]
+
+
+async def test_commands_of_one_message_are_shown_each_in_its_turn(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    """The CLI runs them one after another, since they write, and keeps the output of each until it has ended."""
+    commands = [f"for i in 1 2 3; do echo {name} $i; sleep 0.6; done; touch {name}" for name in ("one", "two")]
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": each, "description": "d"}] for each in commands]}, {"text": "Done."},
+    ]  # fmt: skip
+    ran = await run(tmp_path, collector, api, f"mock:script {json.dumps(script)}", PARTIAL="1")
+    assert came_to(ran) == (0, "success")
+    calls = [block["id"] for data in of_kind(ran, "tool_use")
+             for block in data["metadata"]["claude"]["message"]["content"]]  # fmt: skip
+    for call, name in zip(calls, ("one", "two"), strict=True):
+        shown = [data["text"] for data in _previews(ran, "output") if data["id"] == call]
+        assert shown[-1].startswith(f"{name} 1\n{name} 2\n")
+        assert {text.split()[0] for text in shown} == {name}

@@ -303,4 +303,6 @@ def test_the_calls_that_have_no_result_yet_are_known_by_their_tool() -> None:
     for number in range(3):
         feed(assistant(call("Bash", f"t{number}", command="x"), call("Read", f"r{number}")), transcript=transcript)
     feed(user(answer("ok", "t1")), transcript=transcript)
-    assert transcript.running("Bash") == ("t0", "t2")
+    feed(assistant(call("Bash", "s0", command="x"), parent_tool_use_id="a0"), transcript=transcript)
+    assert transcript.running("Bash") == (("t0", "t2"), ("s0",))
+    assert transcript.running("Write") == ()
