@@ -4,7 +4,8 @@
     python tools/drift.py [--version V] [--no-tests] [--pin]
 
 What differs is shown by name: the help, the options, the messages, the control requests, the variables that it reads.
-With --pin the newest becomes the pin where all tests pass on it. Exit status: 0, or 1 where a test fails on it.
+With --pin the newest becomes the pin where all tests pass on it. Exit status: 0, or 1 where a test fails on it alone.
+Where the pin is the newest it says so, and `make test-all` has the tests.
 """
 
 from __future__ import annotations
@@ -131,6 +132,9 @@ def main() -> int:
     arguments = parser.parse_args()
     newest = arguments.version or install_claude.npm("view", install_claude.package(), "version").strip()
     pinned = install_claude.VERSION
+    if newest == pinned:
+        print(f"claude {pinned} is pinned, and is the newest: nothing differs")
+        return 0
     old = install_claude.install(ROOT / ".tools" / "claude", install_claude.PINNED)
     new = install_claude.install(ROOT / ".tools" / f"claude-{newest}", install_claude.pin_of(newest))
     print(f"claude {pinned} (pinned) and {newest}\n")

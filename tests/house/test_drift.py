@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tools import drift
 
 
@@ -25,6 +27,16 @@ def test_what_differs_is_named_and_what_does_not_is_one_line(tmp_path: Path) -> 
         "help:", "  +  --fanfare",
     ]  # fmt: skip
     assert list(drift.compare(old, old))[-1] == "help: the same"
+
+
+def test_a_pin_that_is_the_newest_is_compared_with_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(drift.install_claude, "npm", lambda *arguments: f"{drift.install_claude.VERSION}\n")
+    monkeypatch.setattr(drift.install_claude, "install", lambda *arguments: pytest.fail("a hundred megabytes"))
+    monkeypatch.setattr("sys.argv", ["drift.py"])
+    assert drift.main() == 0
+    assert capsys.readouterr().out.endswith("is the newest: nothing differs\n")
 
 
 def test_the_types_are_those_that_a_session_writes() -> None:
