@@ -177,8 +177,9 @@ class ClaudeOutput:
     def _show_piece(self, line: bytes) -> list[Event]:
         """Hand on a piece of a message as it came: only pieces together show that there is a secret."""
         try:
-            if self._pieces is not None:
-                self._pieces.take(line)
+            if self._pieces is not None and not self._pieces.take(line):
+                words = f"a line of {len(line)} bytes cannot be read and was skipped: a piece of a message"
+                return [log("warn", words, source="claude", kind="cut")]
         except Exception as bug:  # that somebody sees text grow may not cost a run
             self._pieces = None
             words = f"from here on no text is shown while it grows: {type(bug).__name__}: {bug}"

@@ -90,17 +90,17 @@ class Pieces:
         self._messages: dict[str | None, str] = {}
         self._blocks: dict[tuple[str | None, int], _Block] = {}
 
-    def take(self, line: bytes) -> None:
-        """Take a line that begins with PIECE or TOKENS, as it came from claude."""
+    def take(self, line: bytes) -> bool:
+        """Take a line that begins with PIECE or TOKENS, as it came from claude; returns whether it can be read."""
         if line.startswith(TOKENS):
             self._count(line)
-            return
+            return True
         try:
             found = _decode(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             # Without this piece the rest could be what no redactor knows: the halves of a secret around it.
             self._blocks.clear()
-            return
+            return False
         event, parent = found.event, found.parent_tool_use_id
         key = parent, event.index
         if event.type == "content_block_delta":
@@ -116,6 +116,7 @@ class Pieces:
             self._messages[parent] = event.message.id[:200]
         elif event.type == "message_stop":
             self._forget(parent)
+        return True
 
     def _forget(self, parent: str | None) -> None:
         self._messages.pop(parent, None)

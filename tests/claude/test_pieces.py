@@ -214,6 +214,15 @@ async def test_pieces_are_neither_logged_nor_transcribed_by_any_reader(drain: bo
     assert drain == (shown == [])
 
 
+async def test_a_piece_that_cannot_be_read_is_said_and_what_it_holds_is_not() -> None:
+    broken = PIECE + b',"half":"word'
+    events, transcribed = await read([lines(broken)], Pieces(Redactor({}), LIMITS, lambda data: None))
+    assert [(event.level, event.message) for event in events] == [
+        ("warn", f"a line of {len(broken)} bytes cannot be read and was skipped: a piece of a message"),
+    ]  # fmt: skip
+    assert transcribed == b""
+
+
 async def test_a_bug_in_showing_costs_the_pieces_and_not_the_run() -> None:
     def show(data: dict[str, Any]) -> None:
         raise KeyError("a bug")

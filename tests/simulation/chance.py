@@ -81,6 +81,8 @@ FAULTS = {
     "setup": 0.15,
     "setup.fails": 0.20,
     "setup.hangs": 0.10,
+    # no fault: what claude is writing is shown
+    "claude.pieces": 0.12,
 }
 
 #: Of all runs, those without any fault.

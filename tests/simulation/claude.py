@@ -7,7 +7,7 @@ real CLI's: when nobody drains stdout for three seconds, it exits 0 and its tail
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ import trio
 
 from agent.claude import watchdog
 from agent.claude.output import ClaudeOutput
+from agent.claude.pieces import Pieces
 from agent.claude.watchdog import Bark
 from agent.config.config import Config
 from agent.exits import ExitStatus
@@ -36,6 +37,11 @@ _PIECE = 4096
 _GOOD = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 2, "total_cost_usd": 0.01}
 _ABORTED = {"type": "result", "subtype": "error_during_execution", "is_error": True, "num_turns": 1}
 
+#: Messages whose pieces it prints, and characters of one.
+_WRITTEN, _DELTA = 12, 70
+#: What a text that is shown while it is written has more of.
+MORE = " and so on"
+
 SECRET = "sk-ant-api03-simulated-secret"
 
 
@@ -47,6 +53,7 @@ class Script:
         self._faults = faults = chance.faults
         self._history = history
         self._line_bytes = line_bytes
+        self._writing = chance.of("claude.pieces")
         self._pace = rng.choice((0.0, 0.0, 0.01, 0.1, 0.5))
         self.count = rng.choice((0, 1, 3, 3, 8, 8, 20))
         if "claude.floods" in faults:
@@ -78,16 +85,17 @@ class Script:
         rng, pace = self._rng, self._pace
         for message in self._messages():
             number, line = self.line(message)
+            is_piece = isinstance(message, dict) and message["type"] == "stream_event"
             if isinstance(message, dict):
                 self.has_result |= message["type"] == "result"
                 if message["type"] == "control_request" and len(self.asked) == self._asks:
                     self.waits_behind.add(number)
             delay = pace * rng.random() * 2
-            if len(line) > 1 and rng.random() < 0.1:
+            if len(line) > 1 and not is_piece and rng.random() < 0.1:
                 cut = rng.randrange(1, len(line))
                 yield delay, line[:cut], None
                 delay, line = pace, line[cut:]
-            yield delay, line, number
+            yield delay, line, None if is_piece else number
         if not self.ends_with_newline:
             number = self._history.next_line()
             yield 0.0, b'{"type":"assistant","text":"#%d#' % number, number
@@ -102,12 +110,15 @@ class Script:
             yield self._pace, b"warning @%d@ %s\n" % (self._history.next_stderr(), SECRET.encode())
 
     def _messages(self) -> Iterator[dict[str, Any] | bytes]:
-        rng, faults = self._rng, self._faults
+        rng, faults, writing = self._rng, self._faults, self._writing
         if "claude.no_result" in faults and rng.random() < 0.3:
             return
         yield {"type": "system", "subtype": "init", "cwd": "/w", "session_id": "s", "model": "m", "tools": []}
         for number in range(self.count):
-            yield self._message(rng, number)
+            message = self._message(rng, number)
+            if "claude.pieces" in faults and number < _WRITTEN and message["type"] == "assistant":
+                yield from _pieces(message["message"], writing.choice((0, 60, 600)))
+            yield message
             if number == self._asks_at:
                 for _ in range(self._asks):
                     self.asked.append(f"q{len(self.asked) + 1}")
@@ -158,11 +169,35 @@ class Script:
         return number, line + b"\n"
 
 
+def _pieces(message: dict[str, Any], words: int) -> Iterator[dict[str, Any]]:
+    """What the CLI prints while a message is being written, if it is a text, which is longer by some words then."""
+    (block,) = message["content"]
+    if block["type"] != "text":
+        return
+    block["text"] += MORE * words
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"id": message["id"]}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+          for text in (block["text"][begin : begin + _DELTA] for begin in range(0, len(block["text"]), _DELTA))),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_stop"},
+    ]  # fmt: skip
+    for event in events:
+        yield {"type": "stream_event", "event": event}
+
+
 class Claude(ClaudeOutput):
     """work.ClaudeRun. Its process begins with `run` and ends by itself, by a signal, or with the world."""
 
     def __init__(
-        self, config: Config, chance: Chance, history: History, redactor: Redactor, outside: trio.Nursery
+        self,
+        config: Config,
+        chance: Chance,
+        history: History,
+        redactor: Redactor,
+        outside: trio.Nursery,
+        show: Callable[[dict[str, Any]], None],
     ) -> None:
         limits = config.limits
         rng = chance.of("pipes")
@@ -180,7 +215,8 @@ class Claude(ClaudeOutput):
         late = chance.of("claude.late_output").choice((0.05, 0.5)) if "claude.late_output" in chance.faults else 0.0
         self._out = Pipe(rng.choice((4096, limits.pipe_bytes)), piece, late)
         self._err = Pipe(65536, piece)
-        super().__init__(self._out, self._err, redactor, limits)
+        pieces = Pieces(redactor, limits, show) if config.partial else None
+        super().__init__(self._out, self._err, redactor, limits, pieces=pieces)
         if history.bug == "transcript":
             self._transcript = _Transcript(history, limits)
         self._status: ExitStatus | None = None

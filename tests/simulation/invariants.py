@@ -19,7 +19,7 @@ from agent.receiver.messages import RunKey
 from agent.receiver.run import Run
 from agent.run.inbox import Commanded, Ended, Failed, Heard, Signalled
 from agent.transcript.control import Question, QuestionWithdrawn
-from tests.simulation.claude import SECRET
+from tests.simulation.claude import MORE, SECRET
 from tests.simulation.oracle import allowed_exits
 from tests.simulation.run import Simulated
 
@@ -219,6 +219,19 @@ def no_secret(facts: Facts) -> Iterator[str]:
         yield "a secret left the agent"
 
 
+def previews_are_pieces(facts: Facts) -> Iterator[str]:
+    """A PREVIEW is a piece of a text of claude's, masked as the whole is; its numbers rise."""
+    before: dict[str, int] = {}
+    for text in facts.run.server.previews:
+        data = msgspec.json.decode(text)["data"]
+        number = data["id"].removeprefix("m").removesuffix("/0")
+        if not any(data["text"] in f"Step {number} with [redacted].{'y' * n}{MORE * 600}" for n in (0, 40, 400)):
+            yield f"is no piece of message {number}: {text}"
+        if not facts.run.config.partial or (facts.run.server.accepted == 1 and data["piece"] <= before.get(number, 0)):
+            yield f"is not expected now: {text}"
+        before[number] = data["piece"]
+
+
 def same_text_everywhere(facts: Facts) -> Iterator[str]:
     """A copy differs from the first in its mark only, and has it; every number is given once."""
     yield from facts.run.server.wrong_copies
@@ -287,7 +300,7 @@ def questions_are_answered(facts: Facts) -> Iterator[str]:
 CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, work_is_kept,
     in_time, bounded, gate,
-    no_secret, same_text_everywhere, commands_are_settled, questions_are_answered,
+    no_secret, previews_are_pieces, same_text_everywhere, commands_are_settled, questions_are_answered,
 )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ def configuration(chance: Chance) -> Config:
         journal_limit=rng.choice((64 * KIB, 512 * KIB, 512 * MIB, 512 * MIB)),
         allow_steering="operator.steers" in faults and chance.of("steering").random() < 0.9,
         ask="claude.asks" in faults,
+        partial="claude.pieces" in faults,
         ask_timeout=chance.of("asking").choice((1.0, 5.0, 20.0)),
         allow_remote_cancel=rng.random() < 0.7,
         strict_delivery=rng.random() < 0.2,

@@ -137,6 +137,7 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
     reporter = Reporter(config, journal, console, world.vital_signs, "session", wall)
     inbox = Inbox()
     link = Link(config, journal, reporter, inbox.post, open_stream=server.open_stream, rng=chance.of("back-off"))
+    world.pass_on = link.pass_on
     if link.sender is not None:
         heartbeat = reporter.heartbeat
 

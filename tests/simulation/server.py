@@ -14,7 +14,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 from wsproto.utilities import ProtocolError
 
 from agent.protocol.events import Envelope
-from agent.receiver.consumer import Accepted, Acks, Consumer, Duplicate, Step, ack
+from agent.receiver.consumer import Accepted, Acks, Consumer, Duplicate, Step, Unnumbered, ack
 from agent.receiver.run import Run
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
@@ -71,6 +71,8 @@ class Server:
         self._unmarked: set[int] = set()
         #: What differs in more than its mark, or has none.
         self.wrong_copies: list[str] = []
+        #: What it was shown of what claude was writing.
+        self.previews: list[str] = []
         self._acked = 0
         self._operator = Operator(chance, history, envelope)
         self._ask_timeout = ask_timeout
@@ -167,6 +169,8 @@ class Server:
                 return  # the server that took this message is no more
             step = self.consumer.feed(text)
             self._compare(step, text)
+            if isinstance(step, Unnumbered) and step.message.type == "PREVIEW":
+                self.previews.append(text)
             asked = self._operator.learn(json.loads(text), self._ask_timeout)
             if asked and "server.dies_asked" in self._chance.faults:
                 self._history.note("connection", number, "server.dies_asked")

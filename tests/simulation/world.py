@@ -61,6 +61,8 @@ class World:
         self, config: Config, chance: Chance, history: History, redactor: Redactor, outside: trio.Nursery
     ) -> None:
         self.claude: Claude | None = None
+        #: Takes the data of a PREVIEW, as that of agent.run.local_work.
+        self.pass_on: Callable[[dict[str, Any]], None] = lambda data: None
         self.harvested = False
         self._config = config
         self._chance = chance
@@ -108,7 +110,7 @@ class World:
         self._history.strike("begin")
         if "git.begin_fails" in self._chance.faults:
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.claude = Claude(self._config, self._chance, self._history, self._redactor, self._outside)
+        self.claude = Claude(self._config, self._chance, self._history, self._redactor, self._outside, self.pass_on)
         return self.claude
 
     async def sweep(self) -> Swept:
