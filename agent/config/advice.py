@@ -105,6 +105,8 @@ def warnings(config: Config) -> Iterator[str]:
         yield "SETUP_TIMEOUT: does not count without SETUP_COMMAND"
     if config.setup_command and config.is_set("SETUP_TIMEOUT") and config.setup_timeout >= config.timeout:
         yield f"SETUP_TIMEOUT: is not less than TIMEOUT ({config.timeout:g} s), which ends the whole run"
+    if config.partial and config.ws_server is None:
+        yield "PARTIAL: nobody sees text grow without a server (WS_SERVER=none): stderr has whole lines only"
     if config.timeout < 1:
         yield f"TIMEOUT: is {config.timeout * 1000:.0f} milliseconds; a plain number is milliseconds: write 90s or 30m"
     grace = config.termination_grace_seconds

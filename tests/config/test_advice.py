@@ -15,7 +15,7 @@ GIVEN = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER":
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [("TIMEOUT", "90", "a plain number is milliseconds"), ("ALLOWED_TOOLS", "Shell", "Bash is the nearest"),
-     ("TERMINATION_GRACE_SECONDS", "3", "an orderly stop may take")],
+     ("TERMINATION_GRACE_SECONDS", "3", "an orderly stop may take"), ("PARTIAL", "1", "stderr has whole lines only")],
 )  # fmt: skip
 def test_a_setting_that_is_probably_not_meant(name: str, value: str, said: str) -> None:
     assert load(GIVEN, in_container=True).warnings == ()

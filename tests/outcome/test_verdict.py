@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 from typing import Any
 
@@ -15,6 +17,7 @@ from agent.outcome.causes import Cause, CauseKind
 from agent.outcome.verdict import Outcome, after_delivery
 from agent.outcome.verdict import judge as verdict
 from agent.transcript.summary import ApiError, Result, Summary
+from tests.support.real_cli import claude_cli
 
 GOOD = Result("success", False, num_turns=3, text="Done.")
 STATUS_0 = ExitStatus(code=0)
@@ -36,6 +39,17 @@ def failed(subtype: str = "success", **fields: Any) -> Result:
 
 def api(status: int | None, category: str, message: str = "why") -> dict[str, Any]:
     return {"api_error": ApiError(status, category, message)}
+
+
+@pytest.mark.cli
+def test_every_terminal_reason_of_the_installed_cli_has_a_verdict_of_its_own() -> None:
+    lists = set(
+        re.findall(rb'\[((?:"[a-z_]+",)*"aborted_tools",(?:"[a-z_]+",)*"completed")\]', claude_cli().read_bytes())
+    )
+    (found,) = {tuple(json.loads(b"[%s]" % each)) for each in lists}
+    assert len(found) > 10
+    for reason in set(found) - {"completed"}:
+        assert judge(STATUS_1, failed(terminal_reason=reason)).reason != "error", reason
 
 
 def test_success_is_five_facts() -> None:

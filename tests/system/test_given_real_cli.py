@@ -74,7 +74,7 @@ async def test_everything_that_claude_is_given_arrives(tmp_path: Path, collector
         "AGENTS": json.dumps(AGENTS), "AGENT": "reviewer", "PLUGIN_DIRS": str(plugin(tmp_path)),
         "ADD_DIRS": str(tmp_path / "data"), "TOOLS": "Bash\nRead\nMonitor", "ALLOWED_TOOLS": "Read\nBash(printenv:*)",
         "SETTINGS": json.dumps({"env": {"FROM_SETTINGS": "a-plain-word"}, "permissions": {"deny": ["WebFetch"]}}),
-        "CLAUDE_ARGS": "--exclude-dynamic-system-prompt-sections",
+        "CLAUDE_ARGS": f"--exclude-dynamic-system-prompt-sections --debug-file '{tmp_path}/a debug log'",
     }  # fmt: skip
     script: list[Step] = [
         {"tools": [["Bash", {"command": "printenv FROM_SETTINGS", "description": "d"}]]},
@@ -94,6 +94,7 @@ async def test_everything_that_claude_is_given_arrives(tmp_path: Path, collector
     assert told["additional_directories"] == [str(tmp_path / "data")]
     first = api.requests[0]
     assert first.body["output_config"] == {"effort": "xhigh"}
+    assert (tmp_path / "a debug log").stat().st_size > 0
     assert "You are the reviewer of this house." in json.dumps(first.body["system"])
     schema = next(tool["input_schema"] for tool in first.body["tools"] if tool["name"] == "StructuredOutput")
     assert schema == {name: value for name, value in SCHEMA.items() if name != "$schema"}
