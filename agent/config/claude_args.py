@@ -40,7 +40,7 @@ _OWN = {
     ),
     **dict.fromkeys(
         ("--background", "--bg", "--chrome", "--cloud", "--desktop", "--environment", "--from-pr", "--help", "--ide",
-         "--remote-control", "--teleport", "--tmux", "--version", "--worktree"),
+         "--remote", "--remote-control", "--teleport", "--tmux", "--version", "--worktree"),
         _ALONE,
     ),
 }  # fmt: skip

@@ -23,6 +23,7 @@ def test_arguments_are_quoted_as_for_a_shell():
         ("--resume x", "set RESUME_SESSION instead"),
         ("--worktree", "a run is one headless claude in its own clone"),
         ("-p", "long options and their values only, such as .*; argument 1 is none"),
+        ("--remote session_1", "must not hold the option remote: a run is one headless claude in its own clone"),
         ("--brief -c", "argument 2 is none"),
         ("--brief -- x", "argument 2 is none"),
         ("hello", "belongs to no option: argument 1"),
