@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.protocol.events import log, status
-from tests.support.browser import ServedHub, photograph
+from tests.support.browser import ServedHub, frames, photograph
 from tests.support.fleets import Told, fleet
 
 if TYPE_CHECKING:
@@ -140,4 +140,5 @@ def test_only_visible_rows_are_in_the_document(hub: ServedHub, page: Page):
     assert page.locator(".rows .row").count() < 40
     page.locator(".scroll").evaluate("(element) => { element.scrollTop = element.scrollHeight; }")
     page.get_by_text("Task 0", exact=True).wait_for()
+    assert frames(page.locator(".scroll"), "rows", steps=120, by=-250) < 500
     assert page.locator(".rows .row").count() < 40

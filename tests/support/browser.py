@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
 _PATIENCE = 60.0
@@ -150,6 +150,28 @@ def open_page(browser: Browser, **options: Any) -> Iterator[Page]:
     finally:
         context.close()
     assert faults == []
+
+
+FRAMES = """async (list, [steps, by]) => {
+    const frames = [];
+    let before = performance.now();
+    for (let step = 0; step < steps; step += 1) {
+        list.scrollTop += by;
+        await new Promise((done) => requestAnimationFrame(done));
+        frames.push(performance.now() - before);
+        before = performance.now();
+    }
+    return frames.sort((a, b) => a - b);
+}"""
+
+
+def frames(scrolled: Locator, name: str, *, steps: int, by: int) -> float:
+    """Scroll, and write down how long frames took; the median in milliseconds."""
+    found: list[float] = scrolled.evaluate(FRAMES, [steps, by])
+    median, late, worst = found[steps // 2], found[steps * 95 // 100], found[-1]
+    told = f"{name}, frames while scrolling: median {median:.0f} ms, p95 {late:.0f} ms, worst {worst:.0f} ms\n"
+    (shots() / f"frames-{name}.txt").write_text(told)
+    return median
 
 
 def shots() -> Path:
