@@ -55,19 +55,22 @@ class Notifier:
         self._target = target
         self._limits = limits
         self._note = note
-        #: The last event of each run, of the runs that had one last.
+        #: The last event of each run, of the runs that had one last; a question with its ID.
         self._last: OrderedDict[str, str] = OrderedDict()
         self._send, self._receive = trio.open_memory_channel[bytes](limits.hub_notifications)
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def see(self, row: Row) -> None:
         """Look at a row that changed."""
-        event = _event(row)
-        if event is None or event == self._last.get(row.id):
-            if event is None and self._last.get(row.id) in ("question", "idle"):
-                del self._last[row.id]  # the next question is another one
+        event, last = _event(row), self._last.get(row.id)
+        if event is None:
+            if row.connected and last in ("question ", "idle"):
+                del self._last[row.id]  # the next one is another one
             return
-        self._last[row.id] = event
+        told = f"question {_newest(row)}" if event == "question" else event
+        if told == last:
+            return
+        self._last[row.id] = told
         self._last.move_to_end(row.id)
         if len(self._last) > self._limits.receiver_runs:
             self._last.popitem(last=False)
@@ -124,6 +127,13 @@ def _event(row: Row) -> str | None:
     if row.has_ended:
         return "budget" if row.reason == "budget" else row.state
     return row.attention if row.attention in ("question", "idle") else None
+
+
+def _newest(row: Row) -> str:
+    """The ID of the question that came last; empty if it has none."""
+    question = row.questions[-1] if row.questions else row.question or {}
+    found = question.get("id")
+    return found if isinstance(found, str) else ""
 
 
 def _words(event: str, row: Row) -> str:

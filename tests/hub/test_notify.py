@@ -84,9 +84,34 @@ async def test_an_event_is_one_signed_post():
 
 async def test_each_question_is_told():
     asked = row(state="waiting", attention="question", now="may I?")
+    lost = row(state="disconnected", attention="disconnected")
     with service(200) as (url, got):
-        await tell(url, [asked, asked, row(state="running"), asked, row(state="running", attention="disconnected")], [])
+        await tell(url, [asked, asked, lost, asked, row(state="running", connected=True), asked, lost], [])
     assert [json.loads(body)["event"] for _, body in got] == ["question", "question"]
+
+
+def asking(*ids: str) -> Row:
+    questions = [{"id": id, "message": id} for id in ids]
+    return row(state="waiting", attention="question", questions=questions, question=questions[0], connected=True)
+
+
+async def test_a_question_is_told_once_however_often_its_run_comes_back():
+    lost, works = row(state="disconnected", attention="disconnected"), row(state="running", connected=True)
+    with service(200) as (url, got):
+        await tell(url, [asking("a"), lost, asking("a"), works, asking("a"), asking("a", "b"), asking("b")], [])
+    assert [[question["id"] for question in json.loads(body)["run"]["questions"]] for _, body in got] == [
+        ["a"],
+        ["a", "b"],
+    ]
+
+
+async def test_a_run_that_falls_idle_and_one_that_spent_its_budget():
+    idle, works = row(attention="idle", connected=True), row(connected=True)
+    ended = row(state="failed", reason="budget", message="MAX_BUDGET_USD=2 is spent")
+    with service(200) as (url, got):
+        await tell(url, [idle, idle, works, idle, ended, ended], [])
+    assert [json.loads(body)["event"] for _, body in got] == ["idle", "idle", "budget"]
+    assert "MAX_BUDGET_USD=2 is spent" in json.loads(got[-1][1])["text"]
 
 
 @pytest.mark.parametrize(
