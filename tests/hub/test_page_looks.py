@@ -71,6 +71,8 @@ def test_totals_are_of_the_runs_that_are_listed(hub: ServedHub, page: Page, agen
         else:
             hub.send(run.lines)
     hub.send(Told("R1").begin(title="Stopped").complete(143, reason="cancelled", message="cancelled by ada").lines)
+    page.goto(f"{hub.url}/runs/R1")
+    page.locator(".item.complete .turn-box", has_text="cancelled by ada").wait_for()  # nothing has failed
     page.goto(hub.url)
     totals = page.locator(".totals")
     totals.get_by_text("9 runs", exact=True).wait_for()
@@ -168,6 +170,9 @@ def test_every_state_can_be_read(hub: ServedHub, browser: Browser, agents: ExitS
             name = run.envelope.run_id
             page.goto(f"{hub.url}/runs/{name}")
             page.locator(".item").first.wait_for()
+            if name.startswith("01JZCLON"):
+                assert page.get_by_role("progressbar").get_attribute("aria-valuenow") == "43"
+                page.get_by_text("51,000 of 118,000").wait_for()
             look(page, f"state-{name[4:8].lower()}")
         page.goto(f"{hub.url}/runs/{runs[1][0].envelope.run_id}")
         page.locator(".item").first.wait_for()

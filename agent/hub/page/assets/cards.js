@@ -10,6 +10,8 @@ const object = (value) => value !== null && typeof value === "object" && !Array.
 const list = (value) => Array.isArray(value) ? value : [];
 /** Levels are given by others, and classes decide how a line looks. */
 const LEVELS = new Set(["debug", "info", "warn", "error"]);
+/** Exit codes of runs that somebody stopped. */
+const STOPPED = new Set([129, 130, 131, 143]);
 const SHOWN = 14, LONGEST = 200_000;
 
 /** An article for an item. `ctx`: {id, transcript, list, patch()}. */
@@ -51,7 +53,7 @@ const SHOWS = {
   },
   complete: (item) => {
     const { data } = item, good = data.exitCode === 0;
-    return h("div", { class: `box ${good ? "good-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(string(data.message))), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
+    return h("div", { class: `box ${good ? "good-box" : STOPPED.has(data.exitCode) ? "turn-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(string(data.message))), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
   },
   said: (item, ctx) => h("div", { class: "pieces" }, item.blocks.map((piece) => {
     if (piece.type === "text") return item.who === "user" ? h("div", { class: "box user-box" }, h("b", null, item.parent ? "task" : "user"), folded(string(piece.text))) : prose(string(piece.text));
