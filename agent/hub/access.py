@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 
 from msgspec import Struct
@@ -109,14 +109,23 @@ class Guesses:
     """Wrong tokens by address: after `allowed` of them within `window` seconds, each further one is answered late.
 
     A right token is never held up, so nobody is locked out by somebody who shares the address. Connections without a
-    token are bounded, and with them the guesses in a second. At most `capacity` addresses are remembered.
+    token are bounded, and with them the guesses in a second. At most `capacity` addresses are remembered. The first
+    guess of an address in a window is noted: it may be an agent whose token was forgotten.
     """
 
-    def __init__(self, allowed: int, window: float, pause: float, capacity: int = 10_000) -> None:
+    def __init__(
+        self,
+        allowed: int,
+        window: float,
+        pause: float,
+        capacity: int = 10_000,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._allowed = allowed
         self._window = window
         self._pause = pause
         self._capacity = capacity
+        self._note = note
         self._wrong: dict[str, tuple[float, int]] = {}
 
     def wrong(self, address: str, now: float) -> float:
@@ -127,4 +136,6 @@ class Guesses:
         if len(self._wrong) >= self._capacity:
             del self._wrong[next(iter(self._wrong))]
         self._wrong[address] = (since, count + 1)
+        if not count:
+            self._note(f"{address or 'somebody'} came without the right token, and is refused")
         return self._pause if count >= self._allowed else 0.0

@@ -57,7 +57,7 @@ async def open_serving(
             raise AgentError(f"cannot index the runs in {store.directory}: {error}", exit=Exit.CONFIG) from error
         async with opened as hub, trio.open_nursery() as nursery:
             subscribers = Subscribers(hub)
-            guesses = Guesses(limits.hub_guesses, limits.hub_guess_window, limits.hub_guess_pause)
+            guesses = Guesses(limits.hub_guesses, limits.hub_guess_window, limits.hub_guess_pause, note=view.note)
             receiver = Receiver(
                 limits=limits,
                 token=tokens.agents,

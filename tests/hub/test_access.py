@@ -50,13 +50,15 @@ def test_a_cookie_of_a_watcher_is_none_of_an_operator():
 
 
 def test_guesses_are_counted_by_address_and_forgotten():
-    guesses = Guesses(2, 60.0, 5.0, capacity=2)
+    notes: list[str] = []
+    guesses = Guesses(2, 60.0, 5.0, capacity=2, note=notes.append)
     assert [guesses.wrong("a", now) for now in (0.0, 1.0, 2.0, 59.0)] == [0, 0, 5, 5]
     assert guesses.wrong("b", 20.0) == 0
     assert guesses.wrong("a", 60.0) == 0
     for address in "bcd":
         guesses.wrong(address, 1.0)
     assert len(guesses._wrong) == 2
+    assert [note.partition(" ")[0] for note in notes] == ["a", "b", "a", "c", "d"], "once in a window, and no more"
 
 
 def test_headers():

@@ -98,6 +98,7 @@ async def test_the_token_is_demanded_and_never_shown(tmp_path: Path):
         with pytest.RaisesGroup(ConnectionRejected, flatten_subgroups=True):
             async with connected(server.url, "/?token=s3cret-wrong"):
                 pass
+        assert "127.0.0.1 came without the right token" in server.output.read_text()
         await send(server.url, a_run(3), 5, "/?token=s3cret-token")
         assert b"s3cret" not in await trio.Path(f"/proc/{server.pid}/cmdline").read_bytes()
     assert "s3cret" not in server.output.read_text()
