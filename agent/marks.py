@@ -36,6 +36,11 @@ def wants_color(environ: Mapping[str, str]) -> bool:
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
+def moves(environ: Mapping[str, str]) -> bool:
+    """Return whether a terminal with this environment can move its cursor."""
+    return environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+
+
 #: Each mark as ASCII, for a terminal that shows nothing else.
 _ASCII = str.maketrans(
     {

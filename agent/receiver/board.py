@@ -25,6 +25,8 @@ def task_of(row: Row) -> Task:
         done=done,
         total=total,
         cost=row.cost,
+        cpu=None if row.has_ended else row.cpu,
+        memory=None if row.has_ended else row.memory,
         doing=_end(row) if row.has_ended else _doing(row),
         question=() if row.question is None else asked(row.containerID, row.question, len(row.questions) - 1),
     )

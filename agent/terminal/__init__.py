@@ -17,12 +17,13 @@ Files:
     board      Task, and the board as lines of text, without I/O
     live       lines and board on a terminal, by rich
 
-Callers: receiver/ (TextView), hub/ (`agent serve`, `agent watch`), commands/. `agent run` imports nothing of it.
+Callers: receiver/ (TextView), hub/ (`agent serve`, `agent watch`), fleet/, commands/. `agent run` draws its single row
+by row(), on a terminal; elsewhere it imports nothing of this room.
 """
 
 from __future__ import annotations
 
-from agent.terminal.board import Task, columns_of, pad
+from agent.terminal.board import Task, columns_of, pad, row
 from agent.terminal.screen import Screen, open_screen
 
-__all__ = ["Screen", "Task", "columns_of", "open_screen", "pad"]
+__all__ = ["Screen", "Task", "columns_of", "open_screen", "pad", "row"]

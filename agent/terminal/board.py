@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from agent.limits import MIB
 from agent.marks import BOLD, DIM, GREEN, RED, YELLOW
 from agent.text import money, one_line
 
@@ -27,6 +28,8 @@ _ORDER: tuple[State, ...] = ("waiting", "failed", "disconnected", "running", "qu
 _BAR = 8
 #: Rows of the board for a line of a question: what a person shall allow is read whole, up to a few hundred characters.
 _QUESTION_ROWS = 5
+#: Columns from which on a row tells what its task uses of the machine.
+_WIDE = 108
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -39,6 +42,8 @@ class Task(Struct, frozen=True, kw_only=True):
         took: seconds, of a task that has ended.
         done, total: of the to-do list, or per cent of whatever it does with a total of 100.
         cost: US dollars.
+        cpu: cores in use.
+        memory: bytes in use.
         doing: the last action, or how it ended.
         question: lines that a person must see: what it waits for, and how to answer.
     """
@@ -50,6 +55,8 @@ class Task(Struct, frozen=True, kw_only=True):
     done: float | None = None
     total: float | None = None
     cost: float | None = None
+    cpu: float | None = None
+    memory: float | None = None
     doing: str = ""
     question: tuple[str, ...] = ()
 
@@ -67,10 +74,11 @@ def lines(tasks: Iterable[Task], *, width: int, height: int, now: float, tick: i
     if not ordered:
         return []
     names = min(max(columns_of(task.name) for task in ordered), 28 if width >= 96 else 16)
+    uses = width >= _WIDE and any(task.cpu is not None or task.memory is not None for task in ordered)
     found: list[list[Part]] = []
     shown = 0
     for task in ordered:
-        rows = list(_rows(task, names, width, now, tick))
+        rows = list(_rows(task, names, width, now, tick, uses=uses))
         if found and len(found) + len(rows) > height - 1:
             break
         found += rows[: max(height - 1, 1)]
@@ -80,7 +88,12 @@ def lines(tasks: Iterable[Task], *, width: int, height: int, now: float, tick: i
     return found
 
 
-def _rows(task: Task, names: int, width: int, now: float, tick: int) -> Iterator[list[Part]]:
+def row(task: Task, *, width: int, now: float, tick: int) -> list[Part]:
+    """Return the row of a single task, in at most `width` columns."""
+    return lines([task], width=width, height=1, now=now, tick=tick)[0]
+
+
+def _rows(task: Task, names: int, width: int, now: float, tick: int, *, uses: bool) -> Iterator[list[Part]]:
     color = _COLORS.get(task.state, "")
     mark = SPINNER[tick % len(SPINNER)] if task.state == "running" else _MARKS[task.state]
     took = task.took if task.took is not None else now - task.began if task.began is not None else None
@@ -92,6 +105,8 @@ def _rows(task: Task, names: int, width: int, now: float, tick: int) -> Iterator
     if width >= 60:
         parts.append((_bar(task), "36" if not task.has_ended else DIM))
     parts.append((f"{'' if task.cost is None else money(task.cost):>7}  ", ""))
+    if uses:
+        parts.append((_use(task), DIM))
     room = width - sum(columns_of(text) for text, _ in parts)
     doing = "waits for an answer" if task.question else one_line(task.doing)
     yield [*parts, (cut(doing, max(room, 0)), color)]
@@ -106,6 +121,16 @@ def _bar(task: Task) -> str:
     filled = round(min(max(task.done / task.total, 0), 1) * _BAR)
     text = f"{task.done:.0f} %" if task.total == 100 else f"{task.done:.0f}/{task.total:.0f}"
     return "━" * filled + "─" * (_BAR - filled) + pad(f" {text}", 7)
+
+
+def _use(task: Task) -> str:
+    cores = "" if task.cpu is None else f"{task.cpu * 100:.0f}%"
+    return f"{cut(cores, 5):>5} {'' if task.memory is None else cut(_bytes(task.memory), 5):>5}  "
+
+
+def _bytes(size: float) -> str:
+    mib = size / MIB
+    return f"{mib:.0f}M" if mib < 1000 else f"{mib / 1024:.1f}G"
 
 
 def _summary(tasks: Sequence[Task], hidden: int) -> str:

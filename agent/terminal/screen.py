@@ -6,7 +6,7 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, TextIO
 
-from agent.marks import is_ascii, paint, to_ascii, wants_color
+from agent.marks import is_ascii, moves, paint, to_ascii, wants_color
 from agent.terminal.board import Part, Task
 
 
@@ -61,7 +61,7 @@ def open_screen(out: TextIO, environ: Mapping[str, str] = os.environ, *, color: 
     color = color and wants_color(environ)
     if not out.isatty():
         return PlainScreen(out, ascii_only=ascii_only)
-    if environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
+    if not moves(environ):
         return PlainScreen(out, ascii_only=ascii_only)
     try:
         from agent.terminal.live import LiveScreen

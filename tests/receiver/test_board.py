@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.receiver.board import asked, task_of
@@ -17,14 +18,25 @@ def row(**fields: Any) -> Row:
 
 
 def test_a_run_at_work() -> None:
-    task = task_of(row(started="2026-01-01T00:00:00.000Z", todo={"done": 1, "total": 3}, cost=0.5, now="Edit a"))
+    task = task_of(
+        row(
+            started="2026-01-01T00:00:00.000Z",
+            todo={"done": 1, "total": 3},
+            cost=0.5,
+            now="Edit a",
+            cpu=0.5,
+            memory=2048,
+        )
+    )
     assert (task.name, task.began, task.done, task.total, task.cost) == ("c1", 1767225600.0, 1, 3, 0.5)
     assert (task.doing, task.question, task.state) == ("Edit a", (), "running")
+    assert (task.cpu, task.memory) == (0.5, 2048)
 
 
 def test_a_run_that_ended() -> None:
     changes = {"files": 2, "insertions": 20, "deletions": None}
     ended = row(state="succeeded", exitCode=0, reason="success", duration=92_000.0, changes=changes)
+    assert task_of(msgspec.structs.replace(ended, cpu=0.5, memory=2048)).memory is None
     assert (task_of(ended).doing, task_of(ended).took) == ("success, 2 files +20 -0", 92.0)
     failed = row(state="failed", exitCode=66, reason="clone_failed", message="no such repository")
     assert task_of(failed).doing == "exit 66, clone_failed, no such repository"

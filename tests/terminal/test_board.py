@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from agent.limits import MIB
 from agent.terminal.board import Task, clock, columns_of, cut, lines, pad, wrap
 
 
@@ -17,6 +19,21 @@ WORKING = Task(name="fix-login", began=810.0, done=3, total=7, cost=0.41, doing=
 
 def test_one_row_has_all_of_a_task() -> None:
     assert shown(WORKING) == ["⠋ fix-login    3:10 ━━━───── 3/7     $0.41  Edit src/login.js"]
+
+
+def test_a_wide_terminal_shows_what_a_task_uses_of_the_machine() -> None:
+    using = msgspec.structs.replace(WORKING, cpu=1.34, memory=312 * MIB)
+    more = Task(name="b", cpu=1e15, memory=1e15, doing="x")
+    assert shown(using, more, WORKING, width=119)[:3] == [
+        "⠋ fix-login    3:10 ━━━───── 3/7     $0.41   134%  312M  Edit src/login.js",
+        "⠋ b                                         1000… 9313…  x",
+        "⠋ fix-login    3:10 ━━━───── 3/7     $0.41               Edit src/login.js",
+    ]
+    assert shown(msgspec.structs.replace(using, memory=1.5 * 1024 * MIB), width=119)[0].split()[-4:-2] == [
+        "134%",
+        "1.5G",
+    ]
+    assert shown(using) == shown(WORKING), "at 80 columns the last action needs the room"
 
 
 def test_what_waits_is_first_and_in_full_and_ended_ones_are_last() -> None:
