@@ -136,6 +136,8 @@ class Reporter:
         if phase not in _WORDS:
             return
         message = shown = _WORDS[phase]
+        if phase is Phase.CONNECTING and self._config.ws_server is None:
+            message = shown = "no server is told of this run"
         if phase is Phase.STOPPING and cause is not None:
             # stderr has the whole sentence only in its last line.
             message, shown = f"stopping: {cause.message}", f"stopping: {cause.reason}"

@@ -276,3 +276,5 @@ async def test_without_a_server_nobody_reads_that_it_is_sought(tmp_path, autojum
         voice = Voice(tmp_path, WS_SERVER=server)
         voice.reporter.entered(Phase.CONNECTING, None)
         assert (len(voice.lines), len(voice.messages)) == (lines, 1)
+        said = voice.messages[0]["data"]["message"]
+        assert said == ("connecting to the server" if lines else "no server is told of this run")
