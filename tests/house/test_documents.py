@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -73,3 +74,12 @@ def test_every_reason_of_a_failed_task_is_explained() -> None:
     table = (ROOT / "docs" / "operations.md").read_text().partition("| reason | what happened")[2].partition("\n\n")[0]
     explained = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines()[2:]))
     assert sorted(explained) == sorted(reasons)
+
+
+@pytest.mark.system
+def test_the_picture_of_the_terminal_is_what_the_program_draws() -> None:
+    drawn = subprocess.run(
+        [sys.executable, "-m", "tools.terminal_picture"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert drawn.stdout == (ROOT / "docs/images/terminal.svg").read_text(), "python -m tools.terminal_picture draws it"
+    assert "-----" not in re.sub("&#160;|<[^>]*>", "", drawn.stdout.partition("</style>")[2])
