@@ -11,6 +11,7 @@ Files:
 
     dispatch       the table of commands: a command is a module with parser() and main(), and a row there
     run            `agent run`: one run, put together
+    live_row       its live row, on a terminal
     last_resort    ends of a run that are not ordinary
     check          `agent check`: everything that a run needs
     check_local    its checks of this machine alone

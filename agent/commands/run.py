@@ -19,7 +19,7 @@ from agent.errors import ConfigError
 from agent.files import is_in_memory
 from agent.journal import Journal
 from agent.limits import MIB
-from agent.marks import is_ascii, wants_color
+from agent.marks import is_ascii, moves, wants_color
 from agent.outcome import Cause, CauseKind
 from agent.process import hardening
 from agent.protocol import Envelope, ulid
@@ -109,6 +109,12 @@ async def _run(config: Config, problems: tuple[str, ...], redactor: Redactor, co
             link = Link(config, journal, reporter, inbox.post)
             work.renew_ws_token = link.renew
             work.pass_on = link.pass_on
+            if config.log_format == "text" and os.isatty(2) and moves(os.environ):
+                from agent.commands.live_row import LiveRow
+
+                row = LiveRow(config, redactor.text, color=wants_color(os.environ), ascii_only=is_ascii(os.environ))
+                row.follow(reporter, work.vital_signs)
+                console.show_below(row)
             supervisor = Supervisor(
                 config,
                 work,

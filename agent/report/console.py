@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from agent.limits import Limits
 from agent.marks import BOLD, DIM, LEVEL_COLORS, LEVEL_MARKS, MARKS, SOURCE_COLORS, STATUS_MARK, paint, to_ascii
@@ -22,7 +23,21 @@ _UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u20
 
 #: Columns before the text on a terminal, and how many there must be for it to go on under itself.
 _INDENT, _NARROW = 18, 20
+#: Seconds between two pictures of the live row.
+_TURN = 0.125
+#: Takes what stands in the cursor's line away.
+_ERASE = b"\r\x1b[2K"
 _RANK: dict[str, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
+
+
+class Row(Protocol):
+    """A live row: it moves below the lines, on a terminal."""
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Follow what happens."""
+
+    def text(self, columns: int) -> str:
+        """Return the row for a terminal of so many columns, "" for none; called by the console's thread."""
 
 
 class Console:
@@ -63,12 +78,23 @@ class Console:
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._write = write
+        self._row: Row | None = None
+        self._shown_row = b""
         self._thread: threading.Thread | None = None
+
+    def show_below(self, row: Row) -> None:
+        """Show a live row below the lines from now on, until the end."""
+        self._row = row
+        self._put([])
 
     def show(self, events: Sequence[Event]) -> None:
         """Show the events that a person should see. Messages are redacted here once more."""
+        if self._row is not None:
+            self._row.take(events)
         lowest = _RANK[self.level]
         shown = [event for event in events if _RANK[event.level] >= lowest]
+        if self._terminal:  # the event of kind `todo` beside it says more
+            shown = [event for event in shown if event.message != "TodoWrite"]
         if shown:
             together = "\n".join([event.message for event in shown])
             redact = self._as_it_is if self.redact(together) == together else self.redact
@@ -149,7 +175,7 @@ class Console:
 
     def _drain(self) -> None:
         said = 0
-        while self._ready.wait():
+        while self._ready.wait(None if self._row is None else _TURN) or self._row is not None:
             self._ready.clear()
             closing = self._closing.is_set()  # after the clear, which must not swallow what close() has set
             batch = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
@@ -157,6 +183,8 @@ class Console:
                 said += dropped
                 words = f"{dropped} lines were not shown here: stderr was too slow"
                 batch += self._format(timestamp(self._now()), "warn", "agent", words)
+            if self._row is not None:
+                batch = self._above_row(self._row, batch, closing)
             try:
                 while batch:
                     batch = batch[os.write(2, batch) :]
@@ -166,6 +194,15 @@ class Console:
                 return
             # Each wake-up takes the interpreter away from the run for a moment: in a burst, a few are enough.
             self._closing.wait(self._pause)
+
+    def _above_row(self, row: Row, batch: bytes, closing: bool) -> bytes:
+        """Put lines above the row, which is drawn anew, or taken away at the end."""
+        text = b"" if closing else row.text(self._columns()).encode(errors="replace")
+        if text == self._shown_row and not batch:
+            return b""
+        erase = _ERASE if self._shown_row else b""
+        self._shown_row = text
+        return erase + batch + text
 
 
 def _mark(event: Event) -> str:

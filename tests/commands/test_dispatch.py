@@ -76,7 +76,7 @@ def test_a_fault_of_our_own_is_no_missing_package(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("call", "unwanted"),
     [
-        ("load()", "argparse, rich, shtab, difflib, starlette, dotenv"),
+        ("load()", "argparse, rich, shtab, difflib, starlette, dotenv, agent.terminal, agent.commands.live_row"),
         ("load().main([])", "argparse, trio, msgspec, re2"),
     ],
 )

@@ -87,6 +87,46 @@ def test_json_has_no_marks_on_a_terminal() -> None:
     assert json.loads(lines[0])["message"] == "one"
 
 
+class Row:
+    """A live row that turns."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.turns = 0
+        self.turned = threading.Event()
+
+    def take(self, events) -> None:
+        self.taken += [event.message for event in events]
+
+    def text(self, columns: int) -> str:
+        self.turns += 1
+        if self.turns > 3:
+            self.turned.set()
+        return f"<row {min(self.turns, 3)} of {columns}>"
+
+
+def test_a_live_row_moves_below_the_lines_and_is_gone_at_the_end(capfd) -> None:
+    console = Console("warn", limits=Limits(), now=lambda: 0.0, terminal=True, columns=lambda: 80)
+    row = Row()
+    console.show_below(row)
+    console.show([events.log("info", "not shown")])
+    assert row.turned.wait(10)
+    console.say("error", "broken")
+    console.close()
+    written = capfd.readouterr().err
+    assert written.startswith(
+        "<row 1 of 80>\r\x1b[2K<row 2 of 80>\r\x1b[2K<row 3 of 80>\r\x1b[2K00:00:00 agent  ✗ broken\n"
+    )
+    assert written.endswith(("broken\n", "<row 3 of 80>\r\x1b[2K"))
+    assert row.taken == ["not shown"]
+
+
+def test_a_terminal_does_not_hear_twice_of_a_to_do_list() -> None:
+    console, lines = shown(terminal=True)
+    console.show([events.claude_log("info", words, "tool_use", b"{}") for words in ("TodoWrite", "Read x")])
+    assert lines == ["00:00:00 claude → Read x\n"]
+
+
 def test_level() -> None:
     console, lines = shown("warn")
     console.say("info", "no")
