@@ -82,12 +82,20 @@ class TextView:
     On a screen without a board, progress and resources become occasional lines.
     """
 
-    def __init__(self, screen: Screen, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        limits: Limits,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         #: What is known of a run already, as a hub that was started again knows it.
         self.known: Callable[[RunKey], Row | None] = lambda key: None
         self._screen = screen
         self._limits = limits
         self._now = now
+        self._wall = wall
         #: The announced runs.
         self._runs: dict[RunKey, Row] = {}
         #: The stage of each clone that was shown last, for a screen without a board.
@@ -98,7 +106,9 @@ class TextView:
         self._growing = Growing(limits.receiver_runs)
 
     def note(self, text: str) -> None:
-        self._screen.say(one_line(text, _WIDTH), DIM)
+        # UTC, as the times of the agents.
+        clock = time.strftime("%H:%M:%S ", time.gmtime(self._wall()))
+        self._screen.say(one_line(text, _WIDTH), DIM, head=((clock, DIM),))
 
     def close(self) -> None:
         self._screen.close()

@@ -232,6 +232,12 @@ def test_machines_get_each_message_once_and_the_comparison():
     assert notes.getvalue() == "agent serve: listening\n"
 
 
+def test_a_sentence_of_the_server_has_its_time():
+    out = io.StringIO()
+    TextView(PlainScreen(out), Limits(), wall=lambda: 3661.0).note("a connection was lost")
+    assert out.getvalue() == "01:01:01 a connection was lost\n"
+
+
 def test_colors_only_where_asked():
     assert "\x1b[" not in "".join(as_text(a_run(2).lines))
     assert "\x1b[35mgit" in "".join(as_text(a_run(2).lines, color=True))
