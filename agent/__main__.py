@@ -6,9 +6,13 @@ dead process. They are ignored once the run is over, since Python resets handler
 
 from __future__ import annotations
 
+import os
 import sys
 
 from agent import signals
+
+#: The exit status where the reader of the output went away (`| head`): that of a program that SIGPIPE kills.
+_NO_READER = 141
 
 
 def main() -> int:
@@ -17,7 +21,15 @@ def main() -> int:
 
     signals.record()
     try:
-        return dispatch.dispatch(sys.argv[1:])
+        try:
+            return dispatch.dispatch(sys.argv[1:])
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would write again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _NO_READER
     finally:
         signals.ignore()
 

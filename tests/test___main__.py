@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from agent import __version__
 from tests.support.places import ROOT
 
@@ -23,12 +25,28 @@ def test_without_a_configuration_it_names_every_problem(tmp_path) -> None:
     assert ran.returncode == 78
     assert all(name in ran.stderr for name in ("REPO_URL", "TASK", "WS_SERVER"))
     assert "Traceback" not in ran.stderr
+    lines = [line.split()[1:3] for line in ran.stderr.splitlines()]
+    assert lines[-4:] == [["error", "agent"]] * 4
+    assert lines.count(["info", "agent"]) == 1, "it starts; nothing runs that it could stop or collect"
 
 
 def test_the_exit_status_is_the_command_s(tmp_path) -> None:
     ran = agent(tmp_path, "version")
     assert (ran.returncode, ran.stdout) == (0, f"{__version__}\n")
     assert agent(tmp_path, "nonsense").returncode == 64
+
+
+@pytest.mark.parametrize("arguments", [["variables"], ["variables", "--json"], ["help"], ["serve", "--help"]])
+def test_a_reader_that_goes_away_ends_it_without_a_word(tmp_path, arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "agent", *arguments]
+    ran = subprocess.run(
+        command, env=environment, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, timeout=30, check=False
+    )
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (141, b"")
 
 
 def test_a_signal_before_the_heavy_imports_is_not_lost(tmp_path) -> None:
