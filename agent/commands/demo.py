@@ -88,7 +88,9 @@ def _show(place: Path) -> int:
             return 1
         changed = next(place.glob("results/tasks/website/local/*/workspace"))
         print("\nOne of the files that claude changed:\n", flush=True)
-        subprocess.run(["git", "--no-pager", "diff", "HEAD", "--", "slugify.py"], cwd=changed, check=True)
+        subprocess.run(
+            ["git", "--no-pager", "diff", "--unified=0", "HEAD", "--", "slugify.py"], cwd=changed, check=True
+        )
         in_image = in_container(os.environ) and shutil.which("healthcheck.sh") is not None
         print(f"\n{next_steps(in_image=in_image)}", flush=True)
         _wait_for_person(page)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -74,10 +75,9 @@ class Board:
         """Show the table."""
         self._screen.close()
         rows = [_HEAD, *map(_row, self._results.tasks)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
         self._screen.say("")
-        for row in rows:
-            self._screen.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for line in _table(rows, shutil.get_terminal_size().columns if self._screen.live else None):
+            self._screen.say(line)
         self._screen.say("")
         self._screen.say(outcome_line(self._results))
         self._screen.say(str(directory / FILE))
@@ -115,6 +115,17 @@ class Board:
                 doing=(task.message or task.reason or "") if ended or last is None else "starts",
             )
         self._screen.show(task.task, shown)
+
+
+def _table(rows: Sequence[tuple[str, ...]], columns: int | None) -> Iterator[str]:
+    """The lines of a table. Where it does not fit, the last cell has a line of its own: a path is copied whole."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    fits = columns is None or sum(widths) + 2 * len(widths) - 2 <= columns
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells if fits else cells[:-1]).rstrip()
+        if not fits and row[-1] and row is not rows[0]:
+            yield f"  {row[-1]}"
 
 
 def _row(task: TaskResult) -> tuple[str, ...]:

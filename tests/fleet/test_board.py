@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from agent.fleet.board import Board
+from agent.fleet.board import Board, _table
 from agent.fleet.results import Attempt, Results, State, TaskResult
 from agent.receiver import Row
 from agent.terminal import Task
@@ -38,6 +38,13 @@ def test_lines_and_a_table() -> None:
     assert lines[6].split() == ["web-1", "succeeded", "1:02:05", "$0.50", "12", "1", "claude/x"]
     assert "not started (budget)" in lines[7]
     assert lines[-2:] == ["2 tasks: 1 succeeded, 1 not started; $0.50", "/d/results.json"]
+
+
+def test_a_path_is_whole_in_a_table_that_does_not_fit() -> None:
+    rows = [("task", "work"), ("web-1", "tasks/web-1/attempt-1/changes.patch"), ("web-2", "")]
+    assert [*_table(rows, 80)] == ["task   work", "web-1  tasks/web-1/attempt-1/changes.patch", "web-2"]
+    assert [*_table(rows, 40)] == ["task", "web-1", "  tasks/web-1/attempt-1/changes.patch", "web-2"]
+    assert [*_table(rows, None)] == [*_table(rows, 80)]
 
 
 class Shown:
