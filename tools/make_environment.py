@@ -50,10 +50,14 @@ def make(directory: Path) -> None:
     """Make an environment with pip where there is none. Of a way that fails nothing is left behind.
 
     Raises:
-        SystemExit: no way works here; the message says what to install, or what the last way printed.
+        SystemExit: no way works here; the message says what to install, what the last way printed, or what is there.
     """
     if usable(directory):
         return
+    if directory.is_symlink():
+        directory.unlink()  # what it led to is left alone
+    elif directory.is_file():
+        sys.exit(f"setup: {directory} is a file, and a directory is to be made there: remove it")
     said = ADVICE
     for commands in ways(sys.executable, directory):
         for command in commands:

@@ -30,6 +30,21 @@ def test_where_no_way_is_left_the_message_names_the_package_and_nothing_is_made(
     assert not (tmp_path / "environment").exists()
 
 
+def test_a_link_that_leads_nowhere_is_replaced_and_a_file_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "environment"
+    monkeypatch.setattr(make_environment, "ways", lambda python, at: [])
+    directory.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SystemExit, match="apt-get install"):
+        make_environment.make(directory)
+    assert not directory.is_symlink()
+    directory.write_text("mine")
+    with pytest.raises(SystemExit, match="environment is a file"):
+        make_environment.make(directory)
+    assert directory.read_text() == "mine"
+
+
 def test_of_a_way_that_fails_nothing_is_left_and_its_output_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
