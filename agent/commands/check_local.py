@@ -38,7 +38,8 @@ def workspace(config: Config) -> Finding:
     path = config.workspace_dir
     there = nearest(path)
     if not os.access(there, os.W_OK | os.X_OK):
-        return Finding("workspace", "fail", f"{there} may not be written", "mount a volume that this user may write")
+        remedy = "mount a volume that this user may write, or set WORKSPACE_DIR to a path that it may"
+        return Finding("workspace", "fail", f"{there} may not be written", remedy)
     if config.replace_workspace:
         state: State = "warn" if path.is_dir() and any(path.iterdir()) else "ok"
         message = f"a run will empty {path} (REPLACE_WORKSPACE=1)"

@@ -144,7 +144,9 @@ class Reporter:
         extra = self._introduction() if phase is Phase.PENDING else {}
         status = events.status(_PLAIN_STATUS.get(phase, "running"), message, phase=phase.value, **extra)
         # A run without a server passes through this phase too, which would puzzle whoever reads stderr.
-        level: events.Level = "debug" if phase is Phase.CONNECTING and self._config.ws_server is None else "info"
+        aside = phase is Phase.CONNECTING and self._config.ws_server is None
+        # Nothing runs where the variables are wrong: what is wrong with them is all that there is to read.
+        level: events.Level = "debug" if aside or (cause is not None and cause.code == "config") else "info"
         self.publish([msgspec.structs.replace(status, message=shown, level=level)])
 
     def _introduction(self) -> dict[str, Any]:
@@ -199,7 +201,8 @@ class Reporter:
         )
         self._journal.append([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
-        self._console.say("info", f"{word}: {outcome.reason}")
+        if outcome.code != "config":
+            self._console.say("info", f"{word}: {outcome.reason}")
         if answer := self._answer.text:
             self._console.say("info", f"claude's answer:\n{answer}", always=True)
         if outcome.code == "internal" and outcome.details:

@@ -40,7 +40,8 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_places_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert check_local.workspace(configured(tmp_path)).state == "fail"
+    found = check_local.workspace(configured(tmp_path))
+    assert (found.state, "WORKSPACE_DIR" in found.remedy) == ("fail", True)
     assert check_local.journal(configured(tmp_path)).state == "warn"
     assert check_local.journal(configured(tmp_path, JOURNAL_DIR=str(tmp_path / "journal"))).state == "fail"
     found = check_local.output(configured(tmp_path, OUTPUT_DIR=str(tmp_path / "out")))

@@ -248,8 +248,8 @@ async def test_problems_of_the_configuration_stand_one_a_line(tmp_path, autojump
     voice.reporter.complete(outcome, signal=None, changes=None, survivors=())
     voice.reporter.finish(outcome)
     words = [line[13:].rstrip() for line in voice.lines]
-    assert words[1:3] == [f"error agent  {problem}" for problem in problems]
-    assert words[3].startswith("error agent  exit 78 (config): the configuration has 2 problems [")
+    assert words[:2] == [f"error agent  {problem}" for problem in problems]
+    assert words[2].startswith("error agent  exit 78 (config): the configuration has 2 problems [")
     assert "TIMEOUT=x is no duration; REPO_URL is not set" in (tmp_path / "termination").read_text()
 
 
