@@ -31,6 +31,8 @@ class Exit(enum.IntEnum):
     AUTH = 77
     #: The configuration has problems, or secrets would not be masked here.
     CONFIG = 78
+    #: Cancelled by the server: a person's word, so that nobody starts the run again. A signal says no such thing.
+    REMOTE_CANCEL = 79
     #: TIMEOUT, or IDLE_TIMEOUT with reason `idle`.
     TIMEOUT = 124
     #: The claude program is there but cannot be executed.
@@ -46,8 +48,19 @@ class Exit(enum.IntEnum):
     #: claude was killed by a SIGKILL that the stop did not send: out of memory, or our memory guard. In the COMPLETE
     #: that is added for a dead run: the agent was.
     KILLED = 137
-    #: Cancelled by SIGTERM or by the server.
+    #: Cancelled by SIGTERM.
     TERMINATED = 143
+
+
+#: Ends that another attempt cannot change. The failure policies of deploy/kubernetes have these, and REMOTE_CANCEL.
+FINAL = frozenset({
+    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.SETUP_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
+    Exit.CLI_NOT_EXECUTABLE, Exit.CLI_MISSING,
+})  # fmt: skip
+#: Ends after which another attempt may succeed.
+WORTH_A_RETRY = frozenset({Exit.SERVER_UNREACHABLE, Exit.INTERNAL, Exit.RETRYABLE, Exit.KILLED})
+#: Ends that somebody wanted: a person by the server, or whoever sent a signal (Kubernetes to a pod that moves, too).
+CANCELLED = frozenset({Exit.REMOTE_CANCEL, Exit.HANGUP, Exit.INTERRUPTED, Exit.QUIT, Exit.TERMINATED})
 
 
 class ExitStatus(msgspec.Struct, frozen=True):

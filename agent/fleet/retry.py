@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.exits import Exit
+from agent.exits import CANCELLED, FINAL, Exit
 from agent.fleet.results import Attempt, State
 from agent.limits import Limits
-
-#: Ends that another attempt cannot change. deploy/kubernetes has the same list in its failure policy.
-FINAL = frozenset({
-    Exit.TASK_FAILED, Exit.CLONE_FAILED, Exit.SETUP_FAILED, Exit.UNDELIVERED, Exit.AUTH, Exit.CONFIG, Exit.TIMEOUT,
-    Exit.CLI_NOT_EXECUTABLE, Exit.CLI_MISSING,
-})  # fmt: skip
-#: Stopped by a signal or by the server. Nothing in a fleet stops an attempt but people.
-CANCELLED = frozenset({Exit.HANGUP, Exit.INTERRUPTED, Exit.QUIT, Exit.TERMINATED})
 
 
 def state_after(attempt: Attempt, *, stopped: bool, overdue: bool, again: bool) -> State:

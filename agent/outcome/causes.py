@@ -83,7 +83,7 @@ def by_signal(number: int) -> Cause:
 
 def by_server() -> Cause:
     """A cancel message of the server."""
-    return Cause(CauseKind.REQUEST, Exit.TERMINATED, "cancelled", "cancelled", "cancelled by the server")
+    return Cause(CauseKind.REQUEST, Exit.REMOTE_CANCEL, "cancelled", "cancelled", "cancelled by the server")
 
 
 def by_deadline(seconds: float) -> Cause:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
+from agent.exits import CANCELLED
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, STATUS
 from agent.receiver.messages import Message
 from agent.receiver.open_lists import questions_after, todos_after
@@ -23,8 +24,6 @@ Attention = Literal["question", "failed", "idle", "disconnected"]
 #: States that last.
 ENDED = ("succeeded", "failed", "cancelled")
 
-#: Exit codes of a run that somebody ended on purpose.
-_CANCELLED = (129, 130, 131, 143)
 _TITLE, _NAME, _LINE, _LABELS = 500, 200, 300, 20
 
 
@@ -116,7 +115,7 @@ class Row(Struct, kw_only=True):
     def judge(self, *, idle_after: float = 300.0) -> None:
         """Decide `state` and `attention` from the rest."""
         if self.exitCode is not None or self.ended is not None:
-            self.state = "succeeded" if self.exitCode == 0 else "cancelled" if self.exitCode in _CANCELLED else "failed"
+            self.state = "succeeded" if self.exitCode == 0 else "cancelled" if self.exitCode in CANCELLED else "failed"
             self.question, self.questions = None, []
         elif not self.connected:
             self.state = "disconnected"

@@ -85,7 +85,7 @@ def test_claude_is_told_interrupted_and_stopped(open_hub: ServedHub, page: Page,
         page.get_by_role("button", name="Stop the run").click()
         page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
         page.locator(".item.complete").wait_for()
-        assert agent.wait(30) == 143
+        assert agent.wait(30) == 79
     page.locator(".verdict", has_text="cancelled").wait_for()
 
 

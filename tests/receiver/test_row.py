@@ -52,7 +52,13 @@ def test_a_run_from_start_to_end():
 
 @pytest.mark.parametrize(
     ("code", "state", "attention"),
-    [(0, "succeeded", None), (1, "failed", "failed"), (143, "cancelled", None), (None, "failed", "failed")],
+    [
+        (0, "succeeded", None),
+        (1, "failed", "failed"),
+        (143, "cancelled", None),
+        (79, "cancelled", None),
+        (None, "failed", "failed"),
+    ],
 )
 def test_how_it_ended(code: int | None, state: str, attention: str | None):
     run = take(row(), "COMPLETE", exitCode=code)

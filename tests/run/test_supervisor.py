@@ -269,7 +269,7 @@ async def test_the_server_may_cancel(autojump_clock, nursery) -> None:
         stage.inbox.post(CancelRequested())
 
     nursery.start_soon(later)
-    assert (await stage.run()).exit == 143
+    assert (await stage.run()).exit == 79
 
 
 async def test_the_memory_guard(autojump_clock, nursery) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from agent.claude.watchdog import Bark
 from agent.errors import AgentError
+from agent.exits import CANCELLED
 from agent.protocol.phase import Phase
 from agent.receiver.consumer import Consumer
 from agent.receiver.messages import RunKey
@@ -81,8 +82,8 @@ def final_state(facts: Facts) -> Iterator[str]:
         yield f"a phase is entered twice: {[phase.value for phase in order]}"
     if finals and run.outcome is not None:
         exit = run.outcome.exit
-        expected = {0: Phase.SUCCEEDED, 124: Phase.TIMED_OUT, 143: Phase.CANCELLED, 130: Phase.CANCELLED,
-                    129: Phase.CANCELLED, 131: Phase.CANCELLED}.get(exit, Phase.FAILED)  # fmt: skip
+        cancelled = dict.fromkeys(CANCELLED, Phase.CANCELLED)
+        expected = (cancelled | {0: Phase.SUCCEEDED, 124: Phase.TIMED_OUT}).get(exit, Phase.FAILED)
         if finals[0] is not expected:
             yield f"{finals[0].value} with exit {exit}"
 

@@ -42,9 +42,9 @@ def _code_of(report: Report, *, cancels: bool) -> int | None:
         case Signalled(number):
             return 128 + number
         case CancelRequested():
-            return 143
+            return 79
         case Commanded(Command(command="cancel")) if cancels:
-            return 143
+            return 79
         case MemoryExceeded():
             return 137
         case Ended("deadline", cancelled=False) | Ended("watchdog", Bark.IDLE):

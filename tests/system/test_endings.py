@@ -364,7 +364,7 @@ async def test_the_server_may_cancel(tmp_path: Path, collector: Collector) -> No
         assert not any(map(in_phase("STOPPING"), collector.messages)), "only both IDs together name this run"
         await collector.send(cancel(message))
         ran = await agent.ended()
-    ran.agrees(collector, code=143, reason="cancelled")
+    ran.agrees(collector, code=79, reason="cancelled")
     assert ran.complete["result"]["cost"] == 0.0123
     assert "signal" not in ran.complete
 

@@ -112,7 +112,7 @@ async def test_a_run_is_cancelled_with_its_bill(tmp_path: Path, client: Client) 
     async with start_agent(tmp_path, server(client), "polite", ALLOW_REMOTE_CANCEL="1") as agent:
         await until(client, says("Working."))
         assert await operator(client, "cancel", "container") == (0, "agent cancel: ada: cancel (accepted)\n")
-        complete = await ended(agent, client, 143, "cancelled")
+        complete = await ended(agent, client, 79, "cancelled")
     assert complete["result"]["cost"] == 0.0123
 
 
