@@ -276,6 +276,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: The sample of a HEARTBEAT is no older than half its interval. If memory is limited, the guard needs more samples.
     sample_interval: float = 5.0
     guard_interval: float = 1.0
+    #: ... and more often once so much of the limit is in use: on cgroup v2 the kernel kills the agent as well. A sample
+    #: takes 0.1 ms.
+    guard_close: float = 0.8
+    guard_close_interval: float = 0.2
     #: Orphans that have ended count against the limit of processes until they are reaped.
     reap_interval: float = 1.0
     #: The health check calls the agent hung when its file is older than three of these.

@@ -137,11 +137,18 @@ class Sampler:
 
 
 async def sample_forever(sampler: Sampler, limits: Limits, deliver: Callable[[Sample], None]) -> None:
-    """Deliver a sample at once, and then at each interval, which is shorter if memory is limited.
+    """Deliver a sample at once, and then at each interval, which is shorter if memory is limited, and nearly used up.
 
     Cancelling: safe.
     """
     while True:
         sample = sampler.sample()
         deliver(sample)
-        await next_tick(limits.guard_interval if sample.memory_limit else limits.sample_interval)
+        await next_tick(_interval(sample, limits))
+
+
+def _interval(sample: Sample, limits: Limits) -> float:
+    if not sample.memory_limit:
+        return limits.sample_interval
+    is_close = (sample.memory_fraction or 0.0) >= limits.guard_close
+    return limits.guard_close_interval if is_close else limits.guard_interval

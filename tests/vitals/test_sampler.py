@@ -97,6 +97,19 @@ async def test_samples_come_at_once_and_then_each_interval(
     assert [round(time - times[0], 3) for time in times] == [0, 1, 2, 3]
 
 
+async def test_samples_come_more_often_when_memory_is_nearly_used_up(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[float] = []
+    sampler = Sampler(tmp_path, make(tmp_path, v2()))
+    used = [10, 79, 80, 96, 90, 10, 10]
+    plain = Sample(time=0, source="cgroup2", memory_limit=100)
+    monkeypatch.setattr(sampler, "sample", lambda: msgspec.structs.replace(plain, memory=used[len(times)]))
+    with trio.move_on_after(3.3):
+        await sample_forever(sampler, Limits(), lambda sample: times.append(trio.current_time()))
+    assert [round(time - times[0], 3) for time in times] == [0, 1, 2, 2.2, 2.4, 2.6, 3]
+
+
 async def test_nobody_waits_for_samples_of_what_is_not_limited(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
