@@ -89,7 +89,7 @@ async def _run_on_kubernetes(call: Call, found: list[Task], *, directory: Path, 
     token = secrets.secret("WS_TOKEN", os.environ) if given.hub else None
     server = f"ws{given.hub.removeprefix('http')}" if given.hub else None
     objects = kubernetes.manifests(
-        record.fleet, found, kubernetes.BASE, limits, image=given.image, parallel=given.parallel,
+        record.fleet, found, kubernetes.BASE, image=given.image, parallel=given.parallel,
         retries=given.retries, memory=given.memory, server=server, token=token,
     )  # fmt: skip
     kubernetes.write(place, objects)

@@ -13,15 +13,17 @@ from typing import Any
 
 import msgspec
 
+from agent import __version__
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.fleet.tasks import Task
-from agent.limits import Limits
 
 #: Of an object: Kubernetes takes 1 MiB of data, and the request around it 1.5 MiB.
 CHUNK_BYTES = 900 * 1024
 #: Where a pod finds the tasks and its secrets.
 _TASKS, _SECRETS = "/etc/tasks", "/run/secrets/fleet"
+#: ... and those of the namespace, which the base's Job names.
+_BASE_SECRETS = "/run/secrets/agent"
 #: Seconds from the end of an attempt to the start of the next one: Kubernetes waits 10 s, 20 s, 40 s ... 6 min.
 _PAUSES = (10, 20, 40, 80, 160, 320, 360)
 
@@ -38,7 +40,7 @@ def problems(tasks: Sequence[Task]) -> list[str]:
 
 
 def manifests(
-    fleet: str, tasks: Sequence[Task], base: Path, limits: Limits, *,
+    fleet: str, tasks: Sequence[Task], base: Path, *,
     image: str, parallel: int, retries: int, memory: str, server: str | None, token: str | None,
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     """Render the objects, by the name of their file.
@@ -58,7 +60,7 @@ def manifests(
     }
     if shared:
         found["secret.yaml"] = [_data("Secret", f"{fleet}-secrets", shared)]
-    job = _job(fleet, tasks, base, limits, image=image, parallel=parallel, retries=retries, memory=memory)
+    job = _job(fleet, tasks, base, image=image, parallel=parallel, retries=retries, memory=memory)
     _connect(job, fleet, kind, len(chunks), shared, server)
     return found | {"job.yaml": [job]}
 
@@ -122,11 +124,13 @@ def _data(kind: str, name: str, data: dict[str, str]) -> dict[str, Any]:
 
 def _labels(fleet: str) -> dict[str, str]:
     fleet = fleet.removesuffix("-tasks")
-    return {"app.kubernetes.io/name": "claude-code-wrapper", "app.kubernetes.io/instance": fleet}
+    own = {"name": "claude-code-wrapper", "instance": fleet, "version": __version__, "part-of": "claude-code-wrapper",
+           "managed-by": "agent-fleet"}  # fmt: skip
+    return {f"app.kubernetes.io/{name}": value for name, value in own.items()}
 
 
 def _job(
-    fleet: str, tasks: Sequence[Task], base: Path, limits: Limits, *,
+    fleet: str, tasks: Sequence[Task], base: Path, *,
     image: str, parallel: int, retries: int, memory: str,
 ) -> dict[str, Any]:  # fmt: skip
     import yaml
@@ -134,7 +138,7 @@ def _job(
     job: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8"))
     job["metadata"] = {"name": fleet, "labels": job["metadata"]["labels"] | _labels(fleet)}
     spec, template = job["spec"], job["spec"]["template"]
-    attempt = math.ceil(max(task.bound for task in tasks)) + limits.fleet_grace
+    attempt = math.ceil(max(task.bound for task in tasks)) + int(template["spec"]["terminationGracePeriodSeconds"])
     pauses = sum((*_PAUSES, *[_PAUSES[-1]] * retries)[:retries])
     parallel = min(parallel, len(tasks))
     spec.pop("backoffLimit", None)
@@ -152,10 +156,10 @@ def _job(
             rule["action"] = "FailIndex"
     template["metadata"]["labels"] |= _labels(fleet)
     template["spec"]["activeDeadlineSeconds"] = attempt
-    container = _agent(job)
-    container["image"] = image
-    container.pop("envFrom", None)
-    container["resources"]["limits"]["memory"] = _memory(memory)
+    for container in _containers(job):
+        container["image"] = image
+    for bound in _agent(job)["resources"].values():
+        bound["memory"] = _memory(memory)
     return job
 
 
@@ -168,33 +172,38 @@ def _memory(size: str) -> str:
 def _connect(
     job: dict[str, Any], fleet: str, kind: str, chunks: int, shared: dict[str, str], server: str | None
 ) -> None:
-    """Show the tasks and the secrets to the pods."""
-    container, volumes = _agent(job), job["spec"]["template"]["spec"]["volumes"]
-    given = {f"{name}_FILE" for name in shared} | {"TASKS_FILE"} | ({"WS_SERVER"} if server else set())
+    """Show the tasks and the secrets to the pods; the container `flush` gets the server's alone."""
+    agent, volumes = _agent(job), job["spec"]["template"]["spec"]["volumes"]
+    given = {f"{name}_FILE": f"{_SECRETS}/{name}" for name in shared} | ({"WS_SERVER": server} if server else {})
     # A login of the fleet's takes the place of the base's.
-    if any(name.startswith(("ANTHROPIC_", "CLAUDE_CODE_OAUTH", "AWS_")) for name in shared):
-        given.add("ANTHROPIC_API_KEY_FILE")
-    env = [item for item in container["env"] if item["name"] not in given]
-    env.append({"name": "TASKS_FILE", "value": _TASKS})
-    env += [{"name": f"{name}_FILE", "value": f"{_SECRETS}/{name}"} for name in shared]
-    env += [{"name": "WS_SERVER", "value": server}] if server else []
-    container["env"] = env
+    has_login = any(name.startswith(("ANTHROPIC_", "CLAUDE_CODE_OAUTH", "AWS_")) for name in shared)
+    for container in _containers(job):
+        names = {item["name"] for item in container["env"]}
+        replaced = given | ({"ANTHROPIC_API_KEY_FILE": None} if has_login else {})
+        env = [item for item in container["env"] if item["name"] not in replaced]
+        env += [{"name": name, "value": value} for name, value in given.items() if container is agent or name in names]
+        container["env"] = env
+        if any(item.get("value", "").startswith(_SECRETS) for item in env):
+            container["volumeMounts"].append({"name": "fleet-secrets", "mountPath": _SECRETS, "readOnly": True})
+        if not any(item.get("value", "").startswith(_BASE_SECRETS) for item in env):
+            container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "secrets"]
+    agent["env"].append({"name": "TASKS_FILE", "value": _TASKS})
+    agent["volumeMounts"].append({"name": "tasks", "mountPath": _TASKS, "readOnly": True})
     source = "secret" if kind == "Secret" else "configMap"
     projected = [
         {source: {"name": f"{fleet}-tasks-{n:03}", "items": [{"key": "tasks.json", "path": f"{n:03}.json"}]}}
         for n in range(chunks)
     ]
-    container["volumeMounts"].append({"name": "tasks", "mountPath": _TASKS, "readOnly": True})
     volumes.append({"name": "tasks", "projected": {"defaultMode": 0o440, "sources": projected}})
-    if shared:
-        container["volumeMounts"].append({"name": "fleet-secrets", "mountPath": _SECRETS, "readOnly": True})
-        volumes.append({"name": "fleet-secrets", "secret": {"secretName": f"{fleet}-secrets", "defaultMode": 0o440}})
-    if not any(f"{name}_FILE" in {item["name"] for item in env} and name not in shared
-               for name in ("WS_TOKEN", "ANTHROPIC_API_KEY")):  # fmt: skip
-        container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "secrets"]
-        volumes[:] = [volume for volume in volumes if volume["name"] != "secrets"]
+    volumes.append({"name": "fleet-secrets", "secret": {"secretName": f"{fleet}-secrets", "defaultMode": 0o440}})
+    mounted = {mount["name"] for container in _containers(job) for mount in container["volumeMounts"]}
+    volumes[:] = [volume for volume in volumes if volume["name"] in mounted]
+
+
+def _containers(job: dict[str, Any]) -> list[dict[str, Any]]:
+    pod = job["spec"]["template"]["spec"]
+    return [*pod["initContainers"], *pod["containers"]]
 
 
 def _agent(job: dict[str, Any]) -> dict[str, Any]:
-    containers: list[dict[str, Any]] = job["spec"]["template"]["spec"]["containers"]
-    return next(container for container in containers if container["name"] == "agent")
+    return next(container for container in _containers(job) if container["name"] == "agent")

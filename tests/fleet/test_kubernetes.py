@@ -10,12 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent import __version__
 from agent.config.sources import gather
 from agent.errors import AgentError
+from agent.exits import FINAL, Exit
 from agent.fleet.kubernetes import BASE, CHUNK_BYTES, manifests, problems, write
 from agent.fleet.tasks import Task
 from agent.limits import Limits
 from tests.fleet.test_run import a_task
+from tests.support.places import ROOT
 
 pytest.importorskip("yaml", reason="needs the extra hub: make setup")
 KEY = "sk-ant-api03-" + "canary" * 5
@@ -31,7 +34,7 @@ def listed(count: int, size: int = 10, **values: str) -> list[Task]:
 
 def rendered(tasks: list[Task], **options: Any) -> dict[str, list[dict[str, Any]]]:
     return manifests(
-        "fleet-x", tasks, BASE, Limits(),
+        "fleet-x", tasks, BASE,
         **{"image": "registry/image:1", "parallel": 10, "retries": 2, "memory": "2g", "server": None, "token": None}
         | options,
     )  # fmt: skip
@@ -39,6 +42,11 @@ def rendered(tasks: list[Task], **options: Any) -> dict[str, list[dict[str, Any]
 
 def job(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     return found["job.yaml"][0]
+
+
+def containers(item: dict[str, Any]) -> list[dict[str, Any]]:
+    pod = item["spec"]["template"]["spec"]
+    return [*pod["initContainers"], *pod["containers"]]
 
 
 def container(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -56,9 +64,44 @@ def test_the_deadline_covers_every_round_and_attempt(count: int, rounds: int) ->
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", count, min(10, count))
     assert (spec["backoffLimitPerIndex"], "backoffLimit" in spec) == (2, False)
     attempt = spec["template"]["spec"]["activeDeadlineSeconds"]
-    assert attempt == 2760 + Limits().fleet_grace
+    assert attempt == 2760 + spec["template"]["spec"]["terminationGracePeriodSeconds"]
     assert spec["activeDeadlineSeconds"] == rounds * (3 * attempt + 10 + 20)
     assert {rule["action"] for rule in spec["podFailurePolicy"]["rules"]} == {"Ignore", "FailIndex"}
+
+
+def test_the_job_is_that_of_the_manifests_but_for_the_fleets_own() -> None:
+    """Nothing of it is written twice: what deploy/kubernetes gives its pods, a fleet's pods have."""
+    import yaml
+
+    base = yaml.safe_load((ROOT / "deploy/kubernetes/base/job.yaml").read_text())
+    made = job(rendered(listed(12)))
+    own = {"completionMode", "completions", "parallelism", "backoffLimitPerIndex", "activeDeadlineSeconds", "template"}
+    same = base["spec"].keys() - {"backoffLimit", "activeDeadlineSeconds", "template", "podFailurePolicy"}
+    assert {key: made["spec"][key] for key in same} == {key: base["spec"][key] for key in same}
+    assert made["spec"].keys() == base["spec"].keys() - {"backoffLimit"} | own
+    (_, ours), (_, theirs) = made["spec"]["podFailurePolicy"]["rules"], base["spec"]["podFailurePolicy"]["rules"]
+    assert ours == theirs | {"action": "FailIndex"}
+    assert ours["onExitCodes"]["values"] == sorted({*FINAL, Exit.REMOTE_CANCEL})
+    pod, before = made["spec"]["template"]["spec"], base["spec"]["template"]["spec"]
+    changed = {"activeDeadlineSeconds", "containers", "initContainers", "volumes"}
+    assert {key: pod[key] for key in pod.keys() - changed} == {key: before[key] for key in before.keys() - changed}
+    assert made["spec"]["template"]["metadata"]["annotations"] == base["spec"]["template"]["metadata"]["annotations"]
+    for container, was in zip(containers(made), containers(base), strict=True):
+        assert container["image"] == "registry/image:1"
+        differs = {"image", "env", "volumeMounts", *(["resources"] if was["name"] == "agent" else [])}
+        assert {key: container[key] for key in was if key not in differs} == {
+            key: was[key] for key in was if key not in differs
+        }
+
+
+def test_labels_select_all_of_a_fleet() -> None:
+    for objects in rendered(listed(3, ANTHROPIC_API_KEY=KEY)).values():
+        for item in objects:
+            labels = {name.rpartition("/")[2]: value for name, value in item["metadata"]["labels"].items()}
+            assert labels.items() >= {
+                "name": "claude-code-wrapper", "instance": "fleet-x", "version": __version__,
+                "part-of": "claude-code-wrapper", "managed-by": "agent-fleet",
+            }.items()  # fmt: skip
 
 
 def test_as_many_objects_as_their_size_needs(tmp_path: Path) -> None:
@@ -117,13 +160,22 @@ def test_the_receiver_of_the_namespace_or_a_hub() -> None:
     volumes = {volume["name"] for volume in job(outside)["spec"]["template"]["spec"]["volumes"]}
     assert "secrets" not in volumes, "the namespace needs no agent-secrets"
     assert volumes == {mount["name"] for mount in container(outside)["volumeMounts"]}
+    # What delivers the rest of a killed agent's run talks to the same server, and sees no other secret's name.
+    for found, server, token in ((inside, "ws://agent-receiver:8080", "/run/secrets/agent/ws-token"),
+                                 (outside, "wss://hub.example", "/run/secrets/fleet/WS_TOKEN")):  # fmt: skip
+        flush, _ = containers(job(found))
+        env = {item["name"]: item["value"] for item in flush["env"]}
+        assert env == {"WS_SERVER": server, "WS_TOKEN_FILE": token, "SERVER_WAIT": "10s"}
+        assert any(token.startswith(mount["mountPath"]) for mount in flush["volumeMounts"])
+        assert {mount["name"] for mount in flush["volumeMounts"]} <= volumes | {"secrets"}
 
 
 @pytest.mark.parametrize(
     ("given", "said"), [("2g", "2Gi"), ("512m", "512Mi"), ("3Gi", "3Gi"), ("1073741824", "1073741824")]
 )
 def test_memory_as_docker_and_kubernetes_write_it(given: str, said: str) -> None:
-    assert container(rendered(listed(1), memory=given))["resources"]["limits"]["memory"] == said
+    resources = container(rendered(listed(1), memory=given))["resources"]
+    assert (resources["limits"]["memory"], resources["requests"]["memory"]) == (said, said)
 
 
 @pytest.mark.parametrize("version", ["1.31", "1.37"])

@@ -60,7 +60,7 @@ def test_the_version_is_that_of_the_program_wherever_else_it_must_stand() -> Non
     tags = [
         tag
         for path in sorted((ROOT / "deploy").rglob("kustomization.yaml"))
-        for tag in re.findall(r"claude-code-wrapper, newTag: ([^}\s]+)", path.read_text())
+        for tag in re.findall(r"(?:newTag|kubernetes.io/version): (\S+)", path.read_text())
     ]
     assert label
     assert tags
