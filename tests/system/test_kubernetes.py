@@ -192,6 +192,21 @@ def test_the_api_server_takes_it(cluster: Cluster, overlay: str) -> None:
         kubectl("apply", "--dry-run=server", "--validate=false", "-f", "-", given=json.dumps(item))
 
 
+def test_the_same_again_is_no_change(cluster: Cluster) -> None:
+    """Neither for `kubectl diff` nor for a tool that watches generations; an empty list would be one each time."""
+    policies = [item for item in manifests("namespace").values() if item["kind"] in ("NetworkPolicy", "Service")]
+    for item in policies:
+        item["metadata"].pop("namespace")
+    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": policies})
+    try:
+        for _ in range(2):
+            kubectl("apply", "--validate=false", "-f", "-", given=given)
+            kubectl("diff", "-f", "-", given=given)
+        assert {item["metadata"]["generation"] for item in get("networkpolicies")["items"]} == {1}
+    finally:
+        kubectl("delete", "--wait=false", "-f", "-", given=given)
+
+
 def test_success(cluster: Cluster) -> None:
     cluster.start("success", "edits:new.txt")
     assert cluster.ended("success")[0] == "Complete"
