@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra hub: make setup")
 from starlette.requests import Request
 
+from agent.exits import CANCELLED
 from agent.hub.assets import Assets
 from tests.support.hub_client import open_client
+from tests.support.places import ROOT
 
 
 async def ask(assets: Assets, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
@@ -43,3 +46,9 @@ async def test_health(tmp_path: Path):
     async with open_client(tmp_path / "runs") as client:
         assert (await client.get("/healthz")).json == {"status": "ok"}
         assert (await client.get("/readyz")).status == 200
+
+
+def test_the_page_knows_the_exit_codes_of_runs_that_somebody_stopped():
+    script = (ROOT / "agent/hub/page/assets/cards.js").read_text()
+    codes, = re.findall(r"STOPPED = new Set\(\[([0-9, ]+)\]\)", script)  # fmt: skip
+    assert {int(code) for code in codes.split(",")} == CANCELLED

@@ -70,7 +70,7 @@ def test_totals_are_of_the_runs_that_are_listed(hub: ServedHub, page: Page, agen
             agents.enter_context(hub.agent()).send([*run.lines, beat])
         else:
             hub.send(run.lines)
-    hub.send(Told("R1").begin(title="Stopped").complete(143, reason="cancelled", message="cancelled by ada").lines)
+    hub.send(Told("R1").begin(title="Stopped").complete(79, reason="cancelled", message="cancelled by ada").lines)
     page.goto(f"{hub.url}/runs/R1")
     page.locator(".item.complete .turn-box", has_text="cancelled by ada").wait_for()  # nothing has failed
     page.goto(hub.url)

@@ -11,7 +11,7 @@ const list = (value) => Array.isArray(value) ? value : [];
 /** Levels are given by others, and classes decide how a line looks. */
 const LEVELS = new Set(["debug", "info", "warn", "error"]);
 /** Exit codes of runs that somebody stopped. */
-const STOPPED = new Set([129, 130, 131, 143]);
+const STOPPED = new Set([79, 129, 130, 131, 143]);
 const SHOWN = 14, LONGEST = 200_000;
 
 /** An article for an item. `ctx`: {id, transcript, list, patch()}. */
