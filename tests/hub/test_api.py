@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio_websocket import ConnectionRejected
+from trio_websocket import ConnectionRejected, WebSocketConnection
 
 from agent.hub.access import Tokens
 from agent.limits import Limits
@@ -252,15 +252,22 @@ async def test_bodies_are_checked(tmp_path: Path, body: object, headers: dict[st
         assert (await client.post("/api/login", body, **headers)).status == status
 
 
+async def take_all(connection: WebSocketConnection) -> None:
+    while True:
+        await connection.get_message()
+
+
 async def test_rows_stay_right_where_more_runs_come_than_memory_holds(tmp_path: Path):
     runs = [a_run(9, run_id=f"R{number}").lines[:-1] for number in range(3)]
     limits = Limits(hub_beat=0.01, hub_index=0.02, receiver_runs=1)
     async with open_client(tmp_path, limits=limits) as client:
         together = [run[at] for at in range(5) for run in runs]
-        async with connected(client.receiver.url) as connection:
+        async with connected(client.receiver.url) as connection, trio.open_nursery() as nursery:
+            nursery.start_soon(take_all, connection)  # acknowledgements that nobody takes would hold the PONG back
             for line in together:
                 await connection.send_message(line)
             await connection.ping()
+            nursery.cancel_scope.cancel()
         for run in runs:
             await client.send(*run)
         for number, run in enumerate(runs):
