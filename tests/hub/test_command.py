@@ -119,7 +119,7 @@ async def test_a_reader_that_goes_away_ends_it_quietly():
     with subprocess.Popen([*SERVE, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        url = process.stdout.readline().decode().split()[2].rstrip(";")
+        url = process.stdout.readline().decode().split("listening on ")[1].split(";")[0]
         process.stdout.close()
         async with connected(url) as connection:
             await connection.send_message(a_run().lines[0])
