@@ -18,9 +18,10 @@ from agent.files import regular
 from agent.limits import Limits
 from agent.protocol import Event, log
 
+_SETTINGS: Final = "settings.json"
 #: What a person may have put into `~/.claude`; the rest there is the CLI's own.
 _ENTRIES: Final = (
-    "settings.json", "CLAUDE.md", "rules", "agents", "skills", "commands", "output-styles", "hooks", "plugins",
+    _SETTINGS, "CLAUDE.md", "rules", "agents", "skills", "commands", "output-styles", "hooks", "plugins",
 )  # fmt: skip
 #: Below `plugins`, claude keeps a store of its own.
 _INSTALLED: Final = "plugins/installed_plugins.json"
@@ -37,14 +38,22 @@ class Home(msgspec.Struct, frozen=True):
     #: The reason why entries that exist are not obeyed.
     refused: str = ""
 
+    @property
+    def words(self) -> str:
+        """Whose configuration counts, for a person; empty if there is none."""
+        if self.refused:
+            return f"the configuration in {self.directory} is ignored: {self.refused}"
+        shown = ", ".join(self.obeyed)
+        return f"claude obeys the operator's configuration in {self.directory}: {shown}" if shown else ""
+
     def event(self) -> Event | None:
         """A LOG that says whose configuration counts; None if there is none."""
-        if self.refused:
-            return log("warn", f"the configuration in {self.directory} is ignored: {self.refused}", kind="home")
-        if not self.obeyed:
-            return None
-        shown = ", ".join(self.obeyed)
-        return log("info", f"claude obeys the operator's configuration in {self.directory}: {shown}", kind="home")
+        return log("warn" if self.refused else "info", self.words, kind="home") if self.words else None
+
+    @property
+    def settings_file(self) -> Path | None:
+        """The operator's settings, if claude obeys them."""
+        return self.directory / _SETTINGS if _SETTINGS in self.obeyed else None
 
 
 def find_home(config: Config, environment: Mapping[str, str]) -> Home:

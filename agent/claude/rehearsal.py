@@ -1,13 +1,15 @@
 """The rehearsal: claude started once without a task, to ask it whether it takes what it is given.
 
 claude alone knows its options, its dialect of JSON Schema, its settings and its agents, and half of what is wrong with
-them it ignores without a word. A start costs half a second and no request to the API. Hooks and MCP servers stay out.
+them it ignores without a word, also of the operator's own settings, whose rules would then deny nothing. A start costs
+half a second and no request to the API. Hooks and MCP servers stay out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +23,7 @@ from agent.claude.program import cannot_run, find_cli
 from agent.config import Config, permission_rules
 from agent.errors import CliError, ConfigError
 from agent.exits import Exit, ExitStatus
-from agent.files import private_directory
+from agent.files import private_directory, regular
 from agent.process import Command, Patience, Stdio, open_output_pipe, run_process
 from agent.text import one_line
 
@@ -33,11 +35,14 @@ _ABOUT = {
 }  # fmt: skip
 
 
-def is_due(config: Config) -> bool:
-    """Whether something is set that claude alone can check."""
+def is_due(config: Config, home: Home | None = None) -> bool:
+    """Whether something is set that claude alone can check; the operator's settings in `home` are such a thing."""
     given = (config.output_schema, config.effort, config.agents, config.agent, config.settings)
     return any(each is not None for each in given) or bool(
-        config.plugin_dirs or config.claude_args or _unknown_tools(config)
+        config.plugin_dirs
+        or config.claude_args
+        or _unknown_tools(config)
+        or (home is not None and home.settings_file is not None)
     )
 
 
@@ -54,8 +59,9 @@ async def rehearse(config: Config, environment: Mapping[str, str], version: str,
     rehearsed = msgspec.structs.replace(config, settings=settings, mcp_config=None, resume_session=None)
     if _unknown_tools(config):
         rehearsed = msgspec.structs.replace(rehearsed, tools="")  # then claude names all that it leaves out
+    quiet = msgspec.structs.replace(home, has_servers=False) if home is not None else None
     with private_directory() as private:
-        given = arguments(rehearsed, write_files(rehearsed, private), str(uuid4()), version, home)
+        given = arguments(rehearsed, write_files(rehearsed, private), str(uuid4()), version, quiet)
         asked = {_INITIALIZE: "initialize", _SETTINGS: "get_settings", _RULES: "list_permission_rules"}
         questions = b"".join(control_request(id, subtype) for id, subtype in asked.items())
         # In front, since it would be taken for the value of a last option that has none.
@@ -63,7 +69,7 @@ async def rehearse(config: Config, environment: Mapping[str, str], version: str,
         stdin = os.open(private.write("questions", questions), os.O_RDONLY | os.O_CLOEXEC)
         status, said, complaint = await _ask(command, stdin, config)
     ended_well = status.code == 0
-    problems = [*_ignored(config, _answers(said))] if ended_well else [_refused(config, status, complaint)]
+    problems = [*_ignored(config, _answers(said), home)] if ended_well else [_refused(config, status, complaint)]
     if problems:
         raise ConfigError(problems)
 
@@ -129,10 +135,18 @@ def _refused(config: Config, status: ExitStatus, complaint: bytes) -> str:
     return f"{name}: claude refuses it: {words}"
 
 
-def _ignored(config: Config, answers: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+def _ignored(config: Config, answers: Mapping[str, dict[str, Any]], home: Home | None) -> Iterator[str]:
     """Problems that claude passes over without a word. An older claude that answers nothing is believed."""
+    file = home.settings_file if home is not None else None
     if config.settings is not None and _SETTINGS in answers:
-        yield from _ignored_settings(config.settings, answers[_SETTINGS])
+        lost = _ignored_settings(
+            config.settings, answers[_SETTINGS], "flagSettings", lambda name: not file or name != str(file)
+        )
+        yield from (f"SETTINGS: claude ignores {words}" for words in lost)
+    if file is not None and _SETTINGS in answers:
+        given = _read_object(file, config)
+        lost = _ignored_settings(given, answers[_SETTINGS], "userSettings", lambda name: name == str(file))
+        yield from (f"TRUST_HOME: of {file}, claude ignores {words}; mend it, or set TRUST_HOME=0" for words in lost)
     agents = [_member(agent, "name") for agent in _list(answers.get(_INITIALIZE, {}), "agents")]
     # A trusted repository brings agents of its own.
     if agents and config.agent is not None and config.agent not in agents and not config.trust_repo:
@@ -149,14 +163,26 @@ def _unknown_tools(config: Config) -> list[tuple[str, str | None]]:
     return [] if config.tools in (None, "default") else permission_rules.unknown(config.tools)
 
 
-def _ignored_settings(given: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
-    taken = [_member(source, "settings") for source in _list(answer, "sources")
-             if _member(source, "source") == "flagSettings"]  # fmt: skip
-    errors = "; ".join(f"{_member(e, 'path')}: {_member(e, 'message')}" for e in _list(answer, "errors"))
-    if not taken or not isinstance(taken[0], dict):
-        yield f"SETTINGS: claude ignores all of it: {one_line(errors, 400) or 'it gives no reason'}"
-    elif lost := list(_lost(given, taken[0])):
-        yield f"SETTINGS: claude ignores {one_line(', '.join(lost), 400)}: it has no such name, or takes another form"
+def _ignored_settings(
+    given: Mapping[str, Any], answer: Mapping[str, Any], source: str, is_its_file: Callable[[str], bool]
+) -> Iterator[str]:
+    taken = [_member(each, "settings") for each in _list(answer, "sources") if _member(each, "source") == source]
+    errors = [f"{_member(error, 'path')}: {_member(error, 'message')}".removeprefix(": ")
+              for error in _list(answer, "errors") if is_its_file(str(_member(error, "file")))]  # fmt: skip
+    if (given or errors) and (not taken or not isinstance(taken[0], dict)):
+        yield f"all of it: {one_line('; '.join(errors), 400) or 'it gives no reason'}"
+    elif lost := list(_lost(given, taken[0] if taken else {})):
+        yield f"{one_line(', '.join(lost), 400)}: it has no such name, or takes another form"
+
+
+def _read_object(file: Path, config: Config) -> dict[str, Any]:
+    """Read the operator's settings; empty where that cannot be done, which claude then says itself."""
+    try:
+        with regular(file.resolve()) as fd:
+            found = msgspec.json.decode(os.read(fd, config.limits.config_file_bytes))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _lost(given: Any, taken: Any, path: str = "", *, is_item: bool = False) -> Iterator[str]:

@@ -155,11 +155,14 @@ async def program(config: Config) -> Finding:
     """Look for claude, and ask it whether it takes its options. Cancelling: safe."""
     try:
         version = await cli.check_cli(config)
-        if rehearsal.is_due(config):
+        # A private directory of claude's has nothing of the operator's.
+        operators = home.find_home(config, variables.of_claude(config, Path("/nowhere"), {}))
+        if rehearsal.is_due(config, operators):
             with private_directory() as private:
                 environment = variables.of_claude(config, private.path, {})
-                await rehearsal.rehearse(config, environment, version, home.find_home(config, environment))
-        return Finding("claude", "ok", f"claude {version}")
+                await rehearsal.rehearse(config, environment, version, operators)
+        said = "; ".join(filter(None, (f"claude {version}", operators.words)))
+        return Finding("claude", "warn" if operators.refused else "ok", said)
     except ConfigError as error:
         return Finding("claude", "fail", str(error))
     except AgentError as error:

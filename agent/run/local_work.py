@@ -99,7 +99,7 @@ class LocalWork:
         self._program = program.find_cli(self._config)
         # Before the clone, which could put something into its place.
         self._home = home.find_home(config, self._environment)
-        if rehearsal.is_due(config):
+        if rehearsal.is_due(config, self._home):
             await rehearsal.rehearse(config, self._environment, self._version, self._home)
         return self._version
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from agent.claude import rehearsal
+from agent.claude.home import Home
 from agent.config.config import Config
 from agent.config.load import load
 from agent.errors import CliError, ConfigError
@@ -144,6 +145,41 @@ async def test_an_agent_that_claude_does_not_have(tmp_path: Path) -> None:
     )
     for given in (config(CLAUDE_BIN=program, AGENT="Plan"), config(CLAUDE_BIN=program, AGENT="x", TRUST_REPO="1")):
         await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION)
+
+
+def operators_home(tmp_path: Path, settings: str) -> Home:
+    (tmp_path / ".claude").mkdir(exist_ok=True)
+    (tmp_path / ".claude/settings.json").write_text(settings)
+    return Home(tmp_path / ".claude", ("settings.json", ".claude.json"), has_servers=True)
+
+
+async def test_what_claude_drops_of_the_operators_settings_is_named(tmp_path: Path) -> None:
+    home = operators_home(tmp_path, '{"permissions": {"deny": ["Bash(rm", "Read"]}}')
+    assert rehearsal.is_due(config(), home)
+    assert not rehearsal.is_due(config(), Home(tmp_path / ".claude"))
+    file = str(home.settings_file)
+    dropped = {"sources": [{"source": "userSettings", "settings": {"permissions": {"deny": ["Read"]}}}]}
+    broken = {"sources": [], "errors": [{"file": file, "path": "", "message": "Invalid or malformed JSON"}]}
+    for said, words in (
+        (dropped, "item 1 of permissions.deny: it has no such name, or takes another form"),
+        (broken, "all of it: Invalid or malformed JSON"),
+    ):
+        given = config(CLAUDE_BIN=claude(tmp_path, answer("agent-settings", **said)))
+        with pytest.raises(ConfigError) as caught:
+            await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION, home)
+        assert caught.value.problems == (
+            f"TRUST_HOME: of {file}, claude ignores {words}; mend it, or set TRUST_HOME=0",
+        )
+    assert "--strict-mcp-config" in (tmp_path / "argv").read_text(), "the operator's servers stay out"
+
+
+async def test_settings_of_the_operator_that_claude_takes_are_no_problem(tmp_path: Path) -> None:
+    home = operators_home(tmp_path, "{}")
+    flags = {"source": "flagSettings", "settings": {"env": {"A": "b"}}}
+    other = {"file": "/etc/claude-code/managed-settings.json", "path": "x", "message": "y"}
+    program = claude(tmp_path, answer("agent-settings", sources=[flags], errors=[other]))
+    given = config(CLAUDE_BIN=program, SETTINGS=SETTINGS)
+    await rehearsal.rehearse(given, {"PATH": "/usr/bin:/bin"}, scripted_claude.VERSION, home)
 
 
 async def test_a_claude_that_answers_nothing_is_believed_and_one_that_hangs_is_ended(tmp_path: Path) -> None:

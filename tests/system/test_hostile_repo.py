@@ -176,6 +176,23 @@ async def test_the_operators_home_counts_and_a_hostile_clone_stays_dead(
     assert "claude obeys the operator's configuration" in told
 
 
+async def test_a_home_whose_rules_claude_would_drop_ends_the_run_before_its_clone(
+    tmp_path: Path, cli: Path, api: MockApi, other: MockApi
+) -> None:
+    repository = hostile_repository(tmp_path, other.url)
+    operators_home(tmp_path)
+    path = tmp_path / "agent/home/.claude/settings.json"
+    settings = json.loads(path.read_text())
+    settings["permissions"]["deny"].append("Bash(touch other")
+    path.write_text(json.dumps(settings))
+    async with collecting() as collector:
+        ran = await run(tmp_path, collector.url, cli, api, "mock:text x", repository)
+        ran.agrees(collector, code=78)
+    assert f"TRUST_HOME: of {path}, claude ignores item 2 of permissions.deny" in ran.stderr
+    assert list((tmp_path / "done").iterdir()) == [], "neither its hook nor its server took part"
+    assert api.requests == []
+
+
 async def test_a_home_that_is_the_clone_is_the_repositorys_word(
     tmp_path: Path, cli: Path, api: MockApi, other: MockApi
 ) -> None:
