@@ -28,7 +28,7 @@ class Conversation:
 
         `told` gets each line that is handed over, but for the task: a recording listens in.
         """
-        self._pipe = open_prompt(user_line(encode_prompt(task).decode()), directory, limits.pipe_bytes)
+        self._pipe = open_prompt(user_line(task), directory, limits.pipe_bytes)
         #: claude's stdin; the code that starts claude closes it.
         self.read_end = self._pipe.read_end
         self._lines, self._waiting = trio.open_memory_channel[bytes](limits.input_lines)
@@ -79,7 +79,10 @@ class Conversation:
 
 
 def user_line(text: str, uuid: str | None = None) -> bytes:
-    """Make a message to claude. With `uuid` the CLI says when it takes it up."""
+    """Make a message to claude, which is never a command of the CLI: one would change the conversation, and its result
+    would be taken for the run's. With `uuid` the CLI says when it takes it up.
+    """
+    text = encode_prompt(text).decode()
     message = {"role": "user", "content": [{"type": "text", "text": text}]}
     return _line({"type": "user", "message": message, **({"uuid": uuid} if uuid else {})})
 

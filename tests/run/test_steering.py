@@ -101,6 +101,14 @@ def test_a_message_is_accepted_and_delivered_once_claude_takes_it() -> None:
     assert stage.steering.records[0] == {"id": "1", "command": "message", "by": "alice", "state": "delivered"}
 
 
+def test_a_message_is_never_a_command_of_the_cli() -> None:
+    stage = Stage().begin()
+    stage.steering.take(message("1", "/clear"))
+    stage.steering.take(interrupt("2", "/clear"))
+    texts = [line["message"]["content"][0]["text"] for line in stage.claude.lines if line["type"] == "user"]
+    assert texts == ["\n/clear"] * 2
+
+
 def test_a_result_closes_the_input_of_a_run_that_nobody_steers() -> None:
     stage = Stage(allowed=False).begin()
     stage.steering.heard(ResultGiven())

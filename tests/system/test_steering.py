@@ -90,6 +90,23 @@ async def test_a_message_during_a_tool_is_in_the_next_request(
     assert result["commands"] == [{"id": "k1", "command": "message", "by": "alice", "state": "delivered"}]
 
 
+@pytest.mark.parametrize("text", ["/clear", "/help", "/nosuch x"])
+async def test_a_message_is_never_a_command_of_the_cli(
+    tmp_path: Path, collector: Collector, api: MockApi, text: str
+) -> None:
+    script = [bash("until test -e go; do sleep 0.1; done"), {"text": "Done."}, {"text": "Read."}]
+    async with start_agent(tmp_path, collector.url, **options(api, tmp_path, script)) as agent:
+        await until(lambda: len(api.requests) == 1)
+        await command(collector, "k1", {"command": "message", "text": text})
+        await collector.until(lambda message: '"state":"accepted"' in json.dumps(message, separators=(",", ":")))
+        (tmp_path / "agent" / "workspace" / "go").touch()
+        ran = await agent.ended()
+    ran.agrees(collector, code=0, reason="success")
+    assert ran.complete["result"]["text"] == "Read.", "claude has read it, in a turn of its own"
+    assert text in api.requests[-1].text
+    assert states(ran) == [("k1", "accepted"), ("k1", "delivered")]
+
+
 async def test_an_interrupt_with_a_message_ends_in_one_complete(
     tmp_path: Path, collector: Collector, api: MockApi
 ) -> None:
