@@ -71,6 +71,17 @@ WATCHES = {
         {582: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
     ),
     "timer_of_a_question": Watch({77: "questions_are_answered"}, ("run/test_asking.py::test_nobody_answers_in_time",)),
+    "one_answer_to_a_question": Watch(
+        {36: "questions_are_answered", 77: "questions_are_answered"}, ("run/test_asking.py::test_a_person_answers",)
+    ),
+    "permission_to_steer": Watch(
+        {70: "commands_are_settled"}, ("run/test_steering.py::test_what_is_refused_says_why_and_does_nothing",)
+    ),
+    "messages_are_no_commands": Watch(tests=("run/test_steering.py::test_a_message_is_never_a_command_of_the_cli",)),
+    "word_before_a_signal": Watch(tests=("claude/test_conversation.py::test_a_stop_is_an_interrupt_and_the_end",)),
+    "end_of_the_input": Watch(
+        tests=("run/test_steering.py::test_a_result_closes_the_input_of_a_run_that_nobody_steers",)
+    ),
     "silence_of_a_question": Watch(
         {476: "questions_are_answered"},
         ("run/test_dialogue.py::test_silence_counts_only_while_no_question_is_open",),

@@ -249,6 +249,8 @@ def commands_are_settled(facts: Facts) -> Iterator[str]:
     requests = [line["request_id"] for line in told if line["type"] == "control_request"]
     if len(set(texts)) < len(texts) or len(set(requests)) < len(requests):
         yield f"claude is told twice: {texts}, {requests}"
+    if not run.config.allow_steering and (texts or requests):
+        yield f"a run that takes no commands is told {texts}, {requests}"
     if facts.exempt or run.crash is not None or facts.dropped or any("the disk lost" in n for n in run.history.notes):
         return
     states: dict[str, list[str]] = {}

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from agent.claude import conversation
 from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Activity
 from agent.delivery import session
@@ -228,6 +229,36 @@ def commands_by_id(patch: Patch) -> None:
     patch(Steering, "take", forgetful)
 
 
+def permission_to_steer(patch: Patch) -> None:
+    """A run that was not allowed to be steered is told nothing."""
+    init = Steering.__init__
+
+    def allowed(self: Steering, allowed: bool, *arguments: Any) -> None:
+        init(self, True, *arguments)
+
+    patch(Steering, "__init__", allowed)
+
+
+def messages_are_no_commands(patch: Patch) -> None:
+    """What an operator says is text, and never a command of the CLI."""
+    patch(conversation, "encode_prompt", lambda text: text.encode())
+
+
+def word_before_a_signal(patch: Patch) -> None:
+    """claude is asked to stop before it gets a signal, which may cost its bill."""
+
+    def stop(self: conversation.Conversation) -> bool:
+        self.hang_up()
+        return False
+
+    patch(conversation.Conversation, "stop", stop)
+
+
+def end_of_the_input(patch: Patch) -> None:
+    """After its result claude's input is closed, or it waits for more."""
+    patch(Steering, "_result_given", lambda self: None)
+
+
 def refusal_of_what_is_under_way(patch: Patch) -> None:
     """A command that claude did not take up before its end is refused."""
 
@@ -240,6 +271,11 @@ def refusal_of_what_is_under_way(patch: Patch) -> None:
 def timer_of_a_question(patch: Patch) -> None:
     """A question that nobody answers is denied in the end."""
     patch(Asking, "expire", lambda self, id, alone=False: None)
+
+
+def one_answer_to_a_question(patch: Patch) -> None:
+    """A question that is answered is not open any more."""
+    patch(Asking, "_close", lambda self, question, what: None)
 
 
 def silence_of_a_question(patch: Patch) -> None:
@@ -255,7 +291,8 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
         shielded_frame, hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal,
         drain_before_complete, report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit,
         bounded_memory, patience_of_the_gate, commands_by_id, refusal_of_what_is_under_way, timer_of_a_question,
-        silence_of_a_question,
+        silence_of_a_question, one_answer_to_a_question, permission_to_steer, messages_are_no_commands,
+        word_before_a_signal, end_of_the_input,
     )
 }  # fmt: skip
 
