@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from agent.claude.command import Files, arguments
 from agent.claude.program import find_cli
@@ -17,12 +20,13 @@ from agent.claude.variables import of_claude
 from agent.claude.watchdog import Bark
 from agent.config.load import load
 from agent.errors import CliError
+from agent.limits import Limits
 from agent.process.run import Command, Patience
 from agent.redaction.redactor import Redactor
 from tests.support.scripted_claude import install
 
 
-def make(tmp_path: Path, script: str, **more: str) -> LocalClaude:
+def make(tmp_path: Path, script: str, told: Callable[[bytes], None] | None = None, **more: str) -> LocalClaude:
     variables = {
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "REPO_URL": "file:///nowhere", "TASK": "do it",
         "WS_SERVER": "none", "WORKSPACE_DIR": str(tmp_path), "CLAUDE_BIN": str(install(tmp_path)),
@@ -31,7 +35,7 @@ def make(tmp_path: Path, script: str, **more: str) -> LocalClaude:
     config = load(variables, in_container=False)
     argv = [find_cli(config), *arguments(config, Files(), "session", "2.1.330")]
     command = Command(argv, of_claude(config, tmp_path, {}), tmp_path)
-    return LocalClaude(config, command, tmp_path, Redactor(config.secrets))
+    return LocalClaude(config, command, tmp_path, Redactor(config.secrets), told=told)
 
 
 async def drive(run: LocalClaude, patience: Patience, cancel_after: float | None = None) -> Any:
@@ -74,6 +78,40 @@ async def test_cancelling_is_the_request_to_stop_and_keeps_the_bill(tmp_path: Pa
         await drive(run, Patience(), cancel_after=0.5)
     assert run.summary.last_result is not None
     assert run.summary.last_result.total_cost_usd is not None
+
+
+async def test_claude_is_asked_for_the_bill_now_and_then_and_never_twice_at_a_time(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    told: list[dict[str, Any]] = []
+    claude = make(tmp_path, "ok", told=lambda line: told.append(json.loads(line)))
+    interval = Limits().usage_interval
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(claude.poll)
+        await trio.sleep(interval * 0.9)
+        assert told == []
+        await trio.sleep(interval * 0.2)
+        assert [line["request"]["subtype"] for line in told] == ["get_session_cost", "get_context_usage"]
+        await trio.sleep(interval * 10)
+        assert len(told) == 2, "a claude that does not answer is not asked again"
+        reply(claude, told)
+        await trio.sleep(interval)
+        assert len(told) == 4
+        claude.hang_up()
+        await trio.sleep(interval * 2)
+        assert len(told) == 4
+    assert claude.summary.usage.cost == 0.25
+    assert len({line["request_id"] for line in told}) == 4
+
+
+def reply(claude: LocalClaude, told: list[dict[str, Any]]) -> None:
+    for line in told:
+        response = {
+            "subtype": "success",
+            "request_id": line["request_id"],
+            "response": {"text": "Estimated cost:  $0.25"},
+        }
+        claude._transcript.feed(json.dumps({"type": "control_response", "response": response}).encode())
 
 
 async def test_a_deaf_claude_is_killed_after_its_grace(tmp_path: Path) -> None:
