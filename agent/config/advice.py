@@ -23,6 +23,8 @@ LOGINS = (
 )  # fmt: skip
 #: Variables whose values stand in claude's argument list.
 _ARGUMENTS = ("TOOLS", "AGENT", "PLUGIN_DIRS", "ADD_DIRS", "CLAUDE_ARGS")
+#: Modes in which no call is left for a person to decide on.
+_UNASKED = ("bypassPermissions", "dontAsk")
 #: Characters of the shortest credential that is looked for in arguments; shorter ones are parts of words.
 _CREDENTIAL_LENGTH = 8
 
@@ -107,6 +109,10 @@ def warnings(config: Config) -> Iterator[str]:
         yield f"SETUP_TIMEOUT: is not less than TIMEOUT ({config.timeout:g} s), which ends the whole run"
     if config.partial and config.ws_server is None:
         yield "PARTIAL: nobody sees text grow without a server (WS_SERVER=none): stderr has whole lines only"
+    if config.ask and config.ws_server is None:
+        yield "ASK: without a server nobody can be asked, so every question is denied at once: set WS_SERVER"
+    if config.ask and config.permission_mode in _UNASKED:
+        yield f"ASK: with PERMISSION_MODE={config.permission_mode} claude asks nothing: leave PERMISSION_MODE out"
     if config.timeout < 1:
         yield f"TIMEOUT: is {config.timeout * 1000:.0f} milliseconds; a plain number is milliseconds: write 90s or 30m"
     grace = config.termination_grace_seconds

@@ -73,16 +73,18 @@ class Asking:
             return "no such question is open: it is answered, its time is over, or claude took it back"
         if command.behavior == "deny":
             answer: dict[str, Any] = {"behavior": "deny", "message": command.message or "A person denied this."}
+            what = "denied"
         else:
-            answer = {"behavior": "allow"}
+            answer, what = {"behavior": "allow"}, "allowed"
             if command.behavior == "allow_always":
-                answer["updatedPermissions"] = [
+                rules = [
                     {**rule, "destination": _DESTINATION} for rule in question.suggestions if isinstance(rule, dict)
                 ]
+                answer["updatedPermissions"] = rules
+                what = "allowed for the whole run" if rules else "allowed once, since claude suggests no rule"
         if not self._tell(question, answer):
             return "claude does not take it any more"
-        self._close(question, {"allow": "allowed", "allow_always": "allowed for the whole run"}.get(
-            command.behavior, "denied"))  # fmt: skip
+        self._close(question, what)
         return ""
 
     def expire(self, id: str, *, alone: bool = False) -> None:

@@ -126,7 +126,7 @@ class Steering:
             return "this run takes no commands; ALLOW_STEERING=1 would let it"
         if command.fault:
             return command.fault
-        size = len(command.text.encode(errors="surrogatepass"))
+        size = sum(len(text.encode(errors="surrogatepass")) for text in (command.text, command.message))
         if size > self._limits.command_bytes:
             return f"its text of {size} bytes is longer than {self._limits.command_bytes}"
         if self._claude is None:

@@ -68,6 +68,23 @@ def test_a_limit_of_a_step_that_is_probably_not_meant(given: dict[str, str], sai
     assert load({**GIVEN, "SETUP_COMMAND": "make\n", "TIMEOUT": "5m"}, in_container=True).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"WS_SERVER": "none"}, "ASK: without a server nobody can be asked"),
+        ({"PERMISSION_MODE": "bypassPermissions"}, "ASK: with PERMISSION_MODE=bypassPermissions claude asks nothing"),
+        ({"PERMISSION_MODE": "dontAsk"}, "ASK: with PERMISSION_MODE=dontAsk claude asks nothing"),
+        ({"PERMISSION_MODE": "acceptEdits"}, ""),
+        ({}, ""),
+    ],
+)
+def test_who_asks_needs_somebody_to_ask(environ: dict[str, str], said: str) -> None:
+    given = {**GIVEN, "WS_SERVER": "ws://server.example", **environ}
+    found = load({**given, "ASK": "1"}, in_container=True).warnings
+    assert [warning.startswith(said) for warning in found] == ([True] if said else [])
+    assert load(given, in_container=True).warnings == ()
+
+
 def test_an_output_needs_its_tool() -> None:
     schema = {"OUTPUT_SCHEMA": '{"type": "object"}', "DISALLOWED_TOOLS": "Edit,StructuredOutput"}
     (problem,) = examine({**GIVEN, **schema}, in_container=True)[1]

@@ -61,6 +61,13 @@ def test_a_person_answers() -> None:
     assert len(stage.answers) == 3
 
 
+def test_what_is_allowed_for_ever_without_a_rule_is_allowed_once() -> None:
+    stage = Stage()
+    stage.asking.ask(Question("q1", "Bash", {"command": "make"}, ["no rule"]))
+    assert stage.asking.answer(answer("allow_always")) == ""
+    assert stage.said[-1]["question"] == {"id": "q1", "answer": "allowed once, since claude suggests no rule"}
+
+
 def test_nobody_answers_in_time() -> None:
     stage = Stage()
     stage.asking.ask(question())

@@ -156,6 +156,11 @@ def test_what_is_refused_says_why_and_does_nothing() -> None:
         (Stage(allowed=False).begin(), message(), "this run takes no commands; ALLOW_STEERING=1 would let it"),
         (Stage(), message(), "claude does not run yet"),
         (Stage(command_bytes=3).begin(), message(), "its text of 8 bytes is longer than 3"),
+        (
+            Stage(command_bytes=3).begin(),
+            Command("c", "R", "1", "alice", "answer", question="q", behavior="deny", message="long"),
+            "its text of 4 bytes is longer than 3",
+        ),
         (Stage(commands_under_way=0).begin(), message(), "0 commands are under way; send it again later"),
         (Stage(commands=0).begin(), message(), "a run takes 0 commands at most"),
         (

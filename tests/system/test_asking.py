@@ -92,6 +92,23 @@ async def test_a_command_after_complete_is_refused_on_stderr_and_nothing_follows
     assert [message["type"] for message in collector.messages if "seq" in message][-1] == "COMPLETE"
 
 
+async def test_what_is_for_another_run_is_nobodys(tmp_path: Path, collector: Collector) -> None:
+    async with start_agent(tmp_path, collector.url, "steered", ALLOW_STEERING="1", ALLOW_REMOTE_CANCEL="1") as agent:
+        await collector.until(said("Working."))
+        finish = {"type": "COMMAND", "by": "ada", "data": {"command": "message", "text": "finish"}}
+        stop = {"type": "STATUS", "by": "ada", "data": {"status": "cancel"}}
+        for number, wrong in enumerate(({"runID": "R"}, {"containerID": "c"}, {"runID": None}, {"containerID": 7})):
+            await send(collector, **finish, id=f"k{number}", **wrong)
+            await send(collector, **stop, id=f"c{number}", **wrong)
+        await send(collector, **finish, id="right")
+        ran = (await agent.ended()).agrees(collector, code=0, reason="success")
+    commands = [data["metadata"]["command"] for data in ran.of_type("LOG") if data["metadata"]["source"] == "operator"]
+    assert [(command["id"], command["state"]) for command in commands] == [
+        ("right", "accepted"),
+        ("right", "delivered"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("variables", "code", "reason"),
     [
