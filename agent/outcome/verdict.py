@@ -38,6 +38,7 @@ class _Facts(msgspec.Struct, frozen=True):
     oom: bool
     stopped_after_result: bool
     stderr: str
+    interrupter: str = ""
 
     @property
     def good(self) -> bool:
@@ -195,6 +196,8 @@ _TABLE = (
     _Row(lambda f: f.api_failed and f.untouched and _is_outage(f), Exit.RETRYABLE, "api_unavailable", "api",
          "the API could not be reached, or was overloaded, before the first reply: {said}"),
     _Row(lambda f: f.api_failed, Exit.TASK_FAILED, "api_error", "api", "the API failed: {said}"),
+    _Row(lambda f: f.terminal_reason.startswith("aborted") and bool(f.interrupter), Exit.TASK_FAILED, "interrupted",
+         "killed", "an operator ({by}) interrupted claude, and nobody told it what to do instead"),
     _Row(lambda f: f.terminal_reason.startswith("aborted"), Exit.TASK_FAILED, "interrupted", "killed",
          "claude was interrupted by a signal that this agent did not send"),
     _Row(lambda f: f.subtype == "error_during_execution", Exit.TASK_FAILED, "error_during_execution", "task_failed",
@@ -214,6 +217,7 @@ def judge(
     oom: bool = False,
     stopped_after_result: bool = False,
     stderr_tail: str = "",
+    interrupter: str = "",
 ) -> Outcome:
     """Judge a run.
 
@@ -224,6 +228,7 @@ def judge(
         oom: Whether the kernel killed a process of the container for lack of memory while claude ran.
         stopped_after_result: Whether claude was stopped because it outlived a good result by RESULT_GRACE.
         stderr_tail: The last lines of claude's stderr; they explain a claude that gave no result.
+        interrupter: The name of the operator who interrupted claude last, as one line.
     """
     details = stderr_tail.strip()[-DETAILS_CHARS:]
     if cause is not None:
@@ -231,10 +236,10 @@ def judge(
     if status is None:
         return Outcome(Exit.INTERNAL, "internal", "internal", "the run ended without a reason: a bug of the agent")
     summary = summary or Summary()
-    facts = _Facts(status, summary, summary.last_result, oom, stopped_after_result, stderr_tail)
+    facts = _Facts(status, summary, summary.last_result, oom, stopped_after_result, stderr_tail, interrupter)
     row = next(row for row in _TABLE if row.holds(facts))
     subtype = f" ({facts.subtype})" if facts.subtype not in ("", "success") else ""
-    message = row.sentence.format(status=status, said=facts.said, subtype=subtype)
+    message = row.sentence.format(status=status, said=facts.said, subtype=subtype, by=interrupter)
     return Outcome(row.exit, row.reason, row.code, message, "" if row.code is None else details)
 
 

@@ -48,6 +48,8 @@ class Asking:
         reason = ""
         if not question.tool:
             reason = "the call is too long to be shown to anybody"
+        elif not self._config.ask:
+            reason = "this run asks nothing; ASK=1 would let it"  # not even the CLI asked: see docs/security.md
         elif self._ended:
             reason = "the run is being ended"
         elif self._absence(question) >= self._config.limits.ask_absence:

@@ -60,6 +60,16 @@ class Dialogue:
         """The field of result.json: every command with its last state; nothing if there was none."""
         return {"commands": self._steering.records} if self._steering.records else {}
 
+    @property
+    def interrupter(self) -> str:
+        """The name of the operator who interrupted claude last; "" if nobody did."""
+        return self._steering.interrupter
+
+    @property
+    def waits(self) -> bool:
+        """Whether claude was interrupted, and waits for an operator to tell it something."""
+        return self._steering.waits
+
     def begin(self, run: ClaudeRun) -> None:
         """Take commands for this claude, and its questions, from now on."""
         self._run = run

@@ -63,6 +63,10 @@ class Steering:
         self._under_way: list[_UnderWay] = []
         #: Somebody interrupted claude and may tell it something next.
         self._expectant = False
+        #: claude was interrupted, and waits to be told something.
+        self.waits = False
+        #: Who interrupted claude last.
+        self.interrupter = ""
         self._interrupts = 0
 
     @property
@@ -155,7 +159,9 @@ class Steering:
             lines.append(user_line(command.text, items[0].sign))
         if self._claude is None or not self._claude.tell(*lines):
             return "claude does not take it any more: it has its result, or does not read its input"
-        self._expectant = not command.text
+        self._expectant, self.waits = not command.text, False
+        if command.command == "interrupt":
+            self.interrupter = one_line(command.by, 80)
         self._under_way += items
         self._acknowledge(command, "accepted")
         return ""
@@ -169,7 +175,7 @@ class Steering:
             return
         if self._expectant:
             # Of this turn's result: RESULT_GRACE is the time for a message.
-            self._expectant = False
+            self._expectant, self.waits = False, True
         else:
             # As long as its input is open, claude waits for more.
             self._over = "too late: claude has its result"

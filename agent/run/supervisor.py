@@ -200,7 +200,10 @@ class Supervisor:
     def _bark(self, bark: Bark) -> None:
         if bark is Bark.LINGERS:
             self._lingered = True
-            self._reporter.log("warn", "claude has its result but does not exit; ending it")
+            words = "claude has its result but does not exit; ending it"
+            if self._dialogue.waits:
+                words = "claude was interrupted, and nobody has told it anything since; ending it"
+            self._reporter.log("warn", words)
             self._fire(self._machine.exited)
         elif bark is Bark.IDLE:
             self._interrupt(causes.by_silence(self._config.idle_timeout or 0))
@@ -359,6 +362,7 @@ class Supervisor:
             oom=swept.oom,
             stopped_after_result=self._lingered,
             stderr_tail=run.stderr_tail if run else "",
+            interrupter=self._dialogue.interrupter,
         )
         number = machine.cause.signal if machine.cause else None
         fields = self._reporter.complete(

@@ -250,3 +250,12 @@ def test_only_a_success_that_is_not_confirmed_fails_by_its_delivery(
     assert settled.exit == expected
     assert settled.reason == "a word"
     assert ("STRICT_DELIVERY" in settled.message) == (expected == 74)
+
+
+def test_who_interrupted_claude_is_named() -> None:
+    aborted = failed("error_during_execution", terminal_reason="aborted_tools")
+    by_operator = judge(STATUS_0, aborted, interrupter="ada")
+    assert (by_operator.exit, by_operator.reason) == (1, "interrupted")
+    assert by_operator.message == "an operator (ada) interrupted claude, and nobody told it what to do instead"
+    assert "did not send" in judge(STATUS_0, aborted).message
+    assert judge(STATUS_0, GOOD, interrupter="ada").exit == 0

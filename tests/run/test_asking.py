@@ -19,10 +19,10 @@ RULE = {"type": "addRules", "rules": [{"toolName": "Bash"}], "behavior": "allow"
 
 
 class Stage:
-    def __init__(self, *, absence: float = 0.0) -> None:
+    def __init__(self, *, absence: float = 0.0, ask: str = "1") -> None:
         self.said: list[dict[str, Any]] = []
         self.claude = Claude()
-        self.asking = Asking(configuration(ASK="1"), self.publish, lambda question: absence)
+        self.asking = Asking(configuration(ASK=ask), self.publish, lambda question: absence)
         self.asking.begin(self.claude)
 
     def publish(self, batch: Sequence[Event]) -> None:
@@ -98,6 +98,15 @@ def test_a_question_without_a_description_says_what_the_call_is() -> None:
         stage = Stage()
         stage.asking.ask(call)
         assert stage.said[0]["message"] == f"claude asks to use {words}"
+
+
+def test_a_run_that_asks_nothing_opens_no_question() -> None:
+    """A command of claude's may write into claude's output; an open question would keep IDLE_TIMEOUT from running."""
+    stage = Stage(ask="0")
+    assert not stage.asking.ask(question())
+    assert "ASK=1 would let it" in stage.said[0]["message"]
+    assert stage.answers[0][1]["behavior"] == "deny"
+    assert stage.asking.open == {}
 
 
 def test_a_run_that_is_being_ended_asks_nothing() -> None:

@@ -143,9 +143,11 @@ def test_an_interrupt_alone_leaves_time_for_a_message() -> None:
     stage = Stage().begin()
     stage.steering.take(interrupt())
     stage.steering.heard(Replied(stage.claude.lines[0]["request_id"]))
+    assert (stage.steering.interrupter, stage.steering.waits) == ("bob", False)
     stage.steering.heard(ResultGiven())
-    assert stage.claude.open
+    assert (stage.claude.open, stage.steering.waits) == (True, True)
     stage.steering.take(message())
+    assert not stage.steering.waits
     stage.steering.heard(MessageState(stage.claude.lines[1]["uuid"], "started"))
     stage.steering.heard(ResultGiven())
     assert not stage.claude.open

@@ -92,6 +92,26 @@ async def test_a_command_after_complete_is_refused_on_stderr_and_nothing_follows
     assert [message["type"] for message in collector.messages if "seq" in message][-1] == "COMPLETE"
 
 
+async def test_an_interrupt_that_nothing_follows_ends_the_run_with_its_bill(
+    tmp_path: Path, collector: Collector
+) -> None:
+    steered = {"ALLOW_STEERING": "1", "RESULT_GRACE": "1s"}
+    async with start_agent(tmp_path, collector.url, "steered", **steered) as agent:
+        await collector.until(said("Working."))
+        await send(collector, type="COMMAND", id="k1", by="ada", data={"command": "interrupt"})
+        ran = (await agent.ended()).agrees(collector, code=1, reason="interrupted")
+    assert ran.complete["message"] == "an operator (ada) interrupted claude, and nobody told it what to do instead"
+    assert ran.complete["result"]["cost"] == 0.0123
+    assert any("nobody has told it anything since" in data["message"] for data in ran.of_type("LOG"))
+
+
+async def test_a_run_without_ask_opens_no_question(tmp_path: Path, collector: Collector) -> None:
+    async with start_agent(tmp_path, collector.url, "asks", IDLE_TIMEOUT="5s") as agent:
+        ran = (await agent.ended()).agrees(collector, code=0, reason="success")
+    assert all(data["status"] != "waiting" for data in ran.of_type("STATUS"))
+    assert "q1: deny" in [data["message"] for data in ran.of_type("LOG")]
+
+
 async def test_what_is_for_another_run_is_nobodys(tmp_path: Path, collector: Collector) -> None:
     async with start_agent(tmp_path, collector.url, "steered", ALLOW_STEERING="1", ALLOW_REMOTE_CANCEL="1") as agent:
         await collector.until(said("Working."))
