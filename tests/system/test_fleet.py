@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -183,6 +184,18 @@ def test_the_budget_stops_a_fleet_and_a_larger_one_goes_on(yard: Yard) -> None:
     process = yard.start(None, "--budget=1")
     shown, _ = process.communicate(timeout=60)
     assert (process.returncode, yard.outcomes["t3"]) == (0, "succeeded"), shown
+
+
+def test_a_question_is_shown_with_the_command_that_answers_it(yard: Yard) -> None:
+    process = yard.start([yard.task("t", "asks", ASK="1")])
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if line.startswith("agent answer "))
+    command = shlex.split(line.partition(" (")[0])
+    assert command[1:5] == ["answer", "t", "q1", "allow"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", *command], env=environ, check=True, timeout=60)
+    shown, _ = process.communicate(timeout=60)
+    assert (process.returncode, yard.outcomes) == (0, {"t": "succeeded"}), shown
 
 
 def test_a_fleet_that_is_killed_leaves_nothing_and_goes_on(yard: Yard) -> None:
