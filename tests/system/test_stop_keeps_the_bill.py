@@ -68,6 +68,36 @@ async def test_a_stop_keeps_the_bill(tmp_path: Path, state: str, time: int) -> N
     await stop_in(tmp_path, state)
 
 
+@pytest.mark.parametrize(
+    ("variables", "code", "reason"),
+    [
+        ({"TIMEOUT": "8s"}, 124, "timeout"),
+        ({"IDLE_TIMEOUT": "3s"}, 124, "idle"),
+        ({"ALLOW_REMOTE_CANCEL": "1"}, 79, "cancelled"),
+        ({"MAX_BUDGET_USD": "0.0001"}, 1, "budget"),
+    ],
+    ids=["timeout", "idle", "cancel", "budget"],
+)
+async def test_each_cause_of_a_stop_keeps_the_bill(
+    tmp_path: Path, variables: dict[str, str], code: int, reason: str
+) -> None:
+    """In the state in which a signal alone always lost it. At its budget claude ends by itself."""
+    script, requests = STATES["waiting for headers after a paid turn"]
+    with MockApi() as api:
+        environ = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "KILL_GRACE": "5s",
+                   "TASK": f"mock:script {json.dumps(script)}", "container": "tests", **variables}  # fmt: skip
+        async with collecting() as collector, start_agent(tmp_path, collector.url, **environ) as agent:
+            if reason == "cancelled":
+                await until(lambda: len(api.requests) >= requests)
+                first = json.loads(collector.texts[0])
+                ids = {name: first[name] for name in ("containerID", "runID")}
+                await collector.send({"type": "STATUS", **ids, "data": {"status": "cancel"}})
+            ran = await agent.ended()
+    ran.agrees(collector, code=code, reason=reason)
+    assert ran.complete["result"]["cost"] > 0
+    assert ran.complete["result"]["num_turns"] >= 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("time", range(18))
