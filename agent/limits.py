@@ -74,6 +74,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     commands_under_way: int = 16
     #: In one run; all of them are remembered, so that none takes effect twice.
     commands: int = 1000
+    #: As many more are refused in words: a server that sends without end must not fill journal and stderr.
+    commands_refused: int = 1000
     #: Questions that are open at the same time: one for each tool call of a reply and its subagents.
     questions: int = 32
     #: A question that comes while the server is away waits this long for its return: a lost connection stands again

@@ -48,6 +48,7 @@ class Link:
         self._beside: Sender | None = None
         #: A token that has replaced the first one.
         self._token: str | None = None
+        self._asked_to_cancel = False
         self._config = config
         self._envelope = journal.envelope
         self._reporter = reporter
@@ -98,7 +99,8 @@ class Link:
             return
         if self._config.allow_remote_cancel:
             self._post(CancelRequested())
-        else:
+        elif not self._asked_to_cancel:
+            self._asked_to_cancel = True  # once, or a server could fill the journal
             self._reporter.notice("warn", "the server asked to cancel this run; ALLOW_REMOTE_CANCEL=1 would obey it")
 
     def _command(self, command: Command) -> None:

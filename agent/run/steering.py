@@ -68,6 +68,8 @@ class Steering:
         #: Who interrupted claude last.
         self.interrupter = ""
         self._interrupts = 0
+        #: Refusals beyond the limit of commands.
+        self._unrecorded = 0
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -86,7 +88,8 @@ class Steering:
         if command.command == "cancel":
             self._take_cancel(command)
             return
-        if len(self._records) >= self._limits.commands:
+        # An answer is for a question that claude asked, so there are no more of them than it asks.
+        if len(self._records) >= self._limits.commands and command.command != "answer":
             self._acknowledge(command, "refused", f"a run takes {self._limits.commands} commands at most")
             return
         reason = self._objection(command) or self._carry_out(command)
@@ -198,6 +201,10 @@ class Steering:
             record["reason"] = reason
         if state != "refused" or len(self._records) < self._limits.commands or command.id in self._records:
             self._records[command.id] = record
+        else:
+            self._unrecorded += 1
+            if self._unrecorded > self._limits.commands_refused:
+                return  # a server that sends without end must not fill the journal, nor the log of the container
         said = f"{by}: {command.command}" + (f": {words}" if words and state != "delivered" else "")
         message = one_line(f"{said} ({state}: {reason})" if reason else f"{said} ({state})")
         more = {"text": command.text} if state == "accepted" and command.text else {}

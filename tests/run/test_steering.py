@@ -176,6 +176,22 @@ def test_what_is_refused_says_why_and_does_nothing() -> None:
         assert stage.claude.lines == []
 
 
+def test_a_server_that_sends_without_end_fills_nothing() -> None:
+    stage, ended = Stage(allowed=False, commands=10, commands_refused=10).begin(), list[str]()
+    for number in range(1000):
+        stage.steering.take(message(f"m{number}"))
+        stage.steering.take(cancel(f"c{number}"))
+    assert len(stage.logs) == 20
+    assert len(stage.steering.records) == 10
+    stage.steering.answer = lambda command: "" if command.question == "open" else "no such question is open"
+    for id, question in (("a1", "closed"), ("a2", "open"), ("a2", "open")):
+        stage.steering.take(Command("c", "R", id, "dan", "answer", question=question, behavior="allow"))
+    stage.steering.cancel = lambda: ended.append("ended")
+    stage.steering.take(cancel("last"))
+    assert ended == ["ended"]
+    assert stage.states[20:] == [(id, state) for id in ("a2", "last") for state in ("accepted", "delivered")]
+
+
 def test_what_is_under_way_at_the_end_is_refused() -> None:
     stage = Stage().begin()
     stage.steering.take(message())
