@@ -44,7 +44,9 @@ class Asking:
         self._ended = True
 
     def ask(self, question: Question) -> bool:
-        """Open a question, and tell so; returns False if it is denied at once."""
+        """Open a question, and tell so; returns False if it is denied at once, or is open already."""
+        if question.id in self.open:
+            return False  # an answer is for what was shown
         reason = ""
         if not question.tool:
             reason = "the call is too long to be shown to anybody"

@@ -61,6 +61,14 @@ def test_a_person_answers() -> None:
     assert len(stage.answers) == 3
 
 
+def test_a_question_that_is_open_is_not_replaced() -> None:
+    stage = Stage()
+    assert stage.asking.ask(question())
+    assert not stage.asking.ask(Question("q1", "Bash", {"command": "another"}))
+    assert (len(stage.said), stage.claude.lines) == (1, [])
+    assert stage.asking.open["q1"].input == {"command": "make"}
+
+
 def test_what_is_allowed_for_ever_without_a_rule_is_allowed_once() -> None:
     stage = Stage()
     stage.asking.ask(Question("q1", "Bash", {"command": "make"}, ["no rule"]))
