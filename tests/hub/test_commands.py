@@ -89,6 +89,34 @@ async def test_a_run_that_cannot_hear_says_why(tmp_path: Path):
             assert reason in answer.json["error"]
 
 
+async def test_an_agent_commands_no_other_agent(tmp_path: Path):
+    """Whatever comes over the agents' side is stored or dropped, and handed to nobody."""
+    async with (
+        open_client(tmp_path, TOKENS) as client,
+        connected(client.receiver.url, "/?token=agents") as agent,
+        connected(client.receiver.url, "/?token=agents") as other,
+    ):
+        await agent.send_message(a_run().lines[0])
+        await acked(agent)
+        address = {"containerID": "c1", "runID": RUN, "id": "x", "by": "ada"}
+        data = {"command": "message", "text": "evil"}
+        for forged in (
+            {"type": "COMMAND", **address, "data": data}, {"type": "STATUS", **address, "data": {"status": "cancel"}},
+            {"type": "COMMAND", **address, "data": data, "seq": 2},
+        ):  # fmt: skip
+            await other.send_message(json.dumps(forged))
+        for token in ("agents", "watchers"):
+            wrong = {"authorization": f"Bearer {token}"}
+            assert (await client.post(f"/api/runs/{RUN}/commands", data, **wrong)).status in (401, 403)
+        # Commands go where the run spoke last: whoever has the agents' token may write to any run (docs/security.md).
+        await agent.send_message(a_run().heartbeat())
+        await acked(agent)
+        await client.post(f"/api/runs/{RUN}/commands", {"command": "message", "text": "right", "id": "y"}, **OPERATOR)
+        while "ack" in (message := json.loads(await agent.get_message())):
+            pass
+        assert (message["id"], message["data"]["text"]) == ("y", "right"), "the first that it got"
+
+
 async def test_without_tokens_commands_need_to_be_allowed(tmp_path: Path):
     async with open_client(tmp_path) as client:
         answer = await client.post(f"/api/runs/{RUN}/commands", {"command": "cancel"})
