@@ -292,7 +292,7 @@ SECRETS = st.text(st.characters(codec="ascii", exclude_characters="\0"), min_siz
 VALUES = st.one_of(st.sampled_from(ODD), st.text(max_size=60), st.sampled_from([v.example for v in VARIABLES]))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(list(BY_NAME)), VALUES), st.data())
 def test_load_raises_only_ConfigError_and_no_text_holds_a_secret(environ, data):
     secrets = {}

@@ -63,12 +63,14 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return run_sample(tmp_path_factory.mktemp("sample"), "--lane", FAST)
 
 
+@pytest.mark.system
 def test_each_test_is_in_one_lane(tmp_path: Path, fast: dict[str, str]) -> None:
     tests = {"plain", "system", "smoke", "slow"}
     assert tests & set(fast) == {"plain", "smoke"}
     assert set(run_sample(tmp_path, "--lane", "system", "--lane", "cli")) == {"", "system"}
 
 
+@pytest.mark.system
 def test_a_skip_fails_in_ci(tmp_path: Path, fast: dict[str, str]) -> None:
     found = run_sample(tmp_path, "-k", "lacks or wrong", ci=True)
     outcomes = {name: (fast[name], found[name]) for name in found if name}
@@ -83,6 +85,7 @@ def test_a_skip_fails_in_ci(tmp_path: Path, fast: dict[str, str]) -> None:
     assert "CI has to run this test, but it was skipped: Skipped: no such tool" in found[""]
 
 
+@pytest.mark.system
 def test_what_is_slow_needs_its_marker_and_what_is_random_is_reproduced(fast: dict[str, str]) -> None:
     assert fast["unmarked"] == fast["unmarked_cli"] == fast["random"] == "FAILED"
     assert "mark this test with pytest.mark.system" in fast[""]

@@ -441,6 +441,7 @@ async def deliver(server: Server, written: Written, *, wait_for_ack: bool) -> No
                 await trio.sleep(0.01)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("opener", [open_websockets_server, open_agent_serve])
 async def test_a_server_that_acknowledges_stores_each_event_once_though_it_is_killed(opener, tmp_path: Path):
     written = a_run(3000)
