@@ -146,6 +146,33 @@ def test_a_number_out_of_this_world_is_no_burden(hub: ServedHub, page: Page, age
     page.locator(".item.phase").first.wait_for()
 
 
+@pytest.mark.parametrize("text", ["y" * 1_000_000, "word " * 200_000, "\x1b[31mr\x1b[0m" * 30_000])
+def test_a_huge_line_is_cut_and_whole_in_its_raw_form(hub: ServedHub, page: Page, text: str):
+    run = Told("R1").begin(title="Huge").add(log("info", text), status("running", text, phase="RUNNING"))
+    hub.send(run.lines)
+    page.goto(f"{hub.url}/runs/R1#{run.seq - 1}")
+    line = page.locator(f".item[data-seq='{run.seq - 1}']")
+    line.get_by_text("more characters: see the raw JSON").wait_for()
+    assert len(line.inner_text()) < 21_000
+    line.get_by_role("button", name="Raw JSON").click()
+    page.get_by_role("dialog").get_by_text("more characters: the button copies them all").wait_for()
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n\n" * 60_000, "`a` **b** " * 20_000, "`" * 200_000, "https://a.example/x " * 5_000]
+)
+def test_a_text_with_too_much_in_it_stays_readable(hub: ServedHub, page: Page, text: str):
+    said = {
+        "type": "assistant",
+        "message": {"id": "m", "role": "assistant", "content": [{"type": "text", "text": text}]},
+    }
+    hub.send(Told("R1").begin(title="Dense").claude(said).lines)
+    page.goto(f"{hub.url}/runs/R1")
+    page.locator(".prose").wait_for()
+    assert len(page.locator(".prose").inner_text()) > 10_000
+    assert page.locator(".prose *").count() < 12_000
+
+
 def look(page: Page, name: str) -> None:
     """Take pictures of what is shown now, to be looked at, and let axe-core look at it in both themes and widths."""
     photograph(page, name)

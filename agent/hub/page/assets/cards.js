@@ -13,6 +13,11 @@ const LEVELS = new Set(["debug", "info", "warn", "error"]);
 /** Exit codes of runs that somebody stopped. */
 const STOPPED = new Set([79, 129, 130, 131, 143]);
 const SHOWN = 14, LONGEST = 200_000;
+/** Paragraphs, and marked words, of a text; what is beyond them is there, but plain. */
+const MARKED = 2000;
+/** Characters of a line that is no output and no text of claude's: browsers take seconds to break millions. */
+const LINE = 20_000;
+const cut = (text, most = LINE, where = "see the raw JSON") => text.length > most ? `${text.slice(0, most)}\n… ${count(text.length - most)} more characters: ${where}` : text;
 
 /** An article for an item. `ctx`: {id, transcript, list, patch()}. */
 export function card(item, depth, ctx) {
@@ -33,27 +38,27 @@ function of(item, ctx) {
 }
 
 const SHOWS = {
-  log: (item) => h("span", { class: "log-line" }, h("span", { class: "source" }, item.source), h("span", { class: "text" }, ansi(item.text), details(item.meta.details))),
-  note: (item) => h("span", { class: "log-line" }, h("span", { class: "source" }, item.kind || "claude"), h("span", { class: "text" }, item.text)),
-  phase: (item) => h("div", { class: "phase-line" }, h("b", null, (string(item.data.phase) || string(item.data.status)).toLowerCase()), h("span", null, string(item.data.message))),
+  log: (item) => h("span", { class: "log-line" }, h("span", { class: "source" }, item.source), h("span", { class: "text" }, ansi(cut(item.text)), details(item.meta.details))),
+  note: (item) => h("span", { class: "log-line" }, h("span", { class: "source" }, item.kind || "claude"), h("span", { class: "text" }, cut(item.text))),
+  phase: (item) => h("div", { class: "phase-line" }, h("b", null, (string(item.data.phase) || string(item.data.status)).toLowerCase()), h("span", null, cut(string(item.data.message)))),
   init: (item) => h("span", { class: "log-line" }, h("span", { class: "source" }, "claude"), h("span", { class: "text" }, [string(item.claude.model), item.claude.claude_code_version ? `Claude Code ${item.claude.claude_code_version}` : "", string(item.claude.cwd), item.claude.permissionMode ? `mode ${item.claude.permissionMode}` : ""].filter(Boolean).join(" · "))),
-  error: (item) => h("div", { class: "box error-box" }, h("b", null, string(item.data.code).replaceAll("_", " ") || "error"), h("p", { class: "text" }, linked(string(item.data.error))), details(item.data.details)),
+  error: (item) => h("div", { class: "box error-box" }, h("b", null, string(item.data.code).replaceAll("_", " ") || "error"), h("p", { class: "text" }, linked(cut(string(item.data.error)))), details(item.data.details)),
   operator: (item) => {
     const command = object(item.meta.command), said = string(item.meta.text), state = string(command.state), refused = state === "refused";
-    if (!said && !refused) return h("span", { class: "log-line" }, h("span", { class: "source" }, "operator"), h("span", { class: "text" }, item.text));
-    return h("div", { class: "box operator-box" }, h("b", null, string(command.by) || "operator"), " ", h("span", { class: refused ? "bad" : "dim" }, string(command.command), state ? `, ${state}` : "", command.reason ? `: ${string(command.reason)}` : ""), h("p", { class: "text" }, linked(said || item.text)));
+    if (!said && !refused) return h("span", { class: "log-line" }, h("span", { class: "source" }, "operator"), h("span", { class: "text" }, cut(item.text)));
+    return h("div", { class: "box operator-box" }, h("b", null, string(command.by) || "operator"), " ", h("span", { class: refused ? "bad" : "dim" }, string(command.command), state ? `, ${state}` : "", command.reason ? `: ${string(command.reason)}` : ""), h("p", { class: "text" }, linked(cut(said || item.text))));
   },
-  question: (item) => h("div", { class: "box question-box" }, h("b", null, "question"), h("p", { class: "text" }, linked(string(item.data.message))), asked(object(item.data.question))),
-  patch: (item, ctx) => h("span", { class: "log-line" }, h("span", { class: "source" }, "work"), h("span", { class: "text" }, item.text, " ", button("Show changes", () => ctx.patch(), { class: "quiet" }))),
-  parts: (item, ctx) => h("div", { class: "log-line" }, h("span", { class: "source" }, item.source), h("span", { class: "text" }, item.text, " ", button(item.failed ? `Read again (${item.failed})` : `Show all ${plural(item.part.n, "part")}`, () => ctx.whole(item), { class: "quiet" }))),
+  question: (item) => h("div", { class: "box question-box" }, h("b", null, "question"), h("p", { class: "text" }, linked(cut(string(item.data.message)))), asked(object(item.data.question))),
+  patch: (item, ctx) => h("span", { class: "log-line" }, h("span", { class: "source" }, "work"), h("span", { class: "text" }, cut(item.text), " ", button("Show changes", () => ctx.patch(), { class: "quiet" }))),
+  parts: (item, ctx) => h("div", { class: "log-line" }, h("span", { class: "source" }, item.source), h("span", { class: "text" }, cut(item.text), " ", button(item.failed ? `Read again (${item.failed})` : `Show all ${plural(item.part.n, "part")}`, () => ctx.whole(item), { class: "quiet" }))),
   turn: (item) => {
     const { claude } = item, bad = claude.is_error || claude.subtype !== "success";
     const facts = [plural(claude.num_turns ?? 0, "turn"), isNumber(claude.duration_ms) ? duration(claude.duration_ms / 1000) : "", money(claude.total_cost_usd)].filter(Boolean).join(" · ");
-    return h("div", { class: `box ${bad ? "error-box" : "turn-box"}` }, h("b", null, bad ? (string(claude.subtype).replaceAll("_", " ") === "success" ? "error" : string(claude.subtype).replaceAll("_", " ")) : "claude has finished"), " ", h("span", { class: "dim" }, facts), bad && claude.result ? prose(string(claude.result)) : "", list(claude.errors).map((error) => h("p", { class: "text bad" }, String(error))));
+    return h("div", { class: `box ${bad ? "error-box" : "turn-box"}` }, h("b", null, bad ? (string(claude.subtype).replaceAll("_", " ") === "success" ? "error" : string(claude.subtype).replaceAll("_", " ")) : "claude has finished"), " ", h("span", { class: "dim" }, facts), bad && claude.result ? prose(string(claude.result)) : "", list(claude.errors).map((error) => h("p", { class: "text bad" }, cut(String(error)))));
   },
   complete: (item) => {
     const { data } = item, good = data.exitCode === 0;
-    return h("div", { class: `box ${good ? "good-box" : STOPPED.has(data.exitCode) ? "turn-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(string(data.message))), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
+    return h("div", { class: `box ${good ? "good-box" : STOPPED.has(data.exitCode) ? "turn-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(cut(string(data.message)))), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
   },
   said: (item, ctx) => h("div", { class: "pieces" }, item.blocks.map((piece) => {
     if (piece.type === "text") return item.who === "user" ? h("div", { class: "box user-box" }, h("b", null, item.parent ? "task" : "user"), folded(string(piece.text))) : prose(string(piece.text));
@@ -69,11 +74,13 @@ function details(value) { return typeof value === "string" && value ? output(val
 /** claude's words: paragraphs, code, and addresses. */
 function prose(text) {
   const place = h("div", { class: "prose" });
-  const pieces = (text.length > LONGEST ? `${text.slice(0, LONGEST)}\n… ${count(text.length - LONGEST)} more characters: see the raw JSON` : text).split(/^```[^\n]*\n?/m);
+  const pieces = cut(text, LONGEST).split(/^```[^\n`]{0,40}(?:\n|$)/m);
   pieces.forEach((piece, at) => {
     if (at % 2) place.append(h("pre", { class: "code" }, piece.replace(/\n$/, "")));
     else if (piece.trim()) {
-      for (const line of piece.trim().split(/\n{2,}/)) {
+      const lines = piece.trim().split(/\n{2,}/), room = Math.max(0, MARKED - place.childElementCount);
+      if (lines.length > room) lines.splice(room, lines.length, lines.slice(room).join("\n\n"));
+      for (const line of lines) {
         const head = /^(#{1,6}) (.*)$/.exec(line);
         place.append(h("p", { class: head ? "heading" : "" }, inline(head ? head[2] : line)));
       }
@@ -83,13 +90,14 @@ function prose(text) {
 }
 
 function inline(text) {
-  return text.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/).map((piece, at) => at % 2 === 0 ? linked(piece) : piece[0] === "`" ? h("code", null, piece.slice(1, -1)) : h("strong", null, inline(piece.slice(2, -2))));
+  const pieces = text.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/);
+  return pieces.length > 2 * MARKED ? linked(text) : pieces.map((piece, at) => at % 2 === 0 ? linked(piece) : piece[0] === "`" ? h("code", null, piece.slice(1, -1)) : h("strong", null, inline(piece.slice(2, -2))));
 }
 
 function thinking(piece) {
   const text = string(piece.thinking);
   if (!text) return h("span", { class: "dim" }, "thinking (not shown by the API)");
-  return h("details", { class: "thinking" }, h("summary", null, "thinking ", h("span", { class: "dim" }, brief(text))), h("p", { class: "text" }, text));
+  return h("details", { class: "thinking" }, h("summary", null, "thinking ", h("span", { class: "dim" }, brief(text))), h("p", { class: "text" }, cut(text, LONGEST)));
 }
 
 const brief = (text) => { const line = text.slice(0, 400).replaceAll(/\s+/g, " "); return line.length > 100 ? `${line.slice(0, 100)}…` : line; };
@@ -189,7 +197,7 @@ export function showRaw(item) {
   const pretty = (text) => { try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; } };
   const dialog = h("dialog", { class: "raw-dialog", "aria-label": `Raw JSON of line ${item.seq}`, onclose: () => dialog.remove() },
     entries.map((entry) => [h("div", { class: "tool-head" }, h("h2", null, `Line ${entry.seq}`), h("span", { class: "grow" }), button("Copy as received", () => navigator.clipboard?.writeText(entry.text).then(() => say("Copied"), () => say("The browser does not allow it")))),
-      h("pre", { tabindex: 0 }, pretty(entry.text).slice(0, 500_000))]),
+      h("pre", { tabindex: 0 }, cut(pretty(entry.text), LONGEST, "the button copies them all"))]),
     h("form", { method: "dialog" }, h("button", { class: "primary" }, "Close")));
   document.body.append(dialog);
   dialog.showModal();
