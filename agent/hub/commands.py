@@ -56,7 +56,7 @@ Command = Say | Interrupt | Answer | Cancel
 
 
 class Refused(Exception):
-    """The command cannot be sent: the run has ended, or no agent is connected for it."""
+    """The command cannot be sent: the run has ended, no agent is connected for it, or the connection is lost."""
 
 
 class Commands:
@@ -83,7 +83,7 @@ class Commands:
         try:
             await link.send(_message(key, id, command))
         except LinkClosed as closed:
-            raise Refused(f"the agent's connection was lost: {closed}") from closed
+            raise Refused(f"the agent's connection was lost, and it may have arrived: {closed}") from closed
         return id
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from agent.hub.commands import Cancel, Commands, Refused
+from agent.receiver import Link, LinkClosed, Row, RunKey
 from tests.hub.test_api import RUN, TOKENS
 from tests.receiver.test_server import acked, connected
 from tests.support.hub_client import open_client
@@ -115,6 +117,17 @@ async def test_an_agent_commands_no_other_agent(tmp_path: Path):
         while "ack" in (message := json.loads(await agent.get_message())):
             pass
         assert (message["id"], message["data"]["text"]) == ("y", "right"), "the first that it got"
+
+
+async def test_a_command_that_may_have_arrived_is_told_as_such():
+    class Lost:
+        async def send(self, *texts: str) -> None:
+            raise LinkClosed(None, "nothing taken within 10 s")
+
+    row = Row(id=RUN, runID=RUN, containerID="c1", connected=True)
+    commands = Commands({RunKey("c1", RUN): cast("Link", Lost())})
+    with pytest.raises(Refused, match="may have arrived: nothing taken within 10 s"):
+        await commands.send(row, Cancel())
 
 
 async def test_without_tokens_commands_need_to_be_allowed(tmp_path: Path):
