@@ -19,7 +19,7 @@ from agent.exits import Exit
 
 ErrorCode = Literal[
     "config", "clone", "setup", "auth", "connect", "rate_limit", "api", "max_turns", "budget", "timeout", "idle",
-    "cancelled", "oom", "killed", "no_result", "task_failed", "cli_missing", "push", "internal",
+    "verify", "cancelled", "oom", "killed", "no_result", "task_failed", "cli_missing", "push", "internal",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ LEVEL_MARKS: Final = {"warn": "!", "error": "✗"}
 STATUS_MARK: Final = "●"
 ERROR_MARK: Final = "✗"
 #: The colour of each source, and that of each level but `info`, as parameters of the terminal's SGR sequence.
-SOURCE_COLORS: Final = {"claude": "36", "git": "35", "setup": "35", "stderr": "33", "agent": "34"}
+SOURCE_COLORS: Final = {"claude": "36", "git": "35", "setup": "35", "verify": "35", "stderr": "33", "agent": "34"}
 LEVEL_COLORS: Final = {"warn": "33", "error": "31", "debug": "2"}
 BOLD: Final = "1"
 DIM: Final = "2"

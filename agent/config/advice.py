@@ -64,6 +64,8 @@ def conflicts(config: Config) -> Iterator[str]:
                 yield f"{name}: path {n} is {wanted} here; for example {BY_NAME[name].shown}"
     if config.output_schema is not None and _denies("StructuredOutput", config.disallowed_tools):
         yield "OUTPUT_SCHEMA: DISALLOWED_TOOLS denies StructuredOutput, the tool by which claude gives its output"
+    if config.verify_retries and config.verify_command is None:
+        yield "VERIFY_RETRIES: nothing is verified without VERIFY_COMMAND"
     for name in config.pass_env:
         if name in BY_NAME and BY_NAME[name].field is not None and name != "GITHUB_TOKEN":
             yield f"PASS_ENV: {name} is the agent's own variable and not claude's"
@@ -103,10 +105,11 @@ def warnings(config: Config) -> Iterator[str]:
             "SETTINGS: permissions.defaultMode does not count, since the agent chooses a mode "
             f"({config.permission_mode}): set PERMISSION_MODE"
         )
-    if config.setup_command is None and config.is_set("SETUP_TIMEOUT"):
-        yield "SETUP_TIMEOUT: does not count without SETUP_COMMAND"
-    if config.setup_command and config.is_set("SETUP_TIMEOUT") and config.setup_timeout >= config.timeout:
-        yield f"SETUP_TIMEOUT: is not less than TIMEOUT ({config.timeout:g} s), which ends the whole run"
+    for name, seconds in (("SETUP", config.setup_timeout), ("VERIFY", config.verify_timeout)):
+        if config.is_set(f"{name}_TIMEOUT") and f"{name}_COMMAND" not in config.steps:
+            yield f"{name}_TIMEOUT: does not count without {name}_COMMAND"
+        elif config.is_set(f"{name}_TIMEOUT") and seconds >= config.timeout:
+            yield f"{name}_TIMEOUT: is not less than TIMEOUT ({config.timeout:g} s), which ends the whole run"
     if config.partial and config.ws_server is None:
         yield "PARTIAL: nobody sees text grow without a server (WS_SERVER=none): stderr has whole lines only"
     if config.ask and config.ws_server is None:

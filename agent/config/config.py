@@ -90,6 +90,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     #: For `sh -c` in the workspace, between the clone and claude.
     setup_command: str | None
     setup_timeout: float
+    #: The same, for a good result of claude's.
+    verify_command: str | None
+    verify_timeout: float
+    verify_retries: int
     # --- time
     timeout: float
     idle_timeout: float | None
@@ -130,7 +134,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def steps(self) -> dict[str, str]:
         """The operator's own commands, by their variables."""
-        return {"SETUP_COMMAND": self.setup_command} if self.setup_command else {}
+        commands = {"SETUP_COMMAND": self.setup_command, "VERIFY_COMMAND": self.verify_command}
+        return {name: command for name, command in commands.items() if command}
 
     @property
     def server_hint(self) -> str:

@@ -114,6 +114,13 @@ def integer(value: str) -> int:
     return int(value)
 
 
+def number(value: str) -> int:
+    """A whole number, also 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
 def amount(value: str) -> float:
     """A number above 0."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or float(value) == 0:

@@ -199,6 +199,12 @@ VARIABLES: tuple[Variable, ...] = (
              "Runs in the workspace by `sh -c` after the clone and before claude, with what claude may do; if it fails,"
              " nothing is spent", text=True),
         _own("SETUP_TIMEOUT", values.positive_duration, "20m", "How long it may take, within TIMEOUT", default="10m"),
+        _own("VERIFY_COMMAND", values.command, "npm test",
+             "Runs in the same way once claude has a good result; if it fails, the run failed, with reason `verify`",
+             text=True),
+        _own("VERIFY_TIMEOUT", values.positive_duration, "20m", "How long it may take, within TIMEOUT", default="10m"),
+        _own("VERIFY_RETRIES", values.number, "2",
+             "How often claude is told what failed and goes on, in the same session", default="0"),
     ),
     *_group(
         _TIME,

@@ -159,6 +159,11 @@ class Child:
     def _can_be_reaped(self) -> bool:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to its whole process group, and continue what is stopped there."""
+        os.killpg(self.pid, number)
+        os.killpg(self.pid, signal.SIGCONT)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the child alone, and continue it if it is stopped."""
         os.kill(self.pid, number)

@@ -60,6 +60,8 @@ async def run_process(
     patience: Patience,
     limits: Limits,
     started: Callable[[int], None] | None = None,
+    group: bool = False,
+    alone: bool = False,
 ) -> ExitStatus:
     """Run a program in a session of its own and return how it ended.
 
@@ -71,6 +73,8 @@ async def run_process(
             child alone: claude ends its tools itself and still needs them for its result, git tells its helpers.
             SIGKILL goes to the whole process group. A stopped (SIGSTOP) child is continued to receive them.
         started: called with the pid once the program runs.
+        group: the signals of `stop` go to the whole process group, as for a shell, which hands on none.
+        alone: kill what is left of its process group when it has ended by itself.
 
     Raises:
         OSError: the program cannot be run, as subprocess raises it (FileNotFoundError, PermissionError, ENOEXEC,
@@ -90,9 +94,11 @@ async def run_process(
         if failure is None and started is not None:
             started(child.pid)
         await child.exit()
+        if alone:
+            child.kill()  # it is not reaped yet, so that the group's number is still its own
     except trio.Cancelled:
         with trio.CancelScope(shield=True):
-            await _stop(child, stop, patience, limits)
+            await _stop(child, stop, patience, limits, group=group)
         failure = None
     except BaseException:  # KeyboardInterrupt, or an error of `started` or `report`: the child must not stay
         with trio.CancelScope(shield=True):
@@ -105,13 +111,16 @@ async def run_process(
     return status
 
 
-async def _stop(child: Child, plan: Sequence[Step], patience: Patience, limits: Limits) -> None:
+async def _stop(child: Child, plan: Sequence[Step], patience: Patience, limits: Limits, *, group: bool = False) -> None:
     """Cancelling: not possible, the caller shields it; at most the sum of the plan plus `Limits.kill_wait`."""
     for step, seconds in plan:
         if patience.hurried:
             break
         if isinstance(step, signal.Signals):
-            child.signal(step)
+            if group:
+                child.signal_group(step)
+            else:
+                child.signal(step)
         elif step():
             child.signal(signal.SIGCONT)
         else:

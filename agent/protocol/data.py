@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from agent.errors import ErrorCode
 
 Level = Literal["debug", "info", "warn", "error"]
-Source = Literal["agent", "git", "setup", "claude", "stderr", "operator"]
+Source = Literal["agent", "git", "setup", "claude", "stderr", "verify", "operator"]
 
 Count = Annotated[int, Meta(ge=0)]
 Seq = Annotated[int, Meta(ge=1)]
@@ -280,6 +280,20 @@ class Changes(Struct, frozen=True, kw_only=True):
     others: Annotated[list[OtherChanges], _is("work elsewhere; absent without any")] | UnsetType = UNSET
 
 
+class Verify(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The verdict of VERIFY_COMMAND on the work: of its last attempt."""
+
+    state: Annotated[
+        Literal["passed", "failed", "unfinished"], _is("unfinished: the run was ended while the command ran")
+    ]
+    attempts: Annotated[int, _is("how often the command was started", ge=1)]
+    exit: Annotated[int, _is("its exit status; null if it has none", ge=0, le=255)] | None = None
+    signal: Annotated[str, _is("the signal that ended it")] | UnsetType = UNSET
+    timed_out: Annotated[Literal[True], _is("it was not over after VERIFY_TIMEOUT")] | UnsetType = UNSET
+    duration: Annotated[float, _is("milliseconds", ge=0)] | UnsetType = UNSET
+    output: Annotated[str, _is("the end of its output")] | UnsetType = UNSET
+
+
 class Published(Struct, frozen=True, kw_only=True):
     """Work that claude sent elsewhere, as far as the CLI saw it in the commands that it ran."""
 
@@ -322,6 +336,7 @@ class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
         name="session_id", default=UNSET
     )
     changes: Changes | None = None
+    verify: Annotated[Verify, _is("absent if VERIFY_COMMAND never ran")] | UnsetType = UNSET
     published: Annotated[list[Published], _is("in order; absent without any")] | UnsetType = UNSET
     survivors: list[Survivor] | UnsetType = UNSET
     stream: Stream

@@ -111,7 +111,7 @@ def end(fields: dict[str, Any]) -> str:
 
 
 def bill(fields: dict[str, Any]) -> list[str]:
-    """Describe claude's result, its cost, and the changes."""
+    """Describe claude's result, its cost, its verification and the changes."""
     lines = []
     result, changes = fields.get("result"), fields.get("changes")
     if isinstance(result, dict):
@@ -125,6 +125,11 @@ def bill(fields: dict[str, Any]) -> list[str]:
         parts += [] if cost is None else [money(cost)]
         parts += [f"{count(len(denials), 'permission')} denied"] if isinstance(denials, list) and denials else []
         lines.append(", ".join(parts))
+    verify = fields.get("verify")
+    if isinstance(verify, dict):
+        took, tries = _duration(number(verify.get("duration"))), number(verify.get("attempts")) or 0
+        parts = [f"verify: {word(verify.get('state'))}", f"{tries:.0f} attempts" if tries > 1 else "", took]
+        lines.append(", ".join(filter(None, parts)))
     published = fields.get("published")
     for done in published if isinstance(published, list) else ():
         if isinstance(done, dict) and word(done.get("url")):

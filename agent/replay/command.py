@@ -131,6 +131,7 @@ def _configuration(recorded: Recorded, server: str | None, title: str) -> Config
         harvest_after_signal=_FOR_EVER,
         memory_journal_bytes=4 * config.limits.replay_ahead_bytes,
     )
+    retries = recorded.configuration.get("VERIFY_RETRIES", "")
     # The messages of a journal were split already, and must not be split again.
     longest = max((len(step.message.data) for step in recorded.steps if step.message is not None), default=0)
     return msgspec.structs.replace(
@@ -139,6 +140,8 @@ def _configuration(recorded: Recorded, server: str | None, title: str) -> Config
         repo_url=config.repo_url or _UNKNOWN["REPO_URL"],
         task=config.task or title,
         setup_command=recorded.configuration.get("SETUP_COMMAND"),
+        verify_command=recorded.configuration.get("VERIFY_COMMAND"),
+        verify_retries=int(retries) if retries.isdecimal() else 0,
         timeout=_FOR_EVER,
         idle_timeout=None,
         push_branch=None,

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
-from agent.errors import AgentError
-from agent.exits import ExitStatus
 from agent.limits import MIB
 from agent.protocol import Phase
 from agent.pulse import Pulse
@@ -21,8 +19,7 @@ from agent.replay.format import Inbox, Skipped
 from agent.replay.lines import RecordedError
 from agent.replay.load import Step
 from agent.replay.work import PlayedWork
-from agent.run import TIMER, CancelRequested, Commanded, Ended, Failed, Heard, MemoryExceeded, Report, Signalled, Swept
-from agent.steps import Finished
+from agent.run import TIMER, CancelRequested, Commanded, Ended, Failed, Heard, MemoryExceeded, Report, Signalled
 
 
 class Player:
@@ -75,7 +72,7 @@ class Player:
     def interrupt(self) -> None:
         """Play no further: the run ends with what it has."""
         self.interrupted = True
-        self._let_go()
+        self._work.let_go()
 
     async def run(self) -> None:
         """Cancelling: safe; the way it ends when the run is over before the recording is.
@@ -98,19 +95,7 @@ class Player:
             if scope.cancelled_caught and not self.interrupted:
                 raise RecordedError(f"the replay left the recorded way at step {number}: {_named(step)}")
             self._progress()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """Supply the end that a truncated recording lacks: everything ends as if it had been killed."""
-        work = self._work
-        work.claude.stdout.hang_up()
-        work.claude.stderr.hang_up()
-        work.results["setup"].settle(Finished(ExitStatus(signal=9), 0.0))
-        work.results["claude"].settle(ExitStatus(signal=9))
-        work.results["sweep"].settle(Swept())
-        work.results["harvest"].settle(None)
-        for name in ("check", "clone"):
-            work.results[name].settle(None, AgentError("the recording ends before this step did"))
+        self._work.let_go()
 
     async def _play(self, step: Step) -> None:
         work = self._work
@@ -153,6 +138,8 @@ class Player:
                 self._post(MemoryExceeded(inbox.used, inbox.limit))
             case "Ended" | "Failed" if task in results and results[task].settled:
                 return  # some steps are done twice
+            case "Ended" if task == "verify" and not inbox.cancelled:
+                self._work.verified(recorded_reports.value(inbox))
             case "Failed" if task in results:
                 results[task].settle(None, error)
             case "Failed" if error is not None:

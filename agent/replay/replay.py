@@ -34,10 +34,10 @@ _OPERATORS = "lines of operators"
 #: Figures that are compared, by the source of the LOG. The agent's own LOGs tell of its surroundings and are not.
 _COUNTED = {
     "lines of claude": "claude", "lines of its stderr": "stderr", "lines of git": "git",
-    "lines of the setup": "setup", _OPERATORS: "operator",
+    "lines of the setup": "setup", "lines of the verification": "verify", _OPERATORS: "operator",
 }  # fmt: skip
 #: Figures that are named only where there are some.
-_SELDOM = ("lines of the setup", _OPERATORS)
+_SELDOM = ("lines of the setup", "lines of the verification", _OPERATORS)
 
 
 class Progress:

@@ -17,7 +17,8 @@ from agent.steps import Finished
 
 _VALUES: dict[str, Any] = {"Commanded": Command}
 _TYPES: dict[str, Any] = {
-    "check": str, "clone": Cloned, "setup": Finished, "claude": ExitStatus, "sweep": Swept, "watchdog": Bark,
+    "check": str, "clone": Cloned, "setup": Finished, "verify": Finished, "claude": ExitStatus, "sweep": Swept,
+    "watchdog": Bark,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import trio
 
 from agent.claude import Bark, ClaudeOutput
 from agent.config import Config
+from agent.errors import AgentError
 from agent.exits import ExitStatus
 from agent.process import Patience
 from agent.protocol import Publish
@@ -20,6 +21,7 @@ from agent.steps import Finished
 
 #: Chunks on their way to a reader. A few, since a replay at full speed must not run ahead of the journal.
 _AHEAD = 16
+_KILLED = Finished(ExitStatus(signal=9), 0.0)
 
 
 class Result:
@@ -137,6 +139,10 @@ class PlayedWork:
     def __init__(self, config: Config, redactor: Redactor, expected: Sequence[Mapping[str, Any]] | None = None) -> None:
         """`expected` is what claude was told after its task; None if that is not known."""
         self.results = {name: Result() for name in ("check", "clone", "setup", "claude", "sweep", "harvest")}
+        #: Of the verifications, by their number: how many have begun, and how many have ended.
+        self._ends: dict[int, Result] = {}
+        self._verifications = self._verified = 0
+        self._over = False
         self.cloning = trio.Event()
         self.began = trio.Event()
         self.publish: Publish = lambda batch: None
@@ -155,6 +161,35 @@ class PlayedWork:
 
     def setup(self) -> PlayedStep:
         return PlayedStep(self.results["setup"])
+
+    def verify(self) -> PlayedStep:
+        self._verifications += 1
+        return PlayedStep(self._verification(self._verifications))
+
+    def verified(self, finished: Finished) -> None:
+        """Supply the end of the next verification, which may not have begun yet."""
+        self._verified += 1
+        self._verification(self._verified).settle(finished)
+
+    def let_go(self) -> None:
+        """Supply the end that a truncated recording lacks: whatever runs ends as if it had been killed."""
+        self.claude.stdout.hang_up()
+        self.claude.stderr.hang_up()
+        self.results["setup"].settle(_KILLED)
+        self.results["claude"].settle(ExitStatus(signal=9))
+        self.results["sweep"].settle(Swept())
+        self.results["harvest"].settle(None)
+        for name in ("check", "clone"):
+            self.results[name].settle(None, AgentError("the recording ends before this step did"))
+        self._over = True
+        for number in range(self._verified + 1, self._verifications + 1):
+            self._verification(number).settle(_KILLED)
+
+    def _verification(self, number: int) -> Result:
+        result = self._ends.setdefault(number, Result())
+        if self._over:
+            result.settle(_KILLED)
+        return result
 
     def begin(self, cloned: Cloned, publish: Publish) -> PlayedClaude:
         self.began.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -31,6 +32,7 @@ _WORDS = {
     Phase.CLONING: "cloning the repository",
     Phase.SETTING_UP: "SETUP_COMMAND runs",
     Phase.RUNNING: "claude is at work",
+    Phase.VERIFYING: "VERIFY_COMMAND runs",
     Phase.STOPPING: "claude has ended; cleaning up",
     Phase.DRAINING: "collecting what is left of the output",
 }
@@ -179,9 +181,10 @@ class Reporter:
         signal: str | None,
         changes: Mapping[str, Any] | None,
         survivors: Sequence[Mapping[str, Any]],
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> Mapping[str, Any]:
-        """Report the end: an ERROR unless all went well, the last STATUS, COMPLETE. Returns COMPLETE's data, but not
-        its `stream`.
+        """Report the end: an ERROR unless all went well, the last STATUS, COMPLETE with the fields of `more`. Returns
+        COMPLETE's data, but not its `stream`.
         """
         failed = outcome.exit != 0
         batch: list[Event] = []
@@ -199,6 +202,7 @@ class Reporter:
         fields = complete_fields(
             outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
         )
+        fields |= more
         self._journal.append([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
         if outcome.code != "config":

@@ -25,6 +25,7 @@ Files:
     dialogue       Dialogue: brings what claude and operators say to asking and steering
     asking         Asking: the questions of claude, open until somebody answers or their time is over
     steering       Steering: the commands of operators, from their arrival to their last acknowledgement
+    proving        Proving: what VERIFY_COMMAND is asked, and what follows from its answer
     stop_budget    the time of a stop, shared out by what is left of it
     work           what a run does to the world, as an interface
     local_work     the real work: git, claude, /proc, files

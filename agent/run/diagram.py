@@ -12,9 +12,10 @@ _HEAD = """\
 Made by `python -m agent.run.diagram` from `agent/run/machine.py`; a test compares the two.
 
 A straight run goes PENDING, CONNECTING, CLONING, RUNNING, STOPPING, DRAINING, REPORTING, SUCCEEDED; with a
-SETUP_COMMAND, SETTING_UP lies between CLONING and RUNNING. `interrupt` is the one event for every reason to leave that
-path (a signal, the deadline, silence, the server's request, the memory guard, a fault); it carries its cause, and the
-first cause wins.
+SETUP_COMMAND, SETTING_UP lies between CLONING and RUNNING; with a VERIFY_COMMAND, VERIFYING lies behind RUNNING, and
+leads back to it as often as VERIFY_RETRIES allows. `interrupt` is the one event for every reason to leave that path (a
+signal, the deadline, silence, the server's request, the memory guard, a fault); it carries its cause, and the first
+cause wins.
 
 """
 

@@ -32,6 +32,7 @@ class Dialogue:
         start: starts the timer of a question, as a task that ends with the work.
         cancel: ends the run, as a server may ask where ALLOW_REMOTE_CANCEL allows it.
         absence: seconds since somebody was there who could be shown the question: 0 if somebody is.
+        keep: called for a result that leaves nothing under way; whether claude's input stays open all the same.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Dialogue:
         start: Callable[[str, Task], None],
         cancel: Callable[[], None],
         absence: Callable[[Question], float],
+        keep: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ask_timeout = config.ask_timeout
         self._patience = config.limits.ask_absence
         self._absence = absence
         self._start = start
-        self._steering = Steering(config.allow_steering, reporter.publish, config.limits)
+        self._steering = Steering(config.allow_steering, reporter.publish, config.limits, keep)
         self._asking = Asking(config, reporter.publish, absence)
         if config.ask:
             self._steering.answer = self._asking.answer
@@ -75,6 +77,10 @@ class Dialogue:
         self._run = run
         self._steering.begin(run)
         self._asking.begin(run)
+
+    def hold(self, reason: str) -> None:
+        """Refuse commands until `begin`, with this reason."""
+        self._steering.hold(reason)
 
     def end(self, reason: str) -> None:
         """Refuse the commands that are under way and whatever comes from now on; deny further questions."""

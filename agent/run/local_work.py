@@ -120,6 +120,9 @@ class LocalWork:
     def setup(self) -> Step:
         return self._step("setup", self._config.setup_command or "", self._config.setup_timeout)
 
+    def verify(self) -> Step:
+        return self._step("verify", self._config.verify_command or "", self._config.verify_timeout)
+
     def _step(self, name: StepName, command: str, timeout: float) -> Step:
         """A command of the operator's in claude's place: its environment, its directory, its guards."""
         config = self._config

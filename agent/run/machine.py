@@ -37,6 +37,11 @@ LIVES = {
         ("watch", "vitals", "link", "work", "output"), "prepared, interrupt", "SETUP_TIMEOUT; TIMEOUT"
     ),
     Phase.RUNNING: Lives(("watch", "vitals", "link", "work", "output"), "exited, interrupt", "TIMEOUT"),
+    Phase.VERIFYING: Lives(
+        ("watch", "vitals", "link", "work", "output"),
+        "rejected, exited, interrupt",
+        "VERIFY_TIMEOUT, then RESULT_GRACE for claude to end; TIMEOUT",
+    ),
     Phase.STOPPING: Lives(
         ("watch", "vitals", "link", "work", "output", "sweep"),
         "stopped: nothing of the work is left",
@@ -77,6 +82,7 @@ class RunMachine(StateMachine):
         | states.CLONING.to.itself()
         | states.SETTING_UP.to.itself()
         | states.RUNNING.to.itself()
+        | states.VERIFYING.to.itself()
         | states.STOPPING.to.itself()
         | states.DRAINING.to.itself()
         | states.REPORTING.to.itself()
@@ -89,9 +95,15 @@ class RunMachine(StateMachine):
     )
     #: SETUP_COMMAND succeeded.
     prepared = states.SETTING_UP.to(states.RUNNING) | states.STOPPING.to.itself()
+    #: claude has a good result, which VERIFY_COMMAND is to judge.
+    resulted = states.RUNNING.to(states.VERIFYING)
+    #: VERIFY_COMMAND failed; claude is told, and goes on.
+    rejected = states.VERIFYING.to(states.RUNNING)
     #: claude ended, by itself or because it was told to.
     exited = (
         states.RUNNING.to(states.STOPPING, on="latch_exit")
+        | states.VERIFYING.to(states.STOPPING, cond="verified", on="latch_exit")
+        | states.VERIFYING.to.itself()
         | states.STOPPING.to.itself()
         | states.DRAINING.to.itself()
         | states.REPORTING.to.itself()
@@ -103,6 +115,7 @@ class RunMachine(StateMachine):
         | states.CLONING.to(states.STOPPING, on="latch_cause")
         | states.SETTING_UP.to(states.STOPPING, on="latch_cause")
         | states.RUNNING.to(states.STOPPING, on="latch_cause")
+        | states.VERIFYING.to(states.STOPPING, on="latch_cause")
         | states.STOPPING.to.itself(on="latch_cause")
         | states.DRAINING.to.itself(on="latch_cause")
         | states.REPORTING.to.itself()
@@ -122,6 +135,8 @@ class RunMachine(StateMachine):
     def __init__(self, *, has_setup: bool = False) -> None:
         """`has_setup`: a SETUP_COMMAND runs between the clone and claude."""
         self.has_setup = has_setup
+        #: VERIFY_COMMAND has had its last word.
+        self.verified = False
         self.cause: Cause | None = None
         self.exited_by_itself = False
         self.outcome: Outcome | None = None

@@ -46,8 +46,14 @@ class _UnderWay(msgspec.Struct):
 class Steering:
     """The commands of one run."""
 
-    def __init__(self, allowed: bool, publish: Publish, limits: Limits) -> None:
-        """`allowed` is ALLOW_STEERING; without it every command but `cancel` is refused."""
+    def __init__(
+        self, allowed: bool, publish: Publish, limits: Limits, keep: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Args:
+        allowed: ALLOW_STEERING; without it every command but `cancel` is refused.
+        keep: asked before claude's input is closed, which it may keep open.
+        """
+        self._keep = keep
         self._allowed = allowed
         self._publish = publish
         self._limits = limits
@@ -107,6 +113,10 @@ class Steering:
                 self._delivered(request)
             case ResultGiven():
                 self._result_given()
+
+    def hold(self, reason: str) -> None:
+        """Refuse whatever comes, until `begin`."""
+        self._claude, self._over = None, reason
 
     def end(self, reason: str) -> None:
         """Refuse what is under way and whatever comes from now on."""
@@ -179,7 +189,7 @@ class Steering:
         if self._expectant:
             # Of this turn's result: RESULT_GRACE is the time for a message.
             self._expectant, self.waits = False, True
-        else:
+        elif not self._keep():
             # As long as its input is open, claude waits for more.
             self._over = "too late: claude has its result"
             self._claude.hang_up()

@@ -20,7 +20,7 @@ from agent.claude import Bark
 from agent.config import Config
 from agent.delivery import Sender
 from agent.exits import ExitStatus
-from agent.outcome import Cause, Outcome, causes, judge
+from agent.outcome import Cause, Outcome, causes, judge, proven
 from agent.process import Patience
 from agent.protocol import Phase
 from agent.report import Reporter
@@ -42,9 +42,10 @@ from agent.run.inbox import (
 )
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
+from agent.run.proving import Proving
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
-from agent.run.work import ClaudeRun, Swept, Work
+from agent.run.work import ClaudeRun, StepRun, Swept, Work
 from agent.steps import Finished
 from agent.transcript import Question
 from agent.vitals import beat_forever
@@ -105,10 +106,14 @@ class Supervisor:
         self._delivering = Delivering(sender, config, self._budget, self._start)
         reporter.delivery_left = lambda: self._delivering.life.remaining
         timer = partial(self._start, self._working)
-        self._dialogue = Dialogue(config, reporter, timer, self._cancel, absence or (lambda question: reporter.absence))
+        away = absence or (lambda question: reporter.absence)
+        self._dialogue = Dialogue(config, reporter, timer, self._cancel, away, self._keep)
+        self._proving = Proving(config, reporter.publish)
         self._signals = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None
+        #: Everything that claude wrote to its stdout is read.
+        self._said_all = trio.Event()
         self._status: ExitStatus | None = None
         self._lingered = False
         self._swept: Swept | None = None
@@ -165,7 +170,15 @@ class Supervisor:
                 self._start_claude(run)
             case Ended(TaskName.CLAUDE, ExitStatus() as status):
                 self._status = status
-                self._fire(machine.exited)
+                if machine.phase is Phase.RUNNING and not self._proving.over:
+                    self._start(self._working, TaskName.REST, self._wait_for_the_rest)
+                else:
+                    self._fire(machine.exited)
+            case Ended(TaskName.REST):
+                self._exited()
+            case Ended(TaskName.VERIFY, Finished() as verified):
+                self._proving.end(verified)
+                self._verified()
             case Ended(TaskName.WATCHDOG, Bark() as bark):
                 self._bark(bark)
             case Ended(TaskName.DEADLINE):
@@ -198,13 +211,15 @@ class Supervisor:
             self._delivering.server_answered(after_fault=self._machine.cause is not None)
 
     def _bark(self, bark: Bark) -> None:
+        if self._status is not None:
+            return  # it has ended, and the rest of its output is waited for
         if bark is Bark.LINGERS:
             self._lingered = True
             words = "claude has its result but does not exit; ending it"
             if self._dialogue.waits:
                 words = "claude was interrupted, and nobody has told it anything since; ending it"
             self._reporter.log("warn", words)
-            self._fire(self._machine.exited)
+            self._exited()
         elif bark is Bark.IDLE:
             self._interrupt(causes.by_silence(self._config.idle_timeout or 0))
         else:
@@ -290,13 +305,14 @@ class Supervisor:
                 self._start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
                 self._start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
             case Phase.SETTING_UP:
-                setup = work.setup()
-                # What it leaves in the background may go on to write.
-                self._start(self._output, "setup:output", lambda: setup.read(reporter.publish))
-                self._start(self._working, TaskName.SETUP, lambda: setup.run(self._patience))
+                self._start_step("setup", work.setup())
             case Phase.RUNNING:
-                # As a task, so that a full disk is a fault of the run and not of the supervisor.
-                self._start(self._working, TaskName.BEGIN, self._begin)
+                if self._run is None:
+                    # As a task, so that a full disk is a fault of the run and not of the supervisor.
+                    self._start(self._working, TaskName.BEGIN, self._begin)
+            case Phase.VERIFYING:
+                self._proving.begin()
+                self._start_step("verify", work.verify())
             case Phase.STOPPING:
                 self._working.cancel(machine.cause.reason if machine.cause else "exited")
                 self._dialogue.end("too late: claude has ended, or is being ended")
@@ -314,6 +330,54 @@ class Supervisor:
             case _:
                 self._vitals.cancel("the run is over")
                 self._watch.cancel("the run is over")
+
+    def _start_step(self, name: str, step: StepRun) -> None:
+        # A setup may leave something in the background that goes on to write.
+        self._start(self._output, f"{name}:output", lambda: step.read(self._reporter.publish))
+        self._start(self._working, name, lambda: step.run(self._patience))
+
+    # --- proof
+
+    def _exited(self) -> None:
+        """Go on from a claude that has ended, or is as good as that: its work is verified first."""
+        if not self._verify():
+            self._fire(self._machine.exited)
+
+    async def _wait_for_the_rest(self) -> None:
+        """Wait for claude's last lines: its result may be among them. Cancelling: safe."""
+        with trio.move_on_after(self._limits.drain):
+            await self._said_all.wait()
+
+    def _keep(self) -> bool:
+        """Whether claude stays for VERIFY_COMMAND, which begins: it may have to go on."""
+        return self._proving.may_send_back and self._verify()
+
+    def _verify(self) -> bool:
+        """Verify the result that claude has given, if it is a good one; whether that begins."""
+        run = self._run
+        if self._machine.phase is not Phase.RUNNING or run is None or not self._proving.is_due(run, self._status):
+            return False
+        self._dialogue.hold("claude has its result, and VERIFY_COMMAND runs; send it again if claude goes on")
+        run.activity.hold()
+        self._fire(self._machine.resulted)
+        return True
+
+    def _verified(self) -> None:
+        """Go on from the end of VERIFY_COMMAND: back to claude, or to claude's end."""
+        run = self._run
+        if self._machine.phase is not Phase.VERIFYING or run is None:
+            return
+        run.activity.release()
+        ended = self._status is not None or self._lingered
+        if self._proving.sends_back(run, ended=ended):
+            self._dialogue.begin(run)
+            self._fire(self._machine.rejected)
+            return
+        self._proving.over = self._machine.verified = True
+        self._dialogue.hold("too late: claude has its result")
+        run.hang_up()
+        if ended:
+            self._fire(self._machine.exited)
 
     async def _sweep_behind_work(self) -> Swept:
         """End what git and claude left behind, once they themselves are gone."""
@@ -343,7 +407,7 @@ class Supervisor:
         self._run = self._reporter.run = run
         self._dialogue.begin(run)
         run.listen(lambda said: self._inbox.post(Heard(said)))
-        self._start(self._output, TaskName.STDOUT, lambda: run.read_stdout(publish))
+        self._start(self._output, TaskName.STDOUT, lambda: self._read_stdout(run))
         self._start(self._output, TaskName.STDERR, lambda: run.read_stderr(publish))
         self._start(self._working, TaskName.CLAUDE, lambda: run.run(self._patience))
         # It ends with claude, not when the work is cancelled: a stop begins with a word to claude.
@@ -351,11 +415,17 @@ class Supervisor:
         self._start(self._vitals, "vitals:usage", run.poll)
         self._start(self._working, TaskName.WATCHDOG, run.watch)
 
+    async def _read_stdout(self, run: ClaudeRun) -> None:
+        try:
+            await run.read_stdout(self._reporter.publish)
+        finally:
+            self._said_all.set()
+
     def _report(self) -> None:
         """Settle the outcome, append COMPLETE, and give delivery its deadline."""
         machine, run = self._machine, self._run
         swept = self._swept or Swept()
-        machine.outcome = judge(
+        outcome = judge(
             self._status,
             run.summary if run else None,
             machine.cause,
@@ -364,12 +434,14 @@ class Supervisor:
             stderr_tail=run.stderr_tail if run else "",
             interrupter=self._dialogue.interrupter,
         )
+        machine.outcome = proven(outcome, self._proving.proof, wanted=self._config.verify_command is not None)
         number = machine.cause.signal if machine.cause else None
         fields = self._reporter.complete(
             machine.outcome,
             signal=signal.Signals(number).name if number else None,
             changes=self._changes,
             survivors=swept.fields(),
+            more=self._proving.fields,
         )
         self._work.conclude({**fields, **self._dialogue.fields}, self._reporter.publish)
         if self._sender is not None:

@@ -28,6 +28,9 @@ class TaskName(enum.StrEnum):
     CLAUDE = "claude"
     PROMPT = "prompt"
     WATCHDOG = "watchdog"
+    #: The wait for the rest of claude's output, where VERIFY_COMMAND is to judge it.
+    REST = "rest"
+    VERIFY = "verify"
     STDOUT = "stdout"
     STDERR = "stderr"
     SWEEP = "sweep"

@@ -148,6 +148,10 @@ class Work(Protocol):
         """Make the step of SETUP_COMMAND. Nothing starts before `StepRun.run`."""
         ...
 
+    def verify(self) -> StepRun:
+        """Make a step of VERIFY_COMMAND, as often as it is to run."""
+        ...
+
     def begin(self, cloned: Cloned, publish: Publish) -> ClaudeRun:
         """Open the pipes and write the files that claude needs. The process starts in `ClaudeRun.run`."""
         ...

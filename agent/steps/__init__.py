@@ -1,4 +1,4 @@
-"""The operator's own steps: SETUP_COMMAND between the clone and claude. Each is a command for `sh -c` in the workspace.
+"""The operator's own steps: SETUP_COMMAND before claude, VERIFY_COMMAND after it, each by `sh -c` in the workspace.
 
 What this room promises:
 
@@ -7,7 +7,8 @@ What this room promises:
 - Its output is read line by line while it runs. A line is redacted before anything else looks at it; a very long one
   is counted and not shown. Of all of it, no more than the end stays in memory.
 - A step ends by itself, at its time limit, or with the run: its process group gets SIGTERM, and SIGKILL after
-  KILL_GRACE. What it leaves in the background is ended with what claude leaves, by the sweep.
+  KILL_GRACE. What a setup leaves in the background serves claude, and is ended with what claude leaves, by the sweep;
+  the process group of a verification ends with it.
 - A stop of the run makes a step unfinished, whatever its exit status: it is never taken for a success or a failure.
 
 Files:

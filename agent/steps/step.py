@@ -6,7 +6,6 @@ into the same pipe for as long as claude works, and would be killed by SIGPIPE i
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from agent.steps.finished import Finished
 from agent.text import without_sequences
 
 #: The name of a step is also the source of its lines.
-StepName = Literal["setup"]
+StepName = Literal["setup", "verify"]
 
 SHELL: Final = "/bin/sh"
 
@@ -65,7 +64,6 @@ class Step:
         #: The pipe is there, or will never be.
         self._opened = trio.Event()
         self._read = trio.Event()
-        self._pid = 0
 
     async def run(self, patience: Patience) -> Finished:
         """Run the command to its end, and tell how it ended. Raises Unkillable if it cannot be ended.
@@ -83,8 +81,8 @@ class Step:
         overdue = self._timeout if time.cancel_called and not trouble else None
         await trio.lowlevel.checkpoint_if_cancelled()
         finished = Finished(status, round(trio.current_time() - began, 3), "", overdue, trouble)
-        if not finished.good:
-            # A reason is in the last lines. A good one may leave something behind that holds the pipe.
+        if self._name == "verify" or not finished.good:
+            # A reason is in the last lines. A good setup may leave something behind that holds the pipe.
             with trio.move_on_after(self._limits.drain):
                 await self._read.wait()
         return msgspec.structs.replace(finished, tail="\n".join(self._tail)[-self._limits.step_tail_chars :])
@@ -99,20 +97,13 @@ class Step:
         return await run_process(
             self._command,
             Stdio(stdout=end, stderr=end),
-            stop=[(self._ask, self._grace)],
+            stop=[(signal.SIGTERM, self._grace)],
             patience=patience,
             limits=self._limits,
-            started=self._started,
+            group=True,
+            # A server that one verification leaves behind would be in the way of the next. A setup's is meant to stay.
+            alone=self._name == "verify",
         )
-
-    def _started(self, pid: int) -> None:
-        self._pid = pid
-
-    def _ask(self) -> bool:
-        """Send SIGTERM to its whole group, since a shell does not hand it on. The shell is not reaped yet."""
-        if self._pid:
-            os.killpg(self._pid, signal.SIGTERM)
-        return bool(self._pid)
 
     async def read(self, publish: Publish) -> None:
         """Publish its output, a LOG a line, until nobody can write into it any more.

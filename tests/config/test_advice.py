@@ -48,6 +48,10 @@ def test_what_claude_cannot_be_given(name: str, value: str, said: str) -> None:
         ({"SETUP_COMMAND": f"curl -H 'Authorization: {'k' * 30}' x"}, "SETUP_COMMAND: holds a credential"),
         ({"SETUP_COMMAND": "make", "SETUP_TIMEOUT": "soon"}, "SETUP_TIMEOUT: must be milliseconds"),
         ({"SETUP_COMMAND": "make", "SETUP_TIMEOUT": "0"}, "SETUP_TIMEOUT: must be longer than zero"),
+        ({"VERIFY_COMMAND": "# none"}, "VERIFY_COMMAND: has nothing but comments in it"),
+        ({"VERIFY_COMMAND": "make", "VERIFY_TIMEOUT": "1 hour"}, "VERIFY_TIMEOUT: must be milliseconds"),
+        ({"VERIFY_COMMAND": "make", "VERIFY_RETRIES": "some"}, "VERIFY_RETRIES: must be a whole number"),
+        ({"VERIFY_RETRIES": "2"}, "VERIFY_RETRIES: nothing is verified without VERIFY_COMMAND"),
     ],
 )
 def test_a_step_that_cannot_run(given: dict[str, str], said: str) -> None:
@@ -60,6 +64,7 @@ def test_a_step_that_cannot_run(given: dict[str, str], said: str) -> None:
     [
         ({"SETUP_TIMEOUT": "5m"}, "SETUP_TIMEOUT: does not count without SETUP_COMMAND"),
         ({"SETUP_COMMAND": "make", "SETUP_TIMEOUT": "30m"}, "SETUP_TIMEOUT: is not less than TIMEOUT (1800 s)"),
+        ({"SETUP_COMMAND": "make", "VERIFY_TIMEOUT": "5m"}, "VERIFY_TIMEOUT: does not count without VERIFY_COMMAND"),
     ],
 )
 def test_a_limit_of_a_step_that_is_probably_not_meant(given: dict[str, str], said: str) -> None:

@@ -47,8 +47,8 @@ def test_defaults():
         "trust_repo": False, "trust_home": True,
         "claude_bin": "claude", "workspace_dir": Path("/workspace"), "replace_workspace": False,
         "git_user_name": "Claude", "git_user_email": "noreply@anthropic.com", "push_default_branch": False,
-        "setup_timeout": 600, "timeout": 1800, "kill_grace": 5, "result_grace": 15,
-        "journal_dir": Path("/tmp/agent-journal"),
+        "setup_timeout": 600, "verify_timeout": 600, "verify_retries": 0, "timeout": 1800,
+        "kill_grace": 5, "result_grace": 15, "journal_dir": Path("/tmp/agent-journal"),
         "journal_limit": 512 << 20, "stream_patch": False, "health_file": Path("/tmp/agent-health"),
         "in_container": True, "warnings": (), "secret_files": (), "renewable": {},
     }  # fmt: skip

@@ -51,8 +51,8 @@ WATCHES = {
         {93: "outcome_fits"}, ("run/test_machine.py::test_a_cause_after_claude_ended_by_itself_explains_nothing",)
     ),
     "redaction_before_the_journal": Watch({1: "no_secret"}),
-    "drain_before_complete": Watch({40: "lines_in_order"}),
-    "report_before_leaving": Watch({2: "work_is_kept", 10: "work_is_kept"}),
+    "drain_before_complete": Watch({966714968986: "lines_in_order"}),
+    "report_before_leaving": Watch({2: "work_is_kept", 21: "work_is_kept"}),
     "rest_of_a_line": Watch(
         {966714968986: "lines_in_order"},
         ("claude/test_output.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),

@@ -101,6 +101,18 @@ async def test_hurry_ends_the_present_wait_and_every_later_one(tmp_path: Path) -
     assert stopped.took < 1
 
 
+@pytest.mark.parametrize("alone", [True, False])
+async def test_what_is_left_of_the_group_of_a_child_that_ended(tmp_path: Path, alone: bool) -> None:
+    code = "import os,time;pid=os.fork();pid and open('left','w').write(str(pid));pid or time.sleep(600)"
+    assert await run_child(python(code), tmp_path, stop=(), alone=alone) == ExitStatus(code=0)
+    left = int((tmp_path / "left").read_text())
+    if alone:
+        await gone(left)
+    else:
+        assert alive(left)
+        os.kill(left, signal.SIGKILL)
+
+
 async def test_sigkill_takes_the_process_group(tmp_path: Path) -> None:
     code = (
         "import os,signal,time;[signal.signal(n,signal.SIG_IGN) for n in (2,15)];pid=os.fork();"

@@ -64,6 +64,7 @@ def test_a_run_as_a_person_follows_it():
     data = {
         "exitCode": 1, "message": "The budget is spent.", "duration": 92_000, "reason": "budget", "result": result,
         "changes": {"files": 2, "insertions": 20, "deletions": 3},
+        "verify": {"state": "failed", "attempts": 2, "exit": 1, "duration": 61_000, "output": "1 failed"},
     }  # fmt: skip
     written.add(complete(data, "x", failed=True))
     assert as_text([*written.lines, beat(cpu=1)]) == [
@@ -83,6 +84,7 @@ def test_a_run_as_a_person_follows_it():
         "00:00:00 agent  ■ exit 1, budget, 1 min 32 s",
         "00:00:00          The budget is spent.",
         "00:00:00          claude: error_budget, 12 turns, $0.41, 2 permissions denied",
+        "00:00:00          verify: failed, 2 attempts, 1 min 1 s",
         "00:00:00          changes: 2 files, +20 -3",
         "00:00:00          complete: 11 events, 0 missing (COMPLETE has nothing to compare with)",
     ]

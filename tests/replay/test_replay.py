@@ -36,6 +36,14 @@ RUNS = [
     ("ok", {"REPO_URL": "/nowhere/at/all"}, 66),
     ("ok", {"SETUP_COMMAND": "echo up; sleep 300 &"}, 0),
     ("ok", {"SETUP_COMMAND": "echo no; exit 4"}, 72),
+    ("ok", {"VERIFY_COMMAND": "echo good"}, 0),
+    ("ok", {"VERIFY_COMMAND": "echo bad; exit 1", "VERIFY_RETRIES": "1"}, 1),
+    ("failed", {"VERIFY_COMMAND": "echo good"}, 1),
+    (
+        [["read"], ["init"], ["result"], ["obey", [["bash", "touch done"]]]],
+        {"VERIFY_COMMAND": "echo look; test -e done", "VERIFY_RETRIES": "2"},
+        0,
+    ),
     ("ok", {"CLAUDE_BIN": "/nowhere/claude"}, 127),
 ]
 

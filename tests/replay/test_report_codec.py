@@ -26,6 +26,7 @@ def inbox(task: str, value: Any = None, **more: Any) -> Inbox:
         ("check", "2.1.330", "2.1.330"),
         ("clone", {"head": None}, Cloned(None)),
         ("setup", {"status": {"code": 1}, "duration": 2.5}, Finished(ExitStatus(code=1), 2.5)),
+        ("verify", {"status": None, "duration": 0, "trouble": "x"}, Finished(None, 0, trouble="x")),
         ("claude", {"signal": 9}, ExitStatus(signal=9)),
         ("sweep", {}, Swept()),
         ("watchdog", "idle", Bark.IDLE),

@@ -8,6 +8,7 @@ from agent.process.run import Patience
 from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.replay.work import PlayedWork
+from agent.steps.finished import Finished
 
 
 def played() -> PlayedWork:
@@ -34,6 +35,19 @@ async def test_claude_takes_what_it_took_then_and_nothing_else(autojump_clock: M
     assert claude.tell(b'{"c":3}\n')
     assert not claude.tell(b'{"d":4}\n')
     assert played().claude.tell(b"whatever"), "a transcript does not tell what claude was told"
+
+
+async def test_verifications_end_as_they_did_one_after_the_other(autojump_clock: MockClock) -> None:
+    work = played()
+    bad, good = Finished(ExitStatus(code=1), 1.0), Finished(ExitStatus(code=0), 1.0)
+    work.verified(bad)
+    first, second, third = work.verify(), work.verify(), work.verify()
+    assert await first.run(Patience()) == bad
+    work.verified(good)
+    assert await second.run(Patience()) == good
+    work.let_go()
+    assert not (await third.run(Patience())).good
+    assert not (await work.verify().run(Patience())).good
 
 
 async def test_a_step_fails_as_it_did(autojump_clock: MockClock) -> None:

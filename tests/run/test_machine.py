@@ -15,8 +15,8 @@ from agent.outcome.verdict import Outcome
 from agent.protocol.phase import Phase
 from agent.run.machine import RunMachine
 
-#: Without a SETUP_COMMAND.
-STRAIGHT = [phase for phase in Phase if phase is not Phase.SETTING_UP]
+#: Without a SETUP_COMMAND and a VERIFY_COMMAND.
+STRAIGHT = [phase for phase in Phase if phase not in (Phase.SETTING_UP, Phase.VERIFYING)]
 SUCCESS = Outcome(0, "success", None, "done")
 FAILURE = Outcome(1, "no_result", "no_result", "nothing came")
 
@@ -71,6 +71,29 @@ def test_a_setup_lies_between_the_clone_and_claude() -> None:
         machine.exited()
     machine.prepared()
     assert machine.phase is Phase.RUNNING
+
+
+def test_verifying_lies_behind_claude_and_may_lead_back() -> None:
+    machine = machine_in(Phase.RUNNING)
+    machine.resulted()
+    machine.rejected()
+    machine.resulted()
+    machine.exited()
+    assert machine.phase is Phase.VERIFYING
+    assert not machine.exited_by_itself
+    machine.verified = True
+    machine.exited()
+    assert machine.phase is Phase.STOPPING
+    machine.interrupt(cause=causes.by_signal(15))
+    assert machine.cause is None
+
+
+def test_an_interrupt_while_the_work_is_verified_counts() -> None:
+    machine = machine_in(Phase.RUNNING)
+    machine.resulted()
+    machine.interrupt(cause=causes.by_signal(15))
+    assert machine.phase is Phase.STOPPING
+    assert machine.cause == causes.by_signal(15)
 
 
 def test_a_setup_that_ends_while_it_is_stopped_changes_nothing() -> None:
@@ -148,7 +171,20 @@ class Walk(RuleBasedStateMachine):
         self.first_cause = None
 
     @rule(
-        name=st.sampled_from(["start", "connected", "cloned", "prepared", "exited", "stopped", "drained", "reported"])
+        name=st.sampled_from(
+            [
+                "start",
+                "connected",
+                "cloned",
+                "prepared",
+                "exited",
+                "resulted",
+                "rejected",
+                "stopped",
+                "drained",
+                "reported",
+            ]
+        )
     )
     @precondition(lambda self: not self.machine.is_terminated)
     def event(self, name: str) -> None:
@@ -168,9 +204,15 @@ class Walk(RuleBasedStateMachine):
         with pytest.raises(TransitionNotAllowed):
             self.machine.interrupt(cause=causes.by_signal(15))
 
+    @rule()
+    def the_command_has_its_last_word(self) -> None:
+        self.machine.verified = True
+
     @invariant()
     def forward_only(self) -> None:
-        rank = min(self.order.index(self.machine.phase), 8)
+        """But for those that claude works in or waits in, which take turns."""
+        phase = Phase.RUNNING if self.machine.phase is Phase.VERIFYING else self.machine.phase
+        rank = min(self.order.index(phase), self.order.index(Phase.SUCCEEDED))
         assert rank >= self.highest
         self.highest = rank
 

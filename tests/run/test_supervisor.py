@@ -342,7 +342,7 @@ async def test_a_setup_runs_before_claude(autojump_clock, nursery) -> None:
 )
 async def test_a_setup_that_fails_spends_nothing(autojump_clock, nursery, finished, exit, reason, words) -> None:
     stage = Stage(nursery, SETUP_COMMAND="npm ci")
-    stage.work.ends["setup"] = finished
+    stage.work.ends["setup"] = [finished]
     outcome = await stage.run()
     assert (outcome.exit, outcome.reason) == (exit, reason)
     assert stage.complete["message"].startswith(words)

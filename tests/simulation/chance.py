@@ -83,6 +83,9 @@ FAULTS = {
     "setup.hangs": 0.10,
     # no fault: what claude is writing is shown
     "claude.pieces": 0.12,
+    "verify": 0.20,
+    "verify.fails": 0.40,
+    "verify.hangs": 0.10,
 }
 
 #: Of all runs, those without any fault.

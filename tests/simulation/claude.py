@@ -342,7 +342,7 @@ class Claude(ClaudeOutput):
     async def _process(self) -> None:
         with self._life:
             said = await self._perform()
-            if said and self._script.has_result and "operator.steers" in self._chance.faults:
+            if said and self._script.has_result and self._chance.faults & {"operator.steers", "verify"}:
                 said = await self._converse()
             self._silent.set()
             if not said:
@@ -429,7 +429,7 @@ class Claude(ClaudeOutput):
                 await self._tell(_ABORTED)
                 self._history.interrupted = ended = True
             elif message["type"] == "user":
-                for state in ("queued", "started", "completed"):
+                for state in ("queued", "started", "completed") if "uuid" in message else ():
                     await self._tell({"type": "command_lifecycle", "command_uuid": message["uuid"], "state": state})
                 if self._script.has_result or ended:
                     await self._tell(_GOOD)

@@ -78,7 +78,9 @@ def final_state(facts: Facts) -> Iterator[str]:
     if len(finals) != 1 and not facts.exempt and run.crash is None:
         yield f"{len(finals)} final states"
     order = [phase for _, phase in run.phases]
-    if len(set(order)) != len(order):
+    # claude works in the first of these, and may come back to it from the other.
+    once = [phase for phase in order if phase not in (Phase.RUNNING, Phase.VERIFYING)]
+    if len(set(once)) != len(once) or any(a is b for a, b in pairwise(order)):
         yield f"a phase is entered twice: {[phase.value for phase in order]}"
     if finals and run.outcome is not None:
         exit = run.outcome.exit
@@ -164,7 +166,8 @@ def work_is_kept(facts: Facts) -> Iterator[str]:
         return
     ended = Counter(report.task for _, report, _ in run.trail if isinstance(report, Ended | Failed))
     for task, times in ended.items():
-        if times > (2 if task == "sender" else 1):
+        steps = run.config.verify_retries + 1 if task.startswith("verify") else 1
+        if times > {"sender": 2}.get(task, steps):
             yield f"{task} ended {times} times"
     if run.world.harvested and facts.completes and "changes" not in facts.completes[0]["data"]:
         yield "what the run changed is not in COMPLETE"
@@ -300,10 +303,31 @@ def questions_are_answered(facts: Facts) -> Iterator[str]:
             yield f"claude is ended for its silence at {idle:.1f}, while {id} is open since {time:.1f}"
 
 
+def success_is_proven(facts: Facts) -> Iterator[str]:
+    """With VERIFY_COMMAND no run succeeds but one whose last verification passed, and COMPLETE says how that went."""
+    run = facts.run
+    if facts.exempt or run.crash is not None or run.config.verify_command is None or not facts.completes:
+        return
+    ends = [report.value for _, report, _ in run.trail
+            if isinstance(report, Ended) and report.task == "verify" and not report.cancelled]  # fmt: skip
+    data = facts.completes[0]["data"]
+    verify = data.get("verify")
+    begun = sum(phase is Phase.VERIFYING for _, phase in run.phases)
+    if data["exitCode"] == 0 and not (ends and ends[-1].good):
+        yield f"a success that is not proven: {ends}"
+    if (verify or {"attempts": 0})["attempts"] != begun:
+        yield f"VERIFYING was entered {begun} times, COMPLETE has {verify}"
+    if verify is not None and len(ends) == begun and (verify["state"] == "passed") != ends[-1].good:
+        yield f"COMPLETE has {verify} for {ends[-1]}"
+    if data["reason"] == "verify" and ends and ends[-1].good:
+        yield f"failed by {ends}"
+
+
 CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, work_is_kept,
     in_time, bounded, gate,
-    no_secret, previews_are_pieces, same_text_everywhere, commands_are_settled, questions_are_answered,
+    success_is_proven, no_secret, previews_are_pieces, same_text_everywhere, commands_are_settled,
+    questions_are_answered,
 )  # fmt: skip
 
 

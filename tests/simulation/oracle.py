@@ -28,10 +28,12 @@ def allowed_exits(run: Simulated) -> frozenset[int]:
     for _, report, phase in run.trail:
         if phase is Phase.REPORTING:
             break
+        # Nothing above has led here, so claude's own end has. With a VERIFY_COMMAND it may be long past.
+        ended_by_itself |= phase is Phase.STOPPING
         code = _code_of(report, cancels=run.config.allow_remote_cancel)
         if code is not None and (not ended_by_itself or isinstance(report, Failed)):
             return frozenset({code})
-        if phase is Phase.RUNNING and _ends_claude(report):
+        if phase is Phase.RUNNING and _ends_claude(report) and run.config.verify_command is None:
             ended_by_itself = True
     return _verdicts(run)
 
@@ -70,6 +72,8 @@ def _ends_claude(report: Report) -> bool:
 def _verdicts(run: Simulated) -> frozenset[int]:
     """claude ended by itself: what its script says."""
     faults = run.chance.faults
+    if run.config.verify_command is not None:
+        return _OF_CLAUDE  # success_is_proven has the rule
     if run.history.interrupted:
         return _OF_CLAUDE  # what it was told next may have gone well or not
     if not faults & {"claude.dies", "claude.bad_exit", "claude.failed", "claude.no_result", "claude.cut_line"}:

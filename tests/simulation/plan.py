@@ -61,6 +61,8 @@ def configuration(chance: Chance) -> Config:
         server_wait=rng.choice((2.0, 10.0, 60.0)),
         delivery_wait=delivery_wait,
         setup_command="prepare" if "setup" in faults else None,
+        verify_command="prove" if "verify" in faults else None,
+        verify_retries=chance.of("retries").choice((0, 0, 1, 2)),
         timeout=hasty if "deadline" in faults else 60.0,
         idle_timeout=chance.of("idle").choice((1.0, 3.0)) if "idle" in faults else rng.choice((None, 15.0)),
         kill_grace=rng.choice((0.5, 2.0, 5.0)),

@@ -28,14 +28,15 @@ from tests.simulation.history import History
 class SimulatedStep:
     """work.StepRun: some lines, and an end; a stop takes what its signals take."""
 
-    def __init__(self, chance: Chance, history: History, name: Literal["setup"]) -> None:
+    def __init__(self, chance: Chance, history: History, name: Literal["setup", "verify"], number: int = 1) -> None:
+        self._draws = f"{name}{number}"
         self._chance = chance
         self._history = history
         self._name = name
         self._over = trio.Event()
 
     async def run(self, patience: Patience) -> Finished:
-        rng = self._chance.of(self._name)
+        rng = self._chance.of(self._draws)
         self._history.strike(self._name)
         took = rng.choice((0.0, 0.1, 2.0))
         try:
@@ -46,7 +47,7 @@ class SimulatedStep:
             raise
         finally:
             self._over.set()
-        failing = f"{self._name}.fails" in self._chance.faults
+        failing = f"{self._name}.fails" in self._chance.faults and rng.random() < 0.8
         return Finished(ExitStatus(code=rng.choice((1, 2, 75)) if failing else 0), took)
 
     async def read(self, publish: Publish) -> None:
@@ -64,6 +65,7 @@ class World:
         #: Takes the data of a PREVIEW, as that of agent.run.local_work.
         self.pass_on: Callable[[dict[str, Any]], None] = lambda data: None
         self.harvested = False
+        self._verifications = 0
         self._config = config
         self._chance = chance
         self._history = history
@@ -102,6 +104,10 @@ class World:
         publish([log("info", "cloned", source="git")])
         head = rng.choice(("0123456789abcdef0123456789abcdef01234567", None))
         return Cloned(head, "main")
+
+    def verify(self) -> SimulatedStep:
+        self._verifications += 1
+        return SimulatedStep(self._chance, self._history, "verify", self._verifications)
 
     def setup(self) -> SimulatedStep:
         return SimulatedStep(self._chance, self._history, "setup")

@@ -20,7 +20,7 @@ from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.steps import step as module
 from agent.steps.finished import Finished
-from agent.steps.step import Step
+from agent.steps.step import Step, StepName
 from tests.support.children import alive, appears, gone
 
 SECRET = "s3cr3t-token-of-the-operator"
@@ -30,9 +30,18 @@ LIMITS = msgspec.structs.replace(Limits(), drain=0.3, stderr_line_bytes=1000, st
 class Ran:
     """A step that was run to its end, with a reader beside it."""
 
-    def __init__(self, command: str, directory: Path, *, timeout: float = 30, grace: float = 5, **env: str) -> None:
+    def __init__(
+        self,
+        command: str,
+        directory: Path,
+        *,
+        timeout: float = 30,
+        grace: float = 5,
+        name: StepName = "setup",
+        **env: str,
+    ) -> None:
         place = Command([], {"PATH": os.environ["PATH"], **env}, directory, Launch(report=lambda text: None))
-        self.step = Step("setup", command, place, Redactor({"TOKEN": SECRET}), LIMITS, timeout, grace)
+        self.step = Step(name, command, place, Redactor({"TOKEN": SECRET}), LIMITS, timeout, grace)
         self.events: list[Event] = []
         self.patience = Patience()
         self.finished: Finished | None = None
@@ -134,6 +143,14 @@ async def test_a_service_goes_on_and_is_still_read(tmp_path: Path) -> None:
     group = int((tmp_path / "pid").read_text())
     assert alive(group) is False
     os.killpg(group, signal.SIGKILL)
+
+
+async def test_a_verification_leaves_nothing_of_its_group(tmp_path: Path) -> None:
+    ran = Ran("sleep 600 & echo $! >left; echo done", tmp_path, name="verify")
+    finished = await ran.to_its_end()
+    assert (finished.good, finished.tail) == (True, "done")
+    await gone(int((tmp_path / "left").read_text()))
+    assert json.loads(ran.events[0].data)["metadata"]["source"] == "verify"
 
 
 async def test_one_that_cannot_be_started(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ async def run_child(
     started: Callable[[int], None] | None = None,
     env: dict[str, str] | None = None,
     limits: Limits = LIMITS,
+    alone: bool = False,
 ) -> ExitStatus:
     """`run()` with what does not matter to a test filled in."""
     return await run_process(
@@ -68,6 +69,7 @@ async def run_child(
         patience=patience or Patience(),
         limits=limits,
         started=started,
+        alone=alone,
     )
 
 

@@ -249,6 +249,20 @@ class Claude:
                 if line["request"]["subtype"] == "interrupt":
                     self.do_result(INTERRUPTED)
 
+    def do_obey(self, *rounds):
+        """Does the actions of the next round for each message, as one more turn with a result, until the input ends."""
+        rounds = list(rounds)
+        while (line := self.take()) is not None:
+            if line["type"] == "user":
+                self.do_init()
+                self.do_text("I am told: " + line["message"]["content"][0]["text"])
+                self.perform(rounds.pop(0) if rounds else [])
+                self.do_result()
+            elif line["type"] == "control_request":
+                self.reply(line)
+                if line["request"]["subtype"] == "interrupt":
+                    self.interrupted(1)
+
     def do_ask(self, id, tool, input):
         """May it use this tool? `answered` waits for the answer."""
         self.asked.add(id)

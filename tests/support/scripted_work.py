@@ -15,7 +15,7 @@ from agent.protocol.events import Publish, log
 from agent.repository.cloned import Cloned
 from agent.run.work import Swept
 from agent.steps.finished import Finished
-from agent.transcript.control import Said
+from agent.transcript.control import ResultGiven, Said
 from agent.transcript.summary import Bill, Result, Summary
 
 GOOD = Summary(
@@ -37,12 +37,18 @@ class ScriptedClaude:
         self.summary = Summary()
         self.stderr_tail = ""
         self.script = script
+        self.told: list[bytes] = []
         self._gone = trio.Event()
+        self._listener: Callable[[Said], None] = lambda said: None
+        self._hung_up = trio.Event()
+        self._news = trio.Event()
 
     async def run(self, patience: Patience) -> ExitStatus:
         try:
             await trio.sleep(self.script.seconds)
             self.summary = self.script.summary
+            if self.script.waits:
+                await self._converse()
             return self.script.status
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
@@ -58,14 +64,29 @@ class ScriptedClaude:
     async def feed(self) -> None:
         await self.script.step("feed")
 
+    async def _converse(self) -> None:
+        """Give a result, and another one for each thing that it is told, until its input is closed."""
+        while not self._hung_up.is_set():
+            self._listener(ResultGiven())
+            self._news = trio.Event()
+            await self._news.wait()
+            if not self._hung_up.is_set():
+                await trio.sleep(self.script.seconds)
+        await trio.sleep(self.script.lingers)
+
     def listen(self, listener: Callable[[Said], None]) -> None:
-        pass
+        self._listener = listener
 
     def tell(self, *lines: bytes) -> bool:
+        if self._hung_up.is_set():
+            return False
+        self.told += lines
+        self._news.set()
         return True
 
     def hang_up(self) -> None:
-        pass
+        self._hung_up.set()
+        self._news.set()
 
     async def poll(self) -> None:
         pass
@@ -95,13 +116,14 @@ class ScriptedClaude:
 class ScriptedStep:
     """work.StepRun: says a line, and ends as the script has it."""
 
-    def __init__(self, script: ScriptedWork, name: Literal["setup"]) -> None:
+    def __init__(self, script: ScriptedWork, name: Literal["setup", "verify"]) -> None:
         self.script = script
         self.name = name
 
     async def run(self, patience: Patience) -> Finished:
         await self.script.step(self.name)
-        return self.script.ends[self.name]
+        ends = self.script.ends[self.name]
+        return ends.pop(0) if len(ends) > 1 else ends[0]
 
     async def read(self, publish: Publish) -> None:
         publish([log("info", f"a line of {self.name}", source=self.name)])
@@ -117,10 +139,14 @@ class ScriptedWork:
         self.lines = 3
         self.stop_after = 0.1
         self.leaks = False
+        #: Whether claude stays after its result until its input is closed, and how long beyond that.
+        self.waits = False
+        self.lingers = 0.0
         self.bark = Bark.IDLE
         self.bark_after = float("inf")
         self.swept = Swept()
-        self.ends = {"setup": Finished(ExitStatus(code=0), 0.1)}
+        #: How each run of a step ends; the last one for all further ones.
+        self.ends = {name: [Finished(ExitStatus(code=0), 0.1)] for name in ("setup", "verify")}
         self.faults: dict[str, Callable[[], Awaitable[Any]]] = {}
         self.steps: list[str] = []
         self.concluded: dict[str, Any] | None = None
@@ -142,9 +168,13 @@ class ScriptedWork:
     def setup(self) -> ScriptedStep:
         return ScriptedStep(self, "setup")
 
+    def verify(self) -> ScriptedStep:
+        return ScriptedStep(self, "verify")
+
     def begin(self, cloned: Cloned, publish: Publish) -> ScriptedClaude:
         self.steps.append("begin")
-        return ScriptedClaude(self)
+        self.claude = ScriptedClaude(self)
+        return self.claude
 
     async def sweep(self) -> Swept:
         await self.step("sweep")
