@@ -86,6 +86,8 @@ WATCHES = {
         {476: "questions_are_answered"},
         ("run/test_dialogue.py::test_silence_counts_only_while_no_question_is_open",),
     ),
+    "proof_of_a_success": Watch({48: "success_is_proven", 217: "success_is_proven"}),
+    "last_lines_before_the_proof": Watch(tests=("run/test_proving.py::test_the_result_may_be_the_last_that_is_read",)),
 }
 
 _SEEDS = [(guard, seed, check) for guard, watch in WATCHES.items() for seed, check in watch.seeds.items()]

@@ -209,6 +209,19 @@ async def test_one_that_died_while_the_rest_of_its_output_was_waited_for(
     assert verifications(stage) == 0
 
 
+@pytest.mark.parametrize(("late", "attempts"), [(0.5, 1), (1.5, 0)])
+async def test_the_result_may_be_the_last_that_is_read(
+    autojump_clock: Any, nursery: trio.Nursery, late: float, attempts: int
+) -> None:
+    """It is waited for as long as the pipes are at any end; a result that comes later still is no success."""
+    stage = staged(nursery, waits=False)
+    stage.work.late = late
+    outcome = await stage.run()
+    assert (verifications(stage), outcome.exit) == (attempts, 0 if attempts else 1)
+    if not attempts:
+        assert outcome.message.endswith("but its result came too late for VERIFY_COMMAND")
+
+
 async def test_one_that_lingers_with_its_input_closed_is_verified(autojump_clock: Any, nursery: trio.Nursery) -> None:
     from agent.claude.watchdog import Bark
 

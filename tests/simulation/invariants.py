@@ -249,6 +249,9 @@ def commands_are_settled(facts: Facts) -> Iterator[str]:
     run = facts.run
     told = run.world.claude.heard if run.world.claude is not None else []
     texts = [line["message"]["content"][0]["text"] for line in told if line["type"] == "user"]
+    if run.config.verify_command is not None:
+        # What a verification says is the agent's own word.
+        texts = [text for text in texts if f"\n{run.config.verify_command}\n" not in text]
     requests = [line["request_id"] for line in told if line["type"] == "control_request"]
     if len(set(texts)) < len(texts) or len(set(requests)) < len(requests):
         yield f"claude is told twice: {texts}, {requests}"

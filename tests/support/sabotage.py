@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import trio
+
 from agent.claude import conversation
 from agent.claude.output import ClaudeOutput
 from agent.claude.watchdog import Activity
@@ -284,6 +286,16 @@ def silence_of_a_question(patch: Patch) -> None:
     patch(Activity, "release", lambda self: None)
 
 
+def proof_of_a_success(patch: Patch) -> None:
+    """With a VERIFY_COMMAND a success counts only if that passed."""
+    patch(supervisor, "proven", lambda outcome, proof, *, wanted: outcome)
+
+
+def last_lines_before_the_proof(patch: Patch) -> None:
+    """A claude that has ended is verified once all that it wrote is read: its result may be the last of it."""
+    patch(supervisor.Supervisor, "_wait_for_the_rest", lambda self: trio.lowlevel.checkpoint())
+
+
 GUARDS: dict[str, Callable[[Patch], None]] = {
     guard.__name__: guard
     for guard in (
@@ -292,7 +304,7 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
         drain_before_complete, report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit,
         bounded_memory, patience_of_the_gate, commands_by_id, refusal_of_what_is_under_way, timer_of_a_question,
         silence_of_a_question, one_answer_to_a_question, permission_to_steer, messages_are_no_commands,
-        word_before_a_signal, end_of_the_input,
+        word_before_a_signal, end_of_the_input, proof_of_a_success, last_lines_before_the_proof,
     )
 }  # fmt: skip
 

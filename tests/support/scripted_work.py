@@ -46,7 +46,8 @@ class ScriptedClaude:
     async def run(self, patience: Patience) -> ExitStatus:
         try:
             await trio.sleep(self.script.seconds)
-            self.summary = self.script.summary
+            if not self.script.late:
+                self.summary = self.script.summary
             if self.script.waits:
                 await self._converse()
             return self.script.status
@@ -97,6 +98,9 @@ class ScriptedClaude:
             publish([log("info", f"line {number}", source="claude")])
             await trio.lowlevel.checkpoint()
         await self._gone.wait()
+        if self.script.late:
+            await trio.sleep(self.script.late)
+            self.summary = self.script.summary
 
     async def read_stderr(self, publish: Publish) -> None:
         await self._gone.wait()
@@ -139,6 +143,8 @@ class ScriptedWork:
         self.lines = 3
         self.stop_after = 0.1
         self.leaks = False
+        #: Seconds from claude's end until the last of its output, with its result, is read.
+        self.late = 0.0
         #: Whether claude stays after its result until its input is closed, and how long beyond that.
         self.waits = False
         self.lingers = 0.0
