@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.protocol.events import log, status
-from tests.support.browser import ServedHub, frames, photograph
+from tests.support.browser import ServedHub, frames, open_page, photograph
 from tests.support.fleets import Told, fleet
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.page
 
@@ -49,6 +49,19 @@ def test_an_empty_fleet_says_how_to_start_the_first_run(hub: ServedHub, page: Pa
     page.get_by_text("No runs yet").wait_for()
     assert f"WS_SERVER=ws://127.0.0.1:{hub.port}" in page.locator(".empty pre").inner_text()
     photograph(page, "fleet-empty")
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_the_first_command_can_be_copied_also_without_a_certificate(hub: ServedHub, browser: Browser, secure: bool):
+    with open_page(browser, permissions=["clipboard-read", "clipboard-write"]) as page:
+        if not secure:
+            page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        page.goto(hub.url)
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_text("Copied", exact=True).wait_for()
+        page.locator(".filter").focus()
+        page.keyboard.press("Control+V")
+        assert "agent run" in page.locator(".filter").input_value()
 
 
 def test_runs_that_need_a_person_come_first(hub: ServedHub, page: Page, agents: ExitStack):

@@ -2,7 +2,7 @@
 
 import { ansi, plain } from "./ansi.js";
 import { compare, table } from "./diff.js";
-import { button, h, linked, nav, say } from "./dom.js";
+import { button, copy, h, linked, nav } from "./dom.js";
 import { bytes, count, duration, isNumber, money, plural, time } from "./format.js";
 import { string } from "./transcript.js";
 
@@ -196,7 +196,7 @@ export function showRaw(item) {
   const entries = [item.entry, ...[...(item.results?.values() ?? [])].map((given) => given.entry)].filter(Boolean);
   const pretty = (text) => { try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; } };
   const dialog = h("dialog", { class: "raw-dialog", "aria-label": `Raw JSON of line ${item.seq}`, onclose: () => dialog.remove() },
-    entries.map((entry) => [h("div", { class: "tool-head" }, h("h2", null, `Line ${entry.seq}`), h("span", { class: "grow" }), button("Copy as received", () => navigator.clipboard?.writeText(entry.text).then(() => say("Copied"), () => say("The browser does not allow it")))),
+    entries.map((entry) => [h("div", { class: "tool-head" }, h("h2", null, `Line ${entry.seq}`), h("span", { class: "grow" }), button("Copy as received", () => copy(entry.text))),
       h("pre", { tabindex: 0 }, cut(pretty(entry.text), LONGEST, "the button copies them all"))]),
     h("form", { method: "dialog" }, h("button", { class: "primary" }, "Close")));
   document.body.append(dialog);

@@ -89,4 +89,21 @@ export function say(text) {
   quiet = setTimeout(() => place.classList.remove("shown"), 5000);
 }
 
+/** Copies a text, and says so. Browsers give scripts no clipboard over plain http, where the old way still works. */
+export async function copy(text) {
+  try {
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else if (!copied(text)) throw new Error("refused");
+    say("Copied");
+  } catch { say("The browser does not allow it"); }
+}
+
+function copied(text) {
+  const field = h("textarea", { class: "off-screen", "aria-hidden": "true" }), focused = document.activeElement;
+  field.value = text;
+  (document.querySelector("dialog[open]") ?? document.body).append(field);
+  field.select();
+  try { return document.execCommand("copy"); } finally { field.remove(); focused?.focus(); }
+}
+
 export const button = (label, onclick, props) => h("button", { type: "button", onclick, ...props }, label);

@@ -1,6 +1,6 @@
 // The fleet: a row a run. Only the rows that can be seen are in the document.
 
-import { button, h, nav, put, say } from "./dom.js";
+import { button, copy, h, nav, put, say } from "./dom.js";
 import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from "./format.js";
 import { compare, hasEnded, needsYou } from "./store.js";
 
@@ -216,7 +216,7 @@ export class Fleet {
     const command = `REPO_URL=https://github.com/you/project \\\nTASK='Make the failing tests pass' \\\nANTHROPIC_API_KEY=… \\\nWORKSPACE_DIR=$PWD/workspace \\\nWS_SERVER=${server} \\\nagent run`;
     put(this.empty, h("h2", null, "No runs yet"), h("p", null, "Start the first one with this hub as its server. It appears here as soon as it connects."),
       h("pre", { tabindex: 0, "aria-label": "Command" }, command),
-      button("Copy", () => navigator.clipboard?.writeText(command).then(() => say("Copied"), () => say("The browser does not allow it"))),
+      button("Copy", () => copy(command)),
       h("p", { class: "dim" }, "A hub with a token for agents also wants WS_TOKEN. In a container, WS_SERVER needs this machine's name in place of localhost."));
   }
 

@@ -231,7 +231,7 @@ export class RunView {
     const hint = this.row.connected ? "Tell claude …" : "No agent is connected now";
     if (this.words) this.words.placeholder = hint;
     if (!may || this.words) return;
-    const text = this.words = h("textarea", { rows: 1, "aria-label": "Message to claude", placeholder: hint, onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); void tell(); } if (event.key === "Escape") text.blur(); } });
+    const text = this.words = h("textarea", { rows: 1, "aria-label": "Message to claude", placeholder: hint, onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); void tell(); } if (event.key === "Escape") text.blur(); } });
     const tell = async () => { if (text.value.trim() && await this.command({ command: "message", text: text.value }, "Message sent")) text.value = ""; };
     const interrupt = async () => { const said = text.value.trim(); if (await this.command({ command: "interrupt", ...(said ? { text: said } : {}) }, "Interrupt sent")) text.value = ""; };
     put(this.steer, text, button("Tell", tell, { class: "primary" }), button("Interrupt", interrupt, { title: "Stop what claude does now, and say the text if there is one" }), button("Stop the run", () => this.stop(), { class: "danger" }));
