@@ -170,7 +170,8 @@ async def program(config: Config) -> Finding:
             "claude",
             "fail",
             str(error),
-            "npm install -g @anthropic-ai/claude-code, or name one that answers --version in CLAUDE_BIN",
+            "npm install -g @anthropic-ai/claude-code (`make claude` in a clone of the repository), or name one that"
+            " answers --version in CLAUDE_BIN",
         )
 
 
