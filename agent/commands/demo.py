@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from agent import signals
 from agent.arguments import ArgumentParser
 from agent.commands.next_steps import next_steps
 from agent.config import in_container
+from agent.marks import wants_color
 from agent.protocol import COMPLETE
 from agent.replay import standin
 
@@ -88,9 +89,7 @@ def _show(place: Path) -> int:
             return 1
         changed = next(place.glob("results/tasks/website/local/*/workspace"))
         print("\nOne of the files that claude changed:\n", flush=True)
-        subprocess.run(
-            ["git", "--no-pager", "diff", "--unified=0", "HEAD", "--", "slugify.py"], cwd=changed, check=True
-        )
+        subprocess.run([*_git(os.environ), "diff", "--unified=0", "HEAD", "--", "slugify.py"], cwd=changed, check=True)
         in_image = in_container(os.environ) and shutil.which("healthcheck.sh") is not None
         print(f"\n{next_steps(in_image=in_image)}", flush=True)
         _wait_for_person(page)
@@ -137,6 +136,11 @@ class _Received(threading.Thread):
     def summary(self) -> str:
         messages = sum(map(len, self._lines.values()))
         return f"The hub received {len(self._last)} runs, {messages} messages, {self.missing} missing."
+
+
+def _git(environ: Mapping[str, str]) -> list[str]:
+    """git, for something that is shown; of NO_COLOR it knows nothing."""
+    return ["git", "--no-pager", *([] if wants_color(environ) else ["-c", "color.ui=never"])]
 
 
 def _wait_for_person(page: str) -> None:

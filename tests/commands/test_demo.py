@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.commands.demo import _git
 from tests.support.places import ROOT
 
 
@@ -29,6 +30,11 @@ def test_the_whole_job(tmp_path: Path) -> None:
     assert '+    return "-".join(' in shown.stdout, "the stand-in really edits the files"
     assert "make run" in shown.stdout
     assert list(tmp_path.iterdir()) == [], "nothing stays in the home of whoever runs it"
+
+
+def test_the_diff_has_colours_only_where_they_are_wanted() -> None:
+    assert _git({"TERM": "xterm"}) == ["git", "--no-pager"]
+    assert _git({"TERM": "xterm", "NO_COLOR": "1"})[2:] == ["-c", "color.ui=never"]
 
 
 def test_takes_no_arguments(tmp_path: Path) -> None:
