@@ -82,13 +82,16 @@ def install(directory: Path, lock: Path) -> None:
     total = sum("==" in line and not line.startswith(("#", " ")) for line in lock.read_text().splitlines())
     print(f"setup: installing {total} packages into {directory}; up to half a minute", flush=True)
     command = [directory / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
-    lines, count, shown = [], 0, sys.stdout.isatty()
+    lines, count, shown, away = [], 0, sys.stdout.isatty(), False
     with subprocess.Popen([*command, "-r", lock], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         assert pip.stdout
         for line in pip.stdout:
             lines.append(line)
             count += line.startswith(("Collecting ", "Requirement already"))
             unpacking = line.startswith("Installing collected")
+            if line.startswith("WARNING: Retrying") and not away:
+                away = True
+                print("setup: the package index does not answer; pip tries five times more", flush=True)
             if shown and count:
                 doing = "unpacking " if unpacking else f"fetched {count} of"
                 print(f"\rsetup: {doing} {total} ", end="", flush=True)

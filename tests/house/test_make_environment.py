@@ -58,3 +58,27 @@ def test_of_a_way_that_fails_nothing_is_left_and_its_output_is_told(
     with pytest.raises(SystemExit, match="failed:\nno net"):
         make_environment.make(directory)
     assert not directory.exists()
+
+
+def fake_pip(directory: Path, script: str) -> Path:
+    """An environment whose Python is a shell script."""
+    python = directory / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return directory
+
+
+def test_an_index_that_does_not_answer_is_told_at_once_and_what_pip_said_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("trio==1 \\\n    --hash=sha256:0\n# a comment with ==\nh11==2\n")
+    script = "echo 'WARNING: Retrying (4)'; echo 'WARNING: Retrying (3)'; echo 'ERROR: none'; exit 1"
+    with pytest.raises(SystemExit, match="ERROR: none\nsetup: pip failed, see above; the next make tries again"):
+        make_environment.install(fake_pip(tmp_path / "one", script), lock)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"setup: installing 2 packages into {tmp_path}/one; up to half a minute"
+    assert told[1:] == ["setup: the package index does not answer; pip tries five times more"]
+    make_environment.install(fake_pip(tmp_path / "two", "echo Collecting trio"), lock)
+    assert len(capsys.readouterr().out.splitlines()) == 1, "without a terminal nothing moves"
