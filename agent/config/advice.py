@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,9 +58,14 @@ def conflicts(config: Config) -> Iterator[str]:
             yield f"{name}: must not be inside WORKSPACE_DIR, which is claude's; for example {BY_NAME[name].shown}"
     for name, paths in (("PLUGIN_DIRS", config.plugin_dirs), ("ADD_DIRS", config.add_dirs)):
         for n, path in enumerate(paths, 1):
-            if path.resolve().is_relative_to(config.workspace_dir.resolve()):
+            # os.path answers for a name that is too long and for links in a circle; Path raises.
+            real, workspace = (Path(os.path.realpath(each)) for each in (path, config.workspace_dir))
+            if real.is_relative_to(workspace):
                 yield f"{name}: path {n} is inside WORKSPACE_DIR, which is the repository's; claude works there anyway"
-            elif not (path.is_dir() or (name == "PLUGIN_DIRS" and path.suffix == ".zip" and path.is_file())):
+            elif not (
+                os.path.isdir(path)  # noqa: PTH112
+                or (name == "PLUGIN_DIRS" and path.suffix == ".zip" and os.path.isfile(path))  # noqa: PTH113
+            ):
                 wanted = "neither a directory nor a .zip file" if name == "PLUGIN_DIRS" else "no directory"
                 yield f"{name}: path {n} is {wanted} here; for example {BY_NAME[name].shown}"
     if config.output_schema is not None and _denies("StructuredOutput", config.disallowed_tools):

@@ -5,6 +5,7 @@ This module, json_objects.py and load.py are the only ones of the room that read
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -179,8 +180,8 @@ def _lay_over(sources: Sources, entry: Entry, place: str) -> None:
 def _tasks(path: Path, limits: Limits) -> list[Any]:
     example = 'for example [{"REPO_URL": "https://github.com/octocat/Hello-World.git", "TASK": "Fix the test"}]'
     found: list[Any] = []
-    # A directory holds the array in parts: an object of Kubernetes takes 1 MiB.
-    for part in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+    # A directory holds the array in parts: an object of Kubernetes takes 1 MiB. Of too long a name Path raises.
+    for part in sorted(path.glob("*.json")) if os.path.isdir(path) else [path]:  # noqa: PTH112
         try:
             text = read(part, limits.config_file_bytes)
         except ValueError as error:

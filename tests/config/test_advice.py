@@ -29,6 +29,8 @@ def test_a_setting_that_is_probably_not_meant(name: str, value: str, said: str) 
     [
         ("PLUGIN_DIRS", "/nowhere/plugin", "path 1 is neither a directory nor a .zip file here"),
         ("ADD_DIRS", "/usr,/nowhere", "path 2 is no directory here"),
+        ("ADD_DIRS", "/" + "x" * 5000, "path 1 is no directory here"),
+        ("PLUGIN_DIRS", "/" + "x" * 5000 + ".zip", "path 1 is neither a directory nor a .zip file here"),
         ("ADD_DIRS", "/workspace/docs", "path 1 is inside WORKSPACE_DIR"),
         ("CLAUDE_ARGS", f"--name {'k' * 30}", "holds a credential"),
         ("OUTPUT_SCHEMA", f'{{"type": "object", "title": "{"k" * 30}"}}', "holds a credential"),
