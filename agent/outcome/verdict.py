@@ -27,6 +27,10 @@ class Outcome(msgspec.Struct, frozen=True):
     message: str
     #: More of the evidence, bounded: the tail of claude's stderr, say.
     details: str = ""
+    #: Another run can go on with claude's session: the API failed, and what was done so far is not lost.
+    resumable: bool = False
+    #: When the API's limit ends, in Unix time, where it said so.
+    resets_at: float | None = None
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -94,6 +98,10 @@ class _Facts(msgspec.Struct, frozen=True):
     def category(self) -> str:
         """The CLI's word for the failure of the API that ended the run."""
         return self.summary.last_api_error.category if self.summary.last_api_error is not None else ""
+
+    @property
+    def limited(self) -> bool:
+        return self.http == 429 or (self.api_failed and self.category == "rate_limit")
 
     @property
     def untouched(self) -> bool:
@@ -187,7 +195,7 @@ _TABLE = (
          "auth", "auth", "the API refused the credentials: {said}"),
     _Row(lambda f: f.api_failed and f.category == "cloud_credential_error", Exit.AUTH, "auth", "auth",
          "claude has no credentials that its cloud accepts: {said}"),
-    _Row(lambda f: f.http == 429 or (f.api_failed and f.category == "rate_limit"), Exit.TASK_FAILED, "rate_limit",
+    _Row(lambda f: f.limited, Exit.RETRYABLE, "rate_limit",
          "rate_limit", "the API's rate limit is reached: {said}"),
     _Row(lambda f: f.api_failed and f.category == "billing_error", Exit.TASK_FAILED, "billing", "api",
          "the API refused to work on this account: {said}"),
@@ -195,6 +203,8 @@ _TABLE = (
          "model_not_found", "api", "the API does not know the model: {said}"),
     _Row(lambda f: f.api_failed and f.untouched and _is_outage(f), Exit.RETRYABLE, "api_unavailable", "api",
          "the API could not be reached, or was overloaded, before the first reply: {said}"),
+    _Row(lambda f: f.api_failed and _is_outage(f), Exit.RETRYABLE, "api_unavailable", "api",
+         "the API could not be reached any more, or was overloaded: {said}"),
     _Row(lambda f: f.api_failed, Exit.TASK_FAILED, "api_error", "api", "the API failed: {said}"),
     _Row(lambda f: f.terminal_reason.startswith("aborted") and bool(f.interrupter), Exit.TASK_FAILED, "interrupted",
          "killed", "an operator ({by}) interrupted claude, and nobody told it what to do instead"),
@@ -240,7 +250,13 @@ def judge(
     row = next(row for row in _TABLE if row.holds(facts))
     subtype = f" ({facts.subtype})" if facts.subtype not in ("", "success") else ""
     message = row.sentence.format(status=status, said=facts.said, subtype=subtype, by=interrupter)
-    return Outcome(row.exit, row.reason, row.code, message, "" if row.code is None else details)
+    outcome = Outcome(row.exit, row.reason, row.code, message, "" if row.code is None else details)
+    if row.exit is not Exit.RETRYABLE:
+        return outcome
+    # The CLI keeps the session from its start on, so that it can go on with one that has no reply yet.
+    return msgspec.structs.replace(
+        outcome, resumable=summary.session_id is not None, resets_at=summary.resets_at if facts.limited else None
+    )
 
 
 def after_delivery(outcome: Outcome, *, undelivered: int, strict: bool) -> Outcome:

@@ -332,9 +332,14 @@ class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
     reason: Annotated[str, _is("stable, for programs")] | UnsetType = UNSET
     signal: Annotated[str, _is("the signal that the agent received")] | None = None
     result: Result | None = None
-    session_id: Annotated[str, _is("claude's session, if it gave no result")] | UnsetType = field(
-        name="session_id", default=UNSET
-    )
+    session_id: Annotated[str, _is("claude's session, if it gave no result or another run can go on with it")] | (
+        UnsetType
+    ) = field(name="session_id", default=UNSET)
+    resumable: (
+        Annotated[Literal[True], _is("the API failed: another run can go on with the session (RESUME_SESSION)")]
+        | UnsetType
+    ) = UNSET
+    resets_at: Annotated[Timestamp, _is("when the API's limit ends, as far as it said so")] | UnsetType = UNSET
     changes: Changes | None = None
     verify: Annotated[Verify, _is("absent if VERIFY_COMMAND never ran")] | UnsetType = UNSET
     published: Annotated[list[Published], _is("in order; absent without any")] | UnsetType = UNSET

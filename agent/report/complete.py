@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agent.outcome import Outcome
+from agent.protocol import timestamp
 from agent.transcript import Result, Summary
 
 
@@ -56,6 +57,10 @@ def complete_fields(
     elif summary is not None and summary.session_id is not None:
         fields["result"] = None
         fields["session_id"] = summary.session_id
+    if outcome.resumable and summary is not None:
+        fields |= {"resumable": True, "session_id": summary.session_id}
+    if outcome.resets_at is not None:
+        fields["resetsAt"] = timestamp(outcome.resets_at)
     if summary is not None and summary.published:
         fields["published"] = [
             {name: value for name, value in msgspec.structs.asdict(done).items() if value is not None}

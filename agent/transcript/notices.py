@@ -183,20 +183,31 @@ SILENT_SYSTEM: Final = frozenset(
 
 # --- other types
 
+#: Unix times from the year 2242 on are nonsense.
+_LATEST: Final = 2**33
+
 
 def _tool_progress(line: Line) -> Note:
     seconds = integer(line.elapsed_time_seconds) or 0
     return Note("debug", "progress", one_line(f"{text(line.tool_name)} running for {seconds} s"))
 
 
+def resets_at(info: dict[str, Any]) -> float | None:
+    """Read when a limit ends, in Unix time, from a `rate_limit_info`; None if it does not tell."""
+    time = info.get("resetsAt")
+    if isinstance(time, bool) or not isinstance(time, int | float):
+        return None
+    return time if 0 < time < _LATEST else None
+
+
 def _rate_limit(line: Line) -> Note:
     info = mapping(line.rate_limit_info)
     status, window = str(info.get("status", "")), str(info.get("rateLimitType", ""))
-    used, resets = info.get("utilization"), info.get("resetsAt")
+    used, resets = info.get("utilization"), resets_at(info)
     message = f"rate limit {window}: {status}"
     if isinstance(used, int | float):
         message += f", {used:.0%} used"
-    if isinstance(resets, int | float) and 0 < resets < 2**33:
+    if resets is not None:
         message += f", resets {timestamp(resets)}"
     return Note("debug" if status == "allowed" else "warn", "rate_limit", one_line(message))
 

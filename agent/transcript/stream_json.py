@@ -61,6 +61,7 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     error: Raw = NONE
     is_api_error_message: Raw = NONE
     api_error_status: Raw = NONE
+    api_error_params: Raw = NONE
     # system/init
     session_id: Raw = NONE
     cwd: Raw = NONE

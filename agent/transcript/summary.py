@@ -150,6 +150,8 @@ class Summary(msgspec.Struct, frozen=True):
     #: token just being renewed.
     refusals: int = 0
     last_api_error: ApiError | None = None
+    #: When the limit ends that the API named last, in Unix time; None where it named none, or lifted it since.
+    resets_at: float | None = None
     mcp_failed: tuple[str, ...] = ()
     #: In order; each once.
     published: tuple[Publication, ...] = ()

@@ -31,7 +31,7 @@ from agent.transcript.control import (
 )
 from agent.transcript.describe import WRITERS, Note, tool_call
 from agent.transcript.kinds import Kind
-from agent.transcript.notices import describe
+from agent.transcript.notices import describe, resets_at
 from agent.transcript.publications import published_by
 from agent.transcript.result import describe_result, read_result
 from agent.transcript.stream_json import Block, Line, integer, items, mapping, text, value
@@ -174,6 +174,8 @@ class Transcript:
             case "result", _:
                 self.listener(ResultGiven())
                 return self._result(line)
+            case "rate_limit_event", _:
+                self._learn_limit(mapping(line.rate_limit_info))
             case "system", "init":
                 return self._init(line)
             case "system", "api_retry":
@@ -206,6 +208,7 @@ class Transcript:
             said = one_line(_words(message)) or one_line(category)
             error = ApiError(integer(line.api_error_status), one_line(category), said)
             self._learn(last_api_error=error)
+            self._learn_limit(mapping(line.api_error_params).get("rate_limit_info"))
             return Note("error", "api_error", said or "API error")
         if isinstance(message.content, str):
             return _within(line, [Note("info", "text", one_line(message.content))])
@@ -298,6 +301,11 @@ class Transcript:
         return Note(
             "info", "init", one_line(f"claude {version}, {model}, permissions: {mode}, {count(len(tools), 'tool')}")
         )
+
+    def _learn_limit(self, info: object) -> None:
+        """Learn when the limit ends that the API refuses requests for. Anything but a refusal lifts it."""
+        if isinstance(info, dict):
+            self._learn(resets_at=resets_at(info) if info.get("status") == "rejected" else None)
 
     def _api_retry(self, line: Line) -> Note:
         attempt, most = integer(line.attempt), integer(line.max_retries)

@@ -79,6 +79,24 @@ def test_stopped_after_a_good_result_is_a_success(status: ExitStatus) -> None:
     assert outcome.reason == "exited_after_kill"
 
 
+@pytest.mark.parametrize("turns", [0, 3])
+def test_trouble_of_the_api_is_resumable(turns: int) -> None:
+    limited = Summary(turns=turns, session_id="S", resets_at=1.8e9, last_result=failed(api_error_status=429))
+    outcome = verdict(STATUS_1, limited, None)
+    assert (outcome.exit, outcome.resumable, outcome.resets_at) == (75, True, 1.8e9)
+    overloaded = msgspec.structs.replace(limited, last_result=failed(api_error_status=529))
+    outcome = verdict(STATUS_1, overloaded, None)
+    assert (outcome.exit, outcome.resumable, outcome.resets_at) == (75, True, None)
+    outcome = verdict(STATUS_1, msgspec.structs.replace(limited, session_id=None), None)
+    assert (outcome.exit, outcome.resumable) == (75, False)
+
+
+@pytest.mark.parametrize("result", [GOOD, failed("error_max_turns"), failed(api_error_status=401)])
+def test_nothing_else_is_resumable(result: Result) -> None:
+    outcome = verdict(STATUS_1, Summary(turns=3, session_id="S", resets_at=1.8e9, last_result=result), None)
+    assert (outcome.resumable, outcome.resets_at) == (False, None)
+
+
 def test_stopped_after_a_bad_result_is_none() -> None:
     result = failed("error_max_turns", errors=("Reached maximum number of turns (3)",))
     assert judge(ExitStatus(code=143), result, stopped_after_result=True).reason == "max_turns"
@@ -139,13 +157,18 @@ def test_a_success_without_the_output_that_was_asked_for_is_none() -> None:
         (STATUS_1, failed(api_error_status=403), {}, 77, "auth", "auth"),
         (STATUS_1, failed(terminal_reason="api_error"), api(None, "authentication_failed"), 77, "auth", "auth"),
         (STATUS_1, failed(terminal_reason="api_error"), api(None, "cloud_credential_error"), 77, "auth", "auth"),
-        (STATUS_1, failed(api_error_status=429), {"turns": 0}, 1, "rate_limit", "rate_limit"),
-        (STATUS_1, failed(terminal_reason="api_error"), api(None, "rate_limit"), 1, "rate_limit", "rate_limit"),
+        (STATUS_1, failed(api_error_status=429), {"turns": 0}, 75, "rate_limit", "rate_limit"),
+        (STATUS_1, failed(terminal_reason="api_error"), api(None, "rate_limit"), 75, "rate_limit", "rate_limit"),
         (STATUS_1, failed(api_error_status=400), api(400, "billing_error"), 1, "billing", "api"),
         (STATUS_1, failed(api_error_status=404), {"turns": 0}, 1, "model_not_found", "api"),
         (STATUS_1, failed(api_error_status=400), api(400, "invalid_request") | {"turns": 0}, 1, "api_error", "api"),
         (STATUS_1, failed(api_error_status=529), {"turns": 0}, 75, "api_unavailable", "api"),
-        (STATUS_1, failed(api_error_status=529), {"turns": 1}, 1, "api_error", "api"),
+        (STATUS_1, failed(api_error_status=529), {"turns": 1}, 75, "api_unavailable", "api"),
+        (STATUS_1, failed(api_error_status=500), {}, 75, "api_unavailable", "api"),
+        (STATUS_1, failed(terminal_reason="api_error", api_error="connection_failed"), api(None, "server_error"),
+         75, "api_unavailable", "api"),
+        (STATUS_1, failed(api_error_status=401), {"turns": 9}, 77, "auth", "auth"),
+        (STATUS_1, failed(api_error_status=400), api(400, "invalid_request"), 1, "api_error", "api"),
         (STATUS_1, failed(terminal_reason="api_error"), api(None, "server_error") | {"turns": 0},
          75, "api_unavailable", "api"),
         (STATUS_1, failed(terminal_reason="api_error"), {"turns": 0}, 1, "api_error", "api"),

@@ -50,6 +50,14 @@ def test_pull_requests_and_pushes_are_in_it_without_a_result_too() -> None:
     ]
 
 
+def test_a_run_that_can_go_on_says_so() -> None:
+    outcome = Outcome(75, "rate_limit", "rate_limit", "the limit", resumable=True, resets_at=1.8e9)
+    rest = {"duration": 1, "signal": None, "changes": None, "survivors": ()}
+    made = complete_fields(outcome, summary=Summary(last_result=RESULT, session_id="S"), **rest)
+    assert made["result"] is not None
+    assert (made["resumable"], made["session_id"], made["resetsAt"]) == (True, "S", "2027-01-15T08:00:00.000Z")
+
+
 def test_the_rest() -> None:
     made = fields(signal="SIGTERM", changes={"files": 1}, survivors=[{"pid": 1, "name": "x"}])
     assert (made["signal"], made["changes"], made["survivors"]) == ("SIGTERM", {"files": 1}, [{"pid": 1, "name": "x"}])

@@ -212,6 +212,24 @@ FIELDS = list(msgspec.structs.fields(Line))
 BLOCK_FIELDS = [field.encode_name for field in msgspec.structs.fields(stream_json.Block)]
 
 
+def test_the_end_of_a_limit_is_known_until_it_is_lifted() -> None:
+    rejected = {"status": "rejected", "resetsAt": 1795455961}
+    transcript = Transcript(Limits())
+
+    def known(*lines: bytes) -> float | None:
+        for raw in lines:
+            transcript.feed(raw)
+        return transcript.summary.resets_at
+
+    assert known(line("rate_limit_event", rate_limit_info={"status": "allowed", "resetsAt": 1795455961})) is None
+    assert known(line("rate_limit_event", rate_limit_info=rejected)) == 1795455961
+    assert known(line("rate_limit_event", rate_limit_info={"status": "allowed"})) is None
+    params = {"rate_limit_info": rejected}
+    assert known(line("assistant", message={"content": []}, error="rate_limit", api_error_params=params)) == 1795455961
+    for odd in (0, -1, True, 1e300, "soon", None):
+        assert known(line("rate_limit_event", rate_limit_info={"status": "rejected", "resetsAt": odd})) is None
+
+
 blocks = st.dictionaries(st.sampled_from(BLOCK_FIELDS), json_values, max_size=5) | st.builds(
     lambda type, name, content: {"type": type, "name": name, "id": "t", "tool_use_id": "t", "content": content},
     st.sampled_from(["text", "tool_use", "tool_result"]),
