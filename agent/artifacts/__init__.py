@@ -15,14 +15,14 @@
     store.py             git in a repository of our own
     push.py              PUSH_BRANCH
     output_directory.py  OUTPUT_DIR
-    session_log.py       the CLI's log of the session, for RESUME_SESSION
+    session_log.py       the CLI's log of the session, for RESUME_SESSION; session_work.py has its work
 
 The run calls this room, once before claude and once after it; nobody else does.
 """
 
 from __future__ import annotations
 
-from agent.artifacts import session_log
+from agent.artifacts import session_log, session_work
 from agent.artifacts.harvest import Harvest
 from agent.artifacts.output_directory import Output
 from agent.artifacts.push import branch_name
@@ -30,4 +30,4 @@ from agent.artifacts.refs import cloned_commits
 from agent.artifacts.snapshot import Snapshot
 from agent.artifacts.store import Store
 
-__all__ = ["Harvest", "Output", "Snapshot", "Store", "branch_name", "cloned_commits", "session_log"]
+__all__ = ["Harvest", "Output", "Snapshot", "Store", "branch_name", "cloned_commits", "session_log", "session_work"]

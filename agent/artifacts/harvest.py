@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from agent.artifacts import lfs_objects
+from agent.artifacts import lfs_objects, session_work
 from agent.artifacts import session_log as cli_session
 from agent.artifacts.changes import Changes, ChangesError
 from agent.artifacts.others import Found, Others
@@ -221,6 +221,9 @@ class Harvest:
         search = _Search(self._redactor)
         with output.whole("changes.patch") as write:
             await snapshot.write_patch(changes, search.watching(write))
+        if self._session_logs is not None:
+            with self._step("OUTPUT_DIR: the work of the session"):
+                await session_work.save(output, self._session_id, changes)
         if changes.commits and changes.linear:
             with output.whole("commits.mbox") as write:
                 await snapshot.write_mailbox(changes, search.watching(write))

@@ -6,8 +6,10 @@
     result.json        the outcome as COMPLETE has it
     output.json        claude's output that fits OUTPUT_SCHEMA
     session/ID.jsonl   the CLI's own log of the session, for RESUME_SESSION
+    session/ID.patch   changes.patch of the last run of the session, after one line that says what it is against
     others/NAME.patch  the same difference for each other branch, stash or worktree with work of claude's
     lfs/OID            content of changed files that Git LFS keeps, for which the patches have pointers
+    earlier/           others/ of the attempts before, where a session goes on
 
 Each file but the transcript appears at once and whole, readable by others (docs/output.md). claude may write there as
 well, so everything goes through the directory's descriptor and follows no link.
@@ -18,12 +20,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import msgspec
 
+from agent.files import regular
+
 Write = Callable[[bytes], object]
 _SESSIONS = "session"
+_EARLIER = "earlier"
 _OF_ONE_RUN = ("others", "lfs")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,9 +38,14 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Output:
     """The directory of one run. Every method may raise OSError, unless it says otherwise."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make the directory, and remove what an earlier run left under our names, sessions excepted."""
+    def __init__(self, directory: Path, *, goes_on: bool = False) -> None:
+        """Make the directory, and remove what an earlier run left under our names, sessions excepted.
+
+        Where a session `goes_on`, its work elsewhere comes back by hand alone: it is moved to `earlier`.
+        """
         self.directory = directory
+        #: Names of what was moved.
+        self.earlier: list[str] = []
         directory.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._transcript = -1
@@ -42,8 +53,11 @@ class Output:
             for name in ("changes.patch", "commits.mbox", "transcript.jsonl", "result.json", "output.json"):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._fd)
-            for name in _OF_ONE_RUN:
-                self._clear(name)
+            if goes_on:
+                self._put_aside("others")
+            else:
+                for name in _OF_ONE_RUN:
+                    self._clear(name)
             self._transcript = os.open("transcript.jsonl", _NEW, 0o644, dir_fd=self._fd)
             os.fchmod(self._transcript, 0o644)
         except OSError:
@@ -74,6 +88,14 @@ class Output:
     def session(self, session_id: str) -> AbstractContextManager[Write]:
         """The same for the log of a session."""
         return self._within(_SESSIONS, f"{session_id}.jsonl")
+
+    def work(self, session_id: str) -> AbstractContextManager[Write]:
+        """The same for the work of a session."""
+        return self._within(_SESSIONS, f"{session_id}.patch")
+
+    def read(self, name: str) -> AbstractContextManager[int]:
+        """Open one of the files again; gives its descriptor."""
+        return regular(name, self._fd)
 
     def other(self, name: str) -> AbstractContextManager[Write]:
         """The same for a patch of other work; `name` has no slash."""
@@ -107,6 +129,28 @@ class Output:
                 os.unlink(name, dir_fd=fd)
         finally:
             os.close(fd)
+
+    def _put_aside(self, directory: str) -> None:
+        """Move the files of an earlier run to `earlier`; each gets a number where its name is taken."""
+        try:
+            source = os.open(directory, _DIRECTORY, dir_fd=self._fd)
+        except OSError:
+            return
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(_EARLIER, 0o755, dir_fd=self._fd)
+            target = os.open(_EARLIER, _DIRECTORY, dir_fd=self._fd)
+            try:
+                taken = set(os.listdir(target))  # noqa: PTH208 - by descriptor
+                for name in sorted(os.listdir(source)):  # noqa: PTH208 - as above
+                    new = next(free for n in count(1) if (free := name if n == 1 else f"{n}-{name}") not in taken)
+                    os.rename(name, new, src_dir_fd=source, dst_dir_fd=target)
+                    taken.add(new)
+                    self.earlier.append(new)
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
 
     def close(self) -> None:
         """May be called twice; raises nothing."""

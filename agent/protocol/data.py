@@ -134,6 +134,19 @@ class Question(Struct, frozen=True, kw_only=True):
     answer: Annotated[str, _is("the answer, in words")] | UnsetType = UNSET
 
 
+class Resumed(Struct, frozen=True, kw_only=True, rename={"source": "from"}):
+    """A session that goes on (RESUME_SESSION)."""
+
+    session: Annotated[str, _is("claude's session")]
+    source: (
+        Annotated[
+            Literal["patch", "branch", "workspace"],
+            _is("where its work came from: its patch in OUTPUT_DIR, the repository, or the workspace; absent for none"),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class StatusData(Struct, frozen=True, kw_only=True):
     """Data of a STATUS. A STATUS without progress and retry names a phase, and is never dropped."""
 
@@ -147,6 +160,7 @@ class StatusData(Struct, frozen=True, kw_only=True):
     ref: Annotated[str, _is("REPO_REF, in the first STATUS")] | None = None
     head: Annotated[str, _is("the cloned commit, null for an empty repository")] | None = None
     branch: Annotated[str, _is("the cloned branch, null for a tag or a commit")] | None = None
+    resumed: Annotated[Resumed, _is("in the STATUS with `head`")] | UnsetType = UNSET
     reason: Annotated[str, _is("COMPLETE.reason, in the last STATUS")] | UnsetType = UNSET
     title: Annotated[str, _is("the first line of TASK, shortened")] | UnsetType = UNSET
     labels: Annotated[dict[str, str], _is("LABELS")] | UnsetType = UNSET
@@ -340,6 +354,7 @@ class CompleteData(Struct, frozen=True, kw_only=True, rename="camel"):
         | UnsetType
     ) = UNSET
     resets_at: Annotated[Timestamp, _is("when the API's limit ends, as far as it said so")] | UnsetType = UNSET
+    resumed: Resumed | UnsetType = UNSET
     changes: Changes | None = None
     verify: Annotated[Verify, _is("absent if VERIFY_COMMAND never ran")] | UnsetType = UNSET
     published: Annotated[list[Published], _is("in order; absent without any")] | UnsetType = UNSET

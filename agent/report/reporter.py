@@ -84,6 +84,8 @@ class Reporter:
         #: The outcome that COMPLETE has told. Nothing changes it afterwards.
         self.outcome: Outcome | None = None
         self._answer = Answer()
+        #: The session that goes on, for STATUS and COMPLETE.
+        self._resumed: dict[str, Any] = {}
         self._config = config
         self._journal = journal
         self._console = console
@@ -168,11 +170,16 @@ class Reporter:
         """Report that claude can be run."""
         self.publish([events.status("starting", f"claude {claude_version}", versions={"claude": claude_version})])
 
-    def cloned(self, head: str | None, branch: str | None) -> None:
-        """Report the clone: its commit, None if it is empty, and its branch, None if the head is detached."""
+    def cloned(self, head: str | None, branch: str | None, resumed: msgspec.Struct | None = None) -> None:
+        """Report the clone: its commit, None if it is empty, and its branch, None if the head is detached.
+
+        `resumed` says which session goes on, and where its work came from.
+        """
+        self._resumed = {"resumed": msgspec.to_builtins(resumed)} if resumed is not None else {}
         words = f"cloned: {branch or 'detached head'} at {head[:12]}" if head else "cloned an empty repository"
         # stderr shows git's own LOG.
-        self._journal.append([events.status("running", words, phase=self.phase.value, head=head, branch=branch)])
+        fields = {"phase": self.phase.value, "head": head, "branch": branch, **self._resumed}
+        self._journal.append([events.status("running", words, **fields)])
 
     def complete(
         self,
@@ -202,7 +209,7 @@ class Reporter:
         fields = complete_fields(
             outcome, duration=self.uptime, signal=signal, summary=summary, changes=changes, survivors=survivors
         )
-        fields |= more
+        fields |= {**self._resumed, **more}
         self._journal.append([events.complete(fields, outcome.message, failed=failed)])
         self.outcome = outcome
         if outcome.code != "config":

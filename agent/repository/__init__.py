@@ -11,6 +11,7 @@
     remote.py        what the server has; push_check.py decides about PUSH_BRANCH
     clone.py         ask, clone, check out, with retries
     host_keys.py     the SSH host keys that hosting services publish
+    earlier.py       the work of the attempt before, brought back into the clone
     cloned.py        the result
     workspace.py     the directory: checked, emptied, restored after a failure
     git_stderr.py    git's stderr -> LOG, STATUS and the deadline of a transfer; git_progress.py reads its lines
@@ -23,10 +24,11 @@ from __future__ import annotations
 
 from agent.repository import clone, git
 from agent.repository.cloned import Cloned
+from agent.repository.earlier import Earlier
 from agent.repository.git import Git, run_git
 from agent.repository.git_errors import clone_error
 from agent.repository.git_progress import StderrParser
 from agent.repository.remote import look_up
 from agent.repository.workspace import Workspace
 
-__all__ = ["Cloned", "Git", "StderrParser", "Workspace", "clone", "clone_error", "git", "look_up", "run_git"]
+__all__ = ["Cloned", "Earlier", "Git", "StderrParser", "Workspace", "clone", "clone_error", "git", "look_up", "run_git"]

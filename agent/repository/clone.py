@@ -23,15 +23,18 @@ from agent.limits import KIB
 from agent.process import Patience
 from agent.protocol import Publish, events
 from agent.repository import push_check, remote
-from agent.repository.cloned import Cloned
+from agent.repository.cloned import Cloned, Resumed
+from agent.repository.earlier import Earlier, Return
 from agent.repository.git import Git
 from agent.repository.git_calls import GitCalls
 from agent.repository.remote import Target
 from agent.repository.workspace import Workspace
 
 
-async def clone(config: Config, git: Git, publish: Publish, patience: Patience) -> Cloned:
-    """Clone REPO_URL at REPO_REF into WORKSPACE_DIR.
+async def clone(
+    config: Config, git: Git, publish: Publish, patience: Patience, earlier: Earlier | None = None
+) -> Cloned:
+    """Clone REPO_URL at REPO_REF into WORKSPACE_DIR, with the work of the attempt before, if there was one.
 
     Raises:
         CloneError: with RETRYABLE after `Limits.clone_attempts` failures of the network, AUTH or CLONE_FAILED at once.
@@ -48,7 +51,7 @@ async def clone(config: Config, git: Git, publish: Publish, patience: Patience) 
     attempt = 1
     while True:
         try:
-            return await _Attempt(config, git, publish, patience, place).run(config.repo_ref)
+            return await _Attempt(config, git, publish, patience, place, earlier).run(config.repo_ref)
         except CloneError as e:
             if e.exit is not Exit.RETRYABLE or attempt >= limits.clone_attempts:
                 raise
@@ -60,7 +63,16 @@ async def clone(config: Config, git: Git, publish: Publish, patience: Patience) 
 
 
 class _Attempt:
-    def __init__(self, config: Config, git: Git, publish: Publish, patience: Patience, place: Workspace) -> None:
+    def __init__(
+        self,
+        config: Config,
+        git: Git,
+        publish: Publish,
+        patience: Patience,
+        place: Workspace,
+        earlier: Earlier | None,
+    ) -> None:
+        self._earlier = earlier
         self._git = git
         self._publish = publish
         self._calls = GitCalls(git, publish, patience, config.limits, place.path)
@@ -82,8 +94,14 @@ class _Attempt:
                 await self._clone(directory, target)
             self._place.adopt(directory)
             await self._check_out(target)
-            cloned = await self._describe(default_branch)
             branch = self._config.push_branch
+            resumed = None
+            if self._earlier is not None:
+                back = Return(self._earlier, self._calls, self._depth, self._say)
+                head, name = await self._commit("HEAD"), await self._branch()
+                source = await back.bring_back(head, pushed=name is not None and name == branch)
+                resumed = Resumed(self._earlier.session, source)
+            cloned = await self._describe(default_branch, resumed)
             if branch and cloned.head and not await push_check.try_push(self._calls, cloned.head, branch):
                 # claude may still do what is missing, such as a merge.
                 self._say("warn", f"PUSH_BRANCH: a push to {branch} was refused on trial")
@@ -153,16 +171,19 @@ class _Attempt:
                 return found
         raise remote.no_such_ref(self._git.url, commit)
 
-    async def _describe(self, default_branch: str | None) -> Cloned:
+    async def _describe(self, default_branch: str | None, resumed: Resumed | None) -> Cloned:
         head = await self._commit("HEAD")
-        # Not --short, which makes heads/v1 of a branch that has the name of a tag.
-        name = (await self._calls.local("symbolic-ref", "--quiet", "HEAD", fails=True)).decode().strip()
-        branch = name.removeprefix("refs/heads/")
+        branch = await self._branch()
         shallow = (await self._calls.local("rev-parse", "--is-shallow-repository")) == b"true\n"
         for missing in _not_fetched(self._place.path):
             self._say("warn", missing)
         self._say("info", f"cloned {self._git.url}: {branch or 'detached'} at {head or 'no commit'}")
-        return Cloned(head=head, branch=branch or None, default_branch=default_branch, shallow=shallow)
+        return Cloned(head=head, branch=branch, default_branch=default_branch, shallow=shallow, resumed=resumed)
+
+    async def _branch(self) -> str | None:
+        # Not --short, which makes heads/v1 of a branch that has the name of a tag.
+        name = (await self._calls.local("symbolic-ref", "--quiet", "HEAD", fails=True)).decode().strip()
+        return name.removeprefix("refs/heads/") or None
 
     async def _commit(self, name: str) -> str | None:
         found = await self._calls.local("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fails=True)

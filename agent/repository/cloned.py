@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+#: Where the work of the attempt before came from.
+Source = Literal["patch", "branch", "workspace"]
+
+
+class Resumed(msgspec.Struct, frozen=True, omit_defaults=True, rename={"source": "from"}):
+    """A session that goes on, as STATUS and COMPLETE tell it. Without `source` there was no work to bring back."""
+
+    session: str
+    source: Source | None = None
 
 
 class Cloned(msgspec.Struct, frozen=True):
@@ -13,3 +25,5 @@ class Cloned(msgspec.Struct, frozen=True):
     branch: str | None = None
     default_branch: str | None = None
     shallow: bool = False
+    #: None if the session is a new one.
+    resumed: Resumed | None = None

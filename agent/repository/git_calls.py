@@ -44,6 +44,19 @@ class GitCalls:
         follower = StderrFollower(self._publish, self._limits, trio.CancelScope())
         return await self._run(arguments, cwd or self._directory, follower, fails=fails)
 
+    async def succeeds(self, *arguments: str) -> bool:
+        """Run a git that works on the disk and may fail in silence; whether it succeeded.
+
+        Cancelling: safe.
+        """
+        status, _ = await run_git(
+            Command(["git", *arguments], self._git.environment, self._directory),
+            patience=self._patience,
+            limits=self._limits,
+            on_stderr=lambda chunk: None,
+        )
+        return status == ExitStatus(code=0)
+
     async def _run(
         self, arguments: tuple[str, ...], cwd: Path, follower: StderrFollower, *, fails: bool = False
     ) -> bytes:

@@ -29,6 +29,7 @@ Files:
     stop_budget    the time of a stop, shared out by what is left of it
     work           what a run does to the world, as an interface
     local_work     the real work: git, claude, /proc, files
+    earlier        the work of the attempt before, for a session that goes on
     salvage        the delivery of what dead runs left
     diagram        docs/state-diagram.md, made from the machine
 

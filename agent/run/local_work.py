@@ -28,6 +28,7 @@ from agent.process import Command, Launch, Patience, descendants
 from agent.protocol import Publish, log
 from agent.redaction import Redactor
 from agent.repository import Cloned, clone, git
+from agent.run.earlier import find_earlier
 from agent.run.work import Listening, Swept
 from agent.steps import Step, StepName, trouble_with
 from agent.text import one_line
@@ -82,7 +83,7 @@ class LocalWork:
         config = self._config
         if config.output_dir is not None:
             try:
-                self._output = Output(config.output_dir)
+                self._output = Output(config.output_dir, goes_on=config.resume_session is not None)
             except OSError as error:
                 uid = os.geteuid()
                 trouble = f"OUTPUT_DIR: {config.output_dir} cannot be written ({error.strerror})"
@@ -113,7 +114,8 @@ class LocalWork:
         """Cancelling: safe; git is stopped and the partial clone removed."""
         self._patience = patience
         told = publish if self._recording is None else self._recording.tee(publish)
-        cloned = await clone.clone(self._config, self._git, told, patience)
+        earlier = find_earlier(self._config, self._output, self._private.path / "earlier.patch", publish)
+        cloned = await clone.clone(self._config, self._git, told, patience, earlier)
         self._cloned_commits = cloned_commits(self._config.workspace_dir, self._limits)
         return cloned
 
@@ -207,7 +209,7 @@ class LocalWork:
         result = {"runID": self._run_id, "sessionID": self.session_id, **fields}
         try:
             # A run that fails before its check has a result too.
-            output = self._output or Output(self._config.output_dir)
+            output = self._output or Output(self._config.output_dir, goes_on=self._config.resume_session is not None)
             with closing(output):
                 output.write_result(self._redactor.json(msgspec.json.encode(result)))
         except OSError as error:

@@ -158,7 +158,7 @@ class Supervisor:
                 self._fire(machine.start)
             case Ended(TaskName.CLONE, Cloned() as cloned):
                 self._cloned = cloned
-                self._reporter.cloned(cloned.head, cloned.branch)
+                self._reporter.cloned(cloned.head, cloned.branch, cloned.resumed)
                 self._fire(machine.cloned)
             case Ended(TaskName.SETUP, Finished() as setup):
                 if setup.good:

@@ -78,3 +78,20 @@ def test_links_of_claude_are_not_followed(tmp_path: Path) -> None:
     assert (victim / "file").read_text() == "untouched"
     assert [path.name for path in victim.iterdir()] == ["file"]
     assert (output.directory / "changes.patch").read_bytes() == b"diff"
+
+
+def test_work_elsewhere_is_put_aside_where_a_session_goes_on(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        (tmp_path / "others").mkdir(exist_ok=True)
+        (tmp_path / "others" / "stash-0.patch").write_text(content)
+        (tmp_path / "lfs").mkdir(exist_ok=True)
+        (tmp_path / "lfs" / "oid").write_text("content")
+        output = Output(tmp_path, goes_on=True)
+        output.close()
+    assert output.earlier == ["2-stash-0.patch"]
+    assert {path.name: path.read_text() for path in (tmp_path / "earlier").iterdir()} == {
+        "stash-0.patch": "one", "2-stash-0.patch": "two",
+    }  # fmt: skip
+    assert (tmp_path / "lfs" / "oid").exists()
+    Output(tmp_path).close()
+    assert not (tmp_path / "lfs" / "oid").exists()

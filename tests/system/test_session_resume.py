@@ -28,6 +28,7 @@ async def test_stopped_run_is_resumed(how: str, tmp_path: Path) -> None:
     cli = str(claude_cli())
     with MockApi(script=BEGIN) as api:
         options = {"CLAUDE_BIN": cli, "ANTHROPIC_BASE_URL": api.url, "OUTPUT_DIR": str(output), "KILL_GRACE": "5s",
+                   "REPO_URL": str(origin(tmp_path)),
                    "PERMISSION_MODE": "bypassPermissions", "IS_SANDBOX": "1"}  # fmt: skip
         async with start_agent(
             tmp_path / "one",
@@ -45,9 +46,12 @@ async def test_stopped_run_is_resumed(how: str, tmp_path: Path) -> None:
         told = json.loads((output / "result.json").read_text())
         session = told["sessionID"]
         assert told["changes"]["untracked"] == 1
-        assert [path.stem for path in (output / "session").iterdir()] == [session]
+        assert {path.name for path in (output / "session").iterdir()} == {f"{session}.jsonl", f"{session}.patch"}
 
-    with MockApi(script=[{"text": "All of it."}]) as api:
+    rest: Step = {
+        "tools": [["Bash", {"command": "cat part.txt; echo done >> part.txt; echo x > more", "description": ""}]]
+    }
+    with MockApi(script=[rest, {"text": "All of it."}]) as api:
         options["ANTHROPIC_BASE_URL"] = api.url
         second = await run_agent(
             tmp_path / "two", "none", TASK="Go on", RESUME_SESSION="auto" if how == "auto" else session, **options
@@ -57,7 +61,14 @@ async def test_stopped_run_is_resumed(how: str, tmp_path: Path) -> None:
     assert "Count the beans" in request.text
     assert "half done > part.txt" in request.text
     assert "Go on" in request.prompts[-1]
-    assert json.loads((output / "result.json").read_text())["sessionID"] == session
+    told = json.loads((output / "result.json").read_text())
+    assert told["sessionID"] == session
+    assert told["resumed"] == {"session": session, "from": "patch"}
+    assert told["changes"]["untracked"] == 2
+    fresh = tmp_path / "fresh"
+    git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), str(fresh))
+    git(fresh, "apply", "--binary", str(output / "changes.patch"))
+    assert (fresh / "part.txt").read_text() == "half done\ndone\n", "one patch has the work of both runs"
 
 
 @pytest.mark.parametrize("trust", ["0", "1"])

@@ -1,0 +1,121 @@
+"""The work of the attempt before, brought back into a fresh clone: what claude's session remembers must be there.
+
+The patch is as untrusted as the repository is. It goes in as the clone did, with the operator's configuration and no
+hook, and `git apply` writes nothing into `.git`, outside of the workspace or through a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.errors import CloneError
+from agent.exits import Exit
+from agent.protocol import Level
+from agent.repository.cloned import Source
+from agent.repository.git_calls import GitCalls
+from agent.text import count
+
+#: Whatever the operator's configuration says of blanks, the patch is taken as it is.
+_APPLY: Final = ("-c", "apply.ignoreWhitespace=no", "apply", "--whitespace=nowarn")
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """The work of an attempt, as far as it is known."""
+
+    session: str
+    #: The commit that the patch is against; None for an empty repository.
+    base: str | None = None
+    #: The patch, in a file of ours; None if it is not known what the attempt changed.
+    patch: Path | None = None
+    #: Changed files.
+    files: int = 0
+    #: claude's own commits, which come back as edits.
+    commits: int = 0
+
+
+class Return:
+    """The way back of an attempt's work into the clone that was just checked out."""
+
+    def __init__(self, earlier: Earlier, calls: GitCalls, depth: int | None, say: Callable[[Level, str], None]) -> None:
+        """`depth` is CLONE_DEPTH."""
+        self._earlier = earlier
+        self._calls = calls
+        self._depth = depth
+        self._say = say
+
+    async def bring_back(self, head: str | None, *, pushed: bool) -> Source | None:
+        """Make the workspace what it was. Returns where the work came from; None if there was none to bring.
+
+        Args:
+            head: the commit that is checked out.
+            pushed: the branch that is checked out is the one that the run pushes to.
+
+        Raises CloneError: the work cannot be brought back. The session would go on without what it has done, and its
+        end would replace the only copy.
+
+        Cancelling: safe.
+        """
+        earlier, patch = self._earlier, self._earlier.patch
+        if patch is None:
+            if pushed:
+                self._say("info", "the session goes on with what its branch has")
+                return "branch"
+            words = "OUTPUT_DIR has no work of the session: nothing but what is in the repository comes back"
+            self._say("warn", f"RESUME_SESSION: {words}")
+            return None
+        if not earlier.files:
+            return None
+        if head != earlier.base and await self._calls.succeeds(*_APPLY, "--reverse", "--check", str(patch)):
+            self._say("info", "the session goes on with its work, which the repository has by now")
+            return "branch"
+        if head != earlier.base and pushed:
+            self._say(
+                "warn", "RESUME_SESSION: the branch has moved on from the work of the session: it counts as it is"
+            )
+            return "branch"
+        exact = head == earlier.base or await self._go_to(earlier.base)
+        try:
+            await self._calls.local(*_APPLY, str(patch))
+        except CloneError as error:
+            raise self._lost(error, exact=exact) from error
+        back = f"{count(earlier.files, 'file')} that the session changed are back"
+        if earlier.commits:
+            back += f"; its {count(earlier.commits, 'commit')} came as edits that are not committed"
+        if not exact:
+            back += f"; the server does not give {earlier.base} any more, so they are on top of {head}"
+        self._say("info" if exact else "warn", back)
+        return "patch"
+
+    async def _go_to(self, base: str | None) -> bool:
+        """Check out the commit that the attempt began with; whether the server still has it.
+
+        Cancelling: safe.
+        """
+        if base is None:
+            return False
+        has = ("cat-file", "-e", f"{base}^{{tree}}")
+        if not await self._calls.succeeds(*has):
+            depth = [] if self._depth is None else [f"--depth={self._depth}"]
+            try:
+                await self._calls.transfer("fetch", "--progress", *depth, "origin", base)
+            except CloneError as error:
+                if error.exit is not Exit.CLONE_FAILED:
+                    raise
+                return False
+            if not await self._calls.succeeds(*has):
+                return False
+        await self._calls.local("reset", "--hard", "--quiet", base)
+        self._say("info", f"REPO_REF has moved on: the session goes on from {base}, which it began with")
+        return True
+
+    def _lost(self, error: CloneError, *, exact: bool) -> CloneError:
+        why = "" if exact else f", and the server does not give {self._earlier.base}, which it was made on"
+        return CloneError(
+            f"RESUME_SESSION: the work of the session {self._earlier.session} does not apply{why}: its patch is kept as"
+            f" session/{self._earlier.session}.patch in OUTPUT_DIR; take it away to go on without it",
+            details=error.details,
+        )
