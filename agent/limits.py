@@ -81,6 +81,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: A question that comes while the server is away waits this long for its return: a lost connection stands again
     #: within a few seconds, and a hub that is restarted too.
     ask_absence: float = 10.0
+    #: Between the end of the API's limit, as it told it, and the next request: clocks differ by so much.
+    limit_margin: float = 2.0
+    #: Runs that were stopped by the same limit go on within this time, and not all in one second.
+    limit_spread: float = 20.0
+    #: Before the first new request to an API that told no time; then twice as long each time, up to the second. claude
+    #: itself has tried for three minutes by then, and a request is cheap as long as it is refused.
+    limit_pause: float = 60.0
+    limit_pause_max: float = 900.0
+    #: Not worth a wait of its own at the end of WAIT_FOR_LIMIT.
+    limit_pause_min: float = 1.0
     #: claude is asked this often for cost and context: every third HEARTBEAT has new figures, and a reply has 15 KB.
     usage_interval: float = 30.0
 
@@ -415,6 +425,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     fleet_pause: float = 10.0
     #: ... up to this.
     fleet_pause_max: float = 360.0
+    #: The same before an attempt after one that the API's limit stopped: a window of five hours, and some more.
+    fleet_limit_wait: float = 21_600.0
     #: The first fetch of a repository that several tasks share; the largest ones take some minutes.
     fleet_mirror: float = 1800.0
     #: Between two looks at the hub, which costs one request for all tasks.

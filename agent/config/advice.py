@@ -124,6 +124,8 @@ def warnings(config: Config) -> Iterator[str]:
         yield f"ASK: with PERMISSION_MODE={config.permission_mode} claude asks nothing: leave PERMISSION_MODE out"
     if config.timeout < 1:
         yield f"TIMEOUT: is {config.timeout * 1000:.0f} milliseconds; a plain number is milliseconds: write 90s or 30m"
+    if config.timeout_counts_waiting and (config.wait_for_limit or 0) >= config.timeout:
+        yield "WAIT_FOR_LIMIT: is as long as TIMEOUT, which counts the waiting (TIMEOUT_COUNTS_WAITING=1) and ends it"
     grace = config.termination_grace_seconds
     if grace is not None and grace < config.stop_budget:
         yield (

@@ -97,6 +97,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     # --- time
     timeout: float
     idle_timeout: float | None
+    wait_for_limit: float | None
+    timeout_counts_waiting: bool
     kill_grace: float
     result_grace: float
     termination_grace_seconds: int | None

@@ -79,6 +79,7 @@ class Place:
         else:
             attempt.reason = "killed" if ended.code == 137 else "agent_lost"
             attempt.message = f"the container ended with {ended.code} and said nothing"
+        attempt.resetsAt = _text(result.get("resetsAt"))
         attempt.duration = _number(result.get("duration"))
         attempt.cost = _number(figures.get("cost", row.get("cost")))
         attempt.turns = _number(figures.get("num_turns", row.get("turns")))

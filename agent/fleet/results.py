@@ -49,6 +49,8 @@ class Attempt(Struct, kw_only=True):
     exitCode: int | None = None
     reason: str | None = None
     message: str | None = None
+    #: When the API's limit ends that stopped it.
+    resetsAt: str | None = None
     #: Milliseconds.
     duration: float | None = None
     #: US dollars.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from agent.exits import CANCELLED, FINAL, Exit
 from agent.fleet.results import Attempt, State
@@ -27,9 +28,15 @@ def state_after(attempt: Attempt, *, stopped: bool, overdue: bool, again: bool) 
     return State.PAUSED if again else State.FAILED
 
 
-def pause(attempts: int, limits: Limits) -> float:
-    """Seconds before the next attempt, after so many."""
-    return min(limits.fleet_pause * 2.0 ** (attempts - 1), limits.fleet_pause_max)
+def pause(attempts: Sequence[Attempt], limits: Limits, unix_time: float) -> float:
+    """Seconds before the next attempt, after these; until the API's limit ends, where the last one said when."""
+    usual = min(limits.fleet_pause * 2.0 ** (len(attempts) - 1), limits.fleet_pause_max)
+    told = attempts[-1].resetsAt if attempts else None
+    try:
+        end = datetime.fromisoformat(told).timestamp() + limits.limit_margin if told else 0.0
+    except ValueError:
+        end = 0.0
+    return max(usual, min(end - unix_time, limits.fleet_limit_wait))
 
 
 def changed(values: dict[str, str], attempts: Sequence[Attempt]) -> dict[str, str]:

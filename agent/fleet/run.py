@@ -8,6 +8,7 @@ Nothing else ends a container, so that none is left behind or lost.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http.client import HTTPException
@@ -130,7 +131,7 @@ class Fleet:
                 if result.outcome is not State.PAUSED:
                     self._tell(result, f"{task.name}: {result.outcome}: {result.message or result.reason or 'unknown'}")
                     return
-                delay = retry.pause(len(result.attempts), self._limits)
+                delay = retry.pause(result.attempts, self._limits, time.time())
                 self._tell(result, f"{task.name}: {attempt.message or attempt.reason}; again in {delay:g} s")
                 with trio.move_on_after(delay):
                     await self._stopping.wait()

@@ -204,7 +204,8 @@ def _task(number: int, config: Config, own: Mapping[str, Any], limits: Limits) -
     short = repository.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
     given = str(own["CONTAINER_ID"]) if own.get("CONTAINER_ID") else f"{short}-{number}"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", given).strip("-.")[:60] or f"task-{number}"
-    bound = config.timeout + config.server_wait + config.delivery_wait + limits.fleet_margin
+    waiting = 0.0 if config.timeout_counts_waiting else config.wait_for_limit or 0.0
+    bound = config.timeout + waiting + config.server_wait + config.delivery_wait + limits.fleet_margin
     return Task(
         number=number, name=name, values=values, private=private, secret=secret, title=title,
         repository=repository, bound=bound,

@@ -17,7 +17,7 @@ but none may change its meaning.
 Files:
 
     causes      Cause, and one function for each reason to end a run early
-    verdict     Outcome, the table, judge(); after_delivery() for STRICT_DELIVERY
+    verdict     Outcome, the table, judge(), trouble(); after_delivery() for STRICT_DELIVERY
     proof       Proof, and proven(): what VERIFY_COMMAND makes of a success
 
 Callers: run/ judges; report/ words the outcome; commands/ answers for failures before and after a run.
@@ -28,6 +28,6 @@ from __future__ import annotations
 from agent.outcome import causes
 from agent.outcome.causes import Cause, CauseKind
 from agent.outcome.proof import Proof, proven
-from agent.outcome.verdict import Outcome, after_delivery, judge
+from agent.outcome.verdict import Outcome, after_delivery, judge, trouble
 
-__all__ = ["Cause", "CauseKind", "Outcome", "Proof", "after_delivery", "causes", "judge", "proven"]
+__all__ = ["Cause", "CauseKind", "Outcome", "Proof", "after_delivery", "causes", "judge", "proven", "trouble"]

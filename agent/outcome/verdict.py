@@ -259,6 +259,12 @@ def judge(
     )
 
 
+def trouble(summary: Summary) -> Outcome | None:
+    """The trouble of the API that the last result tells of, as `judge` would find it; None if it tells of none."""
+    outcome = judge(ExitStatus(code=1), summary, None)
+    return outcome if outcome.exit == Exit.RETRYABLE else None
+
+
 def after_delivery(outcome: Outcome, *, undelivered: int, strict: bool) -> Outcome:
     """The outcome once the delivery is over: with STRICT_DELIVERY=1 a success becomes exit 74 where the server has not
     confirmed all messages.

@@ -147,6 +147,13 @@ class Resumed(Struct, frozen=True, kw_only=True, rename={"source": "from"}):
     ) = UNSET
 
 
+class Wait(Struct, frozen=True, kw_only=True):
+    """A wait for an API that cannot be used (WAIT_FOR_LIMIT)."""
+
+    reason: Annotated[str, _is("as COMPLETE.reason would be: rate_limit, api_unavailable")]
+    until: Annotated[Timestamp, _is("when claude goes on")]
+
+
 class StatusData(Struct, frozen=True, kw_only=True):
     """Data of a STATUS. A STATUS without progress and retry names a phase, and is never dropped."""
 
@@ -156,6 +163,7 @@ class StatusData(Struct, frozen=True, kw_only=True):
     progress: Progress | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
     question: Question | UnsetType = UNSET
+    wait: Annotated[Wait, _is("with phase WAITING")] | UnsetType = UNSET
     repo: Annotated[str, _is("REPO_URL without credentials, in the first STATUS")] | UnsetType = UNSET
     ref: Annotated[str, _is("REPO_REF, in the first STATUS")] | None = None
     head: Annotated[str, _is("the cloned commit, null for an empty repository")] | None = None

@@ -17,6 +17,8 @@ class Phase(enum.Enum):
     SETTING_UP = "SETTING_UP"
     #: claude works.
     RUNNING = "RUNNING"
+    #: claude is idle until the API can be used again (WAIT_FOR_LIMIT).
+    WAITING = "WAITING"
     #: claude has a good result and waits; VERIFY_COMMAND judges its work. A failure may lead back to RUNNING.
     VERIFYING = "VERIFYING"
     #: git or claude is being stopped, then whatever they left behind.

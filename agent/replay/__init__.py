@@ -19,6 +19,7 @@ Files:
     messages        the messages of a journal, to be sent again
     player          lets each step of a recording arrive in its order and time
     work            the interface of work, in which the recording stands for the world
+    waits           the waits for the API, as many as were recorded
     printing        the messages on stdout, for a person or a program
     replay          one replay, and its comparison with the recording
     command         `agent replay`

@@ -35,6 +35,7 @@ class Player:
         speed: float | None,
         patience: float,
         progress: Callable[[], None] = lambda: None,
+        end_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """Args:
         post: takes a report to the supervisor's inbox.
@@ -42,6 +43,7 @@ class Player:
         speed: 1.0 for the recorded speed, 2.0 for twice that, None for as fast as possible.
         patience: how long the supervisor may take until it does what it did then, seconds.
         progress: called after each step.
+        end_wait: ends the present wait for the API.
         """
         #: Whether something ended the run that is not in the recording: a signal, or a missing server.
         self.interrupted = False
@@ -52,6 +54,7 @@ class Player:
         self._speed = speed
         self._patience = patience
         self._progress = progress
+        self._end_wait = end_wait
         self._awaited: tuple[str, str] | None = None
         self._heard = Pulse()
         #: What claude said to the run: how much of it the supervisor has heard, and how much it had by this step.
@@ -151,6 +154,8 @@ class Player:
                 results[task].settle(recorded_reports.value(inbox))
             case "Ended" if task.startswith(TIMER) and not inbox.cancelled:
                 self._post(Ended(task, inbox.value))
+            case "Ended" if task == "limit" and not inbox.cancelled:
+                self._end_wait()
             case "Ended" if task == "deadline" and not inbox.cancelled:
                 self._post(Ended("deadline"))
             case "Ended" if task == "watchdog" and not inbox.cancelled:

@@ -26,6 +26,7 @@ from agent.redaction import verified_redactor
 from agent.replay.load import Recorded
 from agent.replay.player import Player
 from agent.replay.printing import Printer
+from agent.replay.waits import RecordedWaits
 from agent.replay.work import PlayedWork
 from agent.report import Console, Reporter, result_fields
 from agent.run import Inbox, Link, Supervisor, endpoint_of
@@ -176,6 +177,7 @@ class Replay:
         config, journal = self._config, self._journal
         work = PlayedWork(config, self._redactor, self._recorded.told)
         inbox = Inbox()
+        waits = RecordedWaits([step.inbox for step in self._recorded.steps if step.inbox is not None])
         patience = config.server_wait + config.limits.replay_patience
         player = Player(
             self._recorded.steps,
@@ -185,6 +187,7 @@ class Replay:
             speed=self._speed,
             patience=patience,
             progress=self._advance,
+            end_wait=waits.end,
         )
         self._interrupt = player.interrupt
         asked = self._recorded.asked
@@ -201,6 +204,7 @@ class Replay:
             emergency_exit=lambda number: os._exit(128 + number),
             observe=player.observe,
             absence=lambda question: 0.0 if question.id in asked else math.inf,
+            waits=waits,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(player.run)

@@ -153,6 +153,11 @@ class Reporter:
         level: events.Level = "debug" if aside or (cause is not None and cause.code == "config") else "info"
         self.publish([msgspec.structs.replace(status, message=shown, level=level)])
 
+    def waits(self, message: str, wait: Mapping[str, Any]) -> None:
+        """Report that the run waits for the API; `wait` is STATUS.wait."""
+        event = events.status("running", message, level="warn", phase=Phase.WAITING.value, wait=dict(wait))
+        self.publish([event])
+
     def _introduction(self) -> dict[str, Any]:
         config = self._config
         # Redacted before it is cut, since half a secret is not recognised.

@@ -26,6 +26,8 @@ Files:
     asking         Asking: the questions of claude, open until somebody answers or their time is over
     steering       Steering: the commands of operators, from their arrival to their last acknowledgement
     proving        Proving: what VERIFY_COMMAND is asked, and what follows from its answer
+    waiting        Waiting: WAIT_FOR_LIMIT, how long and what stands still meanwhile
+    countdown      TIMEOUT, which may stand still
     stop_budget    the time of a stop, shared out by what is left of it
     work           what a run does to the world, as an interface
     local_work     the real work: git, claude, /proc, files
@@ -45,6 +47,7 @@ from agent.run.link import Link, endpoint_of
 from agent.run.local_work import LocalWork
 from agent.run.salvage import deliver, open_orphan, salvage_all, troubles
 from agent.run.supervisor import Supervisor
+from agent.run.waiting import Pause
 from agent.run.work import Swept, Work
 
 __all__ = [
@@ -58,6 +61,7 @@ __all__ = [
     "Link",
     "LocalWork",
     "MemoryExceeded",
+    "Pause",
     "Report",
     "Signalled",
     "Supervisor",

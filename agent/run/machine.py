@@ -37,6 +37,11 @@ LIVES = {
         ("watch", "vitals", "link", "work", "output"), "prepared, interrupt", "SETUP_TIMEOUT; TIMEOUT"
     ),
     Phase.RUNNING: Lives(("watch", "vitals", "link", "work", "output"), "exited, interrupt", "TIMEOUT"),
+    Phase.WAITING: Lives(
+        ("watch", "vitals", "link", "work", "output"),
+        "resumed, exited, interrupt",
+        "WAIT_FOR_LIMIT, all waits of the run together",
+    ),
     Phase.VERIFYING: Lives(
         ("watch", "vitals", "link", "work", "output"),
         "rejected, exited, interrupt",
@@ -82,6 +87,7 @@ class RunMachine(StateMachine):
         | states.CLONING.to.itself()
         | states.SETTING_UP.to.itself()
         | states.RUNNING.to.itself()
+        | states.WAITING.to.itself()
         | states.VERIFYING.to.itself()
         | states.STOPPING.to.itself()
         | states.DRAINING.to.itself()
@@ -99,11 +105,16 @@ class RunMachine(StateMachine):
     resulted = states.RUNNING.to(states.VERIFYING)
     #: VERIFY_COMMAND failed; claude is told, and goes on.
     rejected = states.VERIFYING.to(states.RUNNING)
+    #: The API is limited, overloaded or away, and WAIT_FOR_LIMIT lets the run wait.
+    limited = states.RUNNING.to(states.WAITING) | states.WAITING.to.itself()
+    #: claude goes on.
+    resumed = states.WAITING.to(states.RUNNING)
     #: claude ended, by itself or because it was told to.
     exited = (
         states.RUNNING.to(states.STOPPING, on="latch_exit")
         | states.VERIFYING.to(states.STOPPING, cond="verified", on="latch_exit")
         | states.VERIFYING.to.itself()
+        | states.WAITING.to(states.STOPPING, on="latch_exit")
         | states.STOPPING.to.itself()
         | states.DRAINING.to.itself()
         | states.REPORTING.to.itself()
@@ -115,6 +126,7 @@ class RunMachine(StateMachine):
         | states.CLONING.to(states.STOPPING, on="latch_cause")
         | states.SETTING_UP.to(states.STOPPING, on="latch_cause")
         | states.RUNNING.to(states.STOPPING, on="latch_cause")
+        | states.WAITING.to(states.STOPPING, on="latch_cause")
         | states.VERIFYING.to(states.STOPPING, on="latch_cause")
         | states.STOPPING.to.itself(on="latch_cause")
         | states.DRAINING.to.itself(on="latch_cause")

@@ -25,6 +25,7 @@ from agent.process import Patience
 from agent.protocol import Phase
 from agent.report import Reporter
 from agent.repository import Cloned
+from agent.run.countdown import Countdown
 from agent.run.delivering import Delivering
 from agent.run.dialogue import Dialogue
 from agent.run.inbox import (
@@ -45,9 +46,10 @@ from agent.run.machine import RunMachine
 from agent.run.proving import Proving
 from agent.run.stop_budget import StopBudget
 from agent.run.tasks import Task, TaskName, Tasks
+from agent.run.waiting import LimitWaits, Pause, Waiting, Waits
 from agent.run.work import ClaudeRun, StepRun, Swept, Work
 from agent.steps import Finished
-from agent.transcript import Question
+from agent.transcript import Question, ResultGiven
 from agent.vitals import beat_forever
 
 #: Phases of a run that may still wait for its server, at most SERVER_WAIT.
@@ -72,6 +74,7 @@ class Supervisor:
         salvage: Task | None = None,
         observe: Callable[[Report, Phase], None] | None = None,
         absence: Callable[[Question], float] | None = None,
+        waits: Waits | None = None,
     ) -> None:
         """Args:
         sender: None without a server.
@@ -83,6 +86,7 @@ class Supervisor:
         observe: called with each report, and the phase that it meets, before it is handled.
         absence: seconds since somebody was there who could be shown a question: 0 if somebody is, infinite if nobody
             was; without it, since a server was connected.
+        waits: plans the waits for the API, in place of WAIT_FOR_LIMIT.
         """
         self._config = config
         self._limits = config.limits
@@ -109,6 +113,7 @@ class Supervisor:
         away = absence or (lambda question: reporter.absence)
         self._dialogue = Dialogue(config, reporter, timer, self._cancel, away, self._keep)
         self._proving = Proving(config, reporter.publish)
+        self._waiting = Waiting(config, waits or LimitWaits(config), reporter, timer)
         self._signals = 0
         self._cloned: Cloned | None = None
         self._run: ClaudeRun | None = None
@@ -181,6 +186,9 @@ class Supervisor:
                 self._verified()
             case Ended(TaskName.WATCHDOG, Bark() as bark):
                 self._bark(bark)
+            case Ended(TaskName.LIMIT, Pause() as pause):
+                if machine.phase is Phase.WAITING and self._waiting.is_over(pause):
+                    self._go_on(tell=True)
             case Ended(TaskName.DEADLINE):
                 self._interrupt(causes.by_deadline(self._config.timeout))
             case Ended(TaskName.SWEEP, Swept() as swept):
@@ -200,6 +208,11 @@ class Supervisor:
             case CancelRequested():
                 self._cancel()
             case Heard(said):
+                if machine.phase in (Phase.RUNNING, Phase.WAITING) and self._waiting.begins(said, self._run):
+                    self._fire(machine.limited)
+                    return
+                if machine.phase is Phase.WAITING and isinstance(said, ResultGiven):
+                    self._go_on(tell=False)  # an operator's message was answered meanwhile, or no wait is left
                 self._dialogue.heard(said)
             case Commanded(command):
                 self._dialogue.commanded(command)
@@ -302,11 +315,12 @@ class Supervisor:
                 if self._delivering.is_met or self._sender is None or not self._config.server_required:
                     self._fire(machine.connected)
             case Phase.CLONING:
-                self._start(self._working, TaskName.DEADLINE, partial(trio.sleep, self._config.timeout))
+                self._waiting.countdown = countdown = Countdown(self._config.timeout)
+                self._start(self._working, TaskName.DEADLINE, countdown.run)
                 self._start(self._working, TaskName.CLONE, lambda: work.clone(reporter.publish, self._patience))
             case Phase.SETTING_UP:
                 self._start_step("setup", work.setup())
-            case Phase.RUNNING:
+            case Phase.RUNNING | Phase.WAITING:
                 if self._run is None:
                     # As a task, so that a full disk is a fault of the run and not of the supervisor.
                     self._start(self._working, TaskName.BEGIN, self._begin)
@@ -330,6 +344,11 @@ class Supervisor:
             case _:
                 self._vitals.cancel("the run is over")
                 self._watch.cancel("the run is over")
+
+    def _go_on(self, *, tell: bool) -> None:
+        """Leave WAITING; `tell` claude to go on."""
+        self._fire(self._machine.resumed)
+        self._waiting.end(go_on=tell)
 
     def _start_step(self, name: str, step: StepRun) -> None:
         # A setup may leave something in the background that goes on to write.

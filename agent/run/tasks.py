@@ -28,6 +28,7 @@ class TaskName(enum.StrEnum):
     CLAUDE = "claude"
     PROMPT = "prompt"
     WATCHDOG = "watchdog"
+    LIMIT = "limit"
     #: The wait for the rest of claude's output, where VERIFY_COMMAND is to judge it.
     REST = "rest"
     VERIFY = "verify"

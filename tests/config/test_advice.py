@@ -163,3 +163,12 @@ def test_the_agents_own_variables_are_not_handed_on() -> None:
     assert load({**GIVEN, "PASS_ENV": "GITHUB_TOKEN"}, in_container=True).pass_env == ("GITHUB_TOKEN",)
     (problem,) = examine({**GIVEN, "PASS_ENV": "JAVA_HOME,*"}, in_container=True)[1]
     assert "item 2 is neither" in problem
+
+
+@pytest.mark.parametrize(
+    ("counts", "wait", "said"), [("1", "30m", 1), ("1", "29m", 0), ("0", "6h", 0), ("1", "off", 0)]
+)
+def test_a_wait_that_timeout_ends(counts: str, wait: str, said: int) -> None:
+    given = {**GIVEN, "WAIT_FOR_LIMIT": wait, "TIMEOUT_COUNTS_WAITING": counts}
+    warnings = load(given, in_container=True).warnings
+    assert [warning.partition(":")[0] for warning in warnings] == ["WAIT_FOR_LIMIT"] * said

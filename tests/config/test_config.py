@@ -48,7 +48,7 @@ def test_defaults():
         "claude_bin": "claude", "workspace_dir": Path("/workspace"), "replace_workspace": False,
         "git_user_name": "Claude", "git_user_email": "noreply@anthropic.com", "push_default_branch": False,
         "setup_timeout": 600, "verify_timeout": 600, "verify_retries": 0, "timeout": 1800,
-        "kill_grace": 5, "result_grace": 15, "journal_dir": Path("/tmp/agent-journal"),
+        "timeout_counts_waiting": False, "kill_grace": 5, "result_grace": 15, "journal_dir": Path("/tmp/agent-journal"),
         "journal_limit": 512 << 20, "stream_patch": False, "health_file": Path("/tmp/agent-health"),
         "in_container": True, "warnings": (), "secret_files": (), "renewable": {},
     }  # fmt: skip

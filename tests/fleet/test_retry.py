@@ -28,7 +28,27 @@ def test_every_exit_code_has_its_state() -> None:
 
 
 def test_pauses_grow_as_in_kubernetes() -> None:
-    assert [pause(n, Limits()) for n in (1, 2, 3, 4, 5, 6, 7, 100)] == [10, 20, 40, 80, 160, 320, 360, 360]
+    failed = Attempt(number=1, container="c", started="")
+    assert [pause([failed] * n, Limits(), 0) for n in (1, 2, 3, 4, 5, 6, 7, 100)] == [
+        10,
+        20,
+        40,
+        80,
+        160,
+        320,
+        360,
+        360,
+    ]
+
+
+def test_the_end_of_a_limit_is_waited_for() -> None:
+    limited = Attempt(number=1, container="c", started="", resetsAt="2027-01-15T09:00:00.000Z")
+    end = 1_800_003_600.0
+    assert pause([limited], Limits(), end - 100) == 102
+    assert pause([limited], Limits(), end + 100) == 10
+    assert pause([limited], Limits(), end - 1e9) == Limits().fleet_limit_wait
+    limited.resetsAt = "soon"
+    assert pause([limited], Limits(), 0) == 10
 
 
 def test_the_next_attempt_goes_on() -> None:

@@ -177,6 +177,14 @@ def test_what_a_task_gets(tmp_path: Path) -> None:
     assert task.bound == 1800 + 60 + 600 + 300
 
 
+@pytest.mark.parametrize(("counts", "waiting"), [("0", 6 * 3600), ("1", 0)])
+def test_the_bound_has_the_time_that_an_attempt_may_wait_for_the_api(counts: str, waiting: float) -> None:
+    (task,), _ = check(
+        [{**ONE, "WAIT_FOR_LIMIT": "6h", "TIMEOUT_COUNTS_WAITING": counts}], "-", {}, None, Limits(), in_container=True
+    )
+    assert task.bound == 1800 + waiting + 60 + 600 + 300
+
+
 def test_warnings_are_told_once() -> None:
     _, warnings = check([ONE, ONE], "-", {}, None, Limits(), in_container=True)
     assert len(warnings) == 1

@@ -15,8 +15,8 @@ from agent.outcome.verdict import Outcome
 from agent.protocol.phase import Phase
 from agent.run.machine import RunMachine
 
-#: Without a SETUP_COMMAND and a VERIFY_COMMAND.
-STRAIGHT = [phase for phase in Phase if phase not in (Phase.SETTING_UP, Phase.VERIFYING)]
+#: Without a SETUP_COMMAND, a VERIFY_COMMAND and a wait.
+STRAIGHT = [phase for phase in Phase if phase not in (Phase.SETTING_UP, Phase.VERIFYING, Phase.WAITING)]
 SUCCESS = Outcome(0, "success", None, "done")
 FAILURE = Outcome(1, "no_result", "no_result", "nothing came")
 
@@ -24,8 +24,10 @@ FAILURE = Outcome(1, "no_result", "no_result", "nothing came")
 def machine_in(phase: Phase) -> RunMachine:
     machine = RunMachine()
     steps = [machine.start, machine.connected, machine.cloned, machine.exited, machine.stopped, machine.drained]
-    for step in steps[: STRAIGHT.index(phase)]:
+    for step in steps[: STRAIGHT.index(Phase.RUNNING if phase is Phase.WAITING else phase)]:
         step()
+    if phase is Phase.WAITING:
+        machine.limited()
     assert machine.phase is phase
     return machine
 
@@ -38,7 +40,7 @@ def test_straight_path() -> None:
     assert machine.is_terminated
 
 
-@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.CONNECTING, Phase.CLONING, Phase.RUNNING])
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.CONNECTING, Phase.CLONING, Phase.RUNNING, Phase.WAITING])
 @pytest.mark.parametrize(
     ("cause", "final"),
     [
@@ -166,7 +168,7 @@ class Walk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.machine = RunMachine(has_setup=True)
-        self.order = list(Phase)
+        self.order = [phase for phase in Phase if phase is not Phase.WAITING]
         self.highest = 0
         self.first_cause = None
 
@@ -177,6 +179,8 @@ class Walk(RuleBasedStateMachine):
                 "connected",
                 "cloned",
                 "prepared",
+                "limited",
+                "resumed",
                 "exited",
                 "resulted",
                 "rejected",
@@ -211,7 +215,7 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def forward_only(self) -> None:
         """But for those that claude works in or waits in, which take turns."""
-        phase = Phase.RUNNING if self.machine.phase is Phase.VERIFYING else self.machine.phase
+        phase = Phase.RUNNING if self.machine.phase in (Phase.VERIFYING, Phase.WAITING) else self.machine.phase
         rank = min(self.order.index(phase), self.order.index(Phase.SUCCEEDED))
         assert rank >= self.highest
         self.highest = rank
@@ -224,3 +228,15 @@ class Walk(RuleBasedStateMachine):
 
 TestWalk = Walk.TestCase
 TestWalk.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+
+
+def test_a_run_waits_as_often_as_it_must() -> None:
+    machine = machine_in(Phase.WAITING)
+    machine.limited()
+    machine.connected()
+    assert machine.phase is Phase.WAITING
+    machine.resumed()
+    machine.limited()
+    machine.exited()
+    assert machine.phase is Phase.STOPPING
+    assert machine.exited_by_itself

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
+from tests.support.collector import Collector, collecting
 from tests.support.mock_api import MockApi, Step
+from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
-from tests.support.run_agent import Ran, run_agent
+from tests.support.run_agent import Ran, run_agent, start_agent
 
 pytestmark = pytest.mark.cli
 
 #: Dummy credentials of a subscription: only with these the CLI tells when a limit ends.
 SUBSCRIPTION = {"ANTHROPIC_API_KEY": None, "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-" + "canary" * 8}
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    async with collecting() as collector:
+        yield collector
 
 
 def bash(command: str) -> Step:
@@ -30,13 +43,16 @@ def limit(resets: float) -> Step:
     return {"status": 429, "headers": headers}
 
 
-async def run(path: Path, api: MockApi, **options: str | None) -> Ran:
-    values: dict[str, str | None] = {
+def options(api: MockApi, **more: str | None) -> dict[str, Any]:
+    return {
         "CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "TASK": "Count the beans",
         "CLAUDE_ENV": "CLAUDE_CODE_MAX_RETRIES: 0", "PERMISSION_MODE": "bypassPermissions", "IS_SANDBOX": "1",
-        **options,
+        **more,
     }  # fmt: skip
-    return await run_agent(path, "none", **values)
+
+
+async def run(path: Path, api: MockApi, **more: str | None) -> Ran:
+    return await run_agent(path, "none", **options(api, **more))
 
 
 @pytest.mark.parametrize("status", [429, 500, 529])
@@ -72,3 +88,73 @@ async def test_refused_credentials_in_mid_run_are_final(tmp_path: Path) -> None:
         ran = await run(tmp_path / "one", api, OUTPUT_DIR=str(output))
     assert ran.code == 77
     assert "resumable" not in json.loads((output / "result.json").read_text())
+
+
+#: A limit that ends in seconds is waited for as one that lasts for hours is.
+SOON = """
+import msgspec
+import agent.run.waiting as waiting
+begin = waiting.LimitWaits.__init__
+def soon(self, config, *rest):
+    begin(self, config, *rest)
+    self._limits = msgspec.structs.replace(config.limits, limit_margin=0.1, limit_spread=0.1, limit_pause=1.0)
+waiting.LimitWaits.__init__ = soon
+"""
+
+
+async def test_a_run_that_waits_goes_on_in_the_same_session(tmp_path: Path, collector: Collector) -> None:
+    script = [bash("echo one"), limit(time.time() + 6), bash("echo two"), {"status": 529}, {"text": "All of it."}]
+    with MockApi(script=script) as api:
+        ran = await run_agent(
+            tmp_path, collector.url, inject=SOON,
+            **options(api, WAIT_FOR_LIMIT="1h", RECORD_DIR=str(tmp_path / "record"), **SUBSCRIPTION),
+        )  # fmt: skip
+    ran.agrees(collector, code=0, reason="success")
+    waits = [data for data in ran.of_type("STATUS") if "wait" in data]
+    assert [data["wait"]["reason"] for data in waits] == ["rate_limit", "api_unavailable"]
+    assert {data["phase"] for data in waits} == {"WAITING"}
+    assert {request.headers["x-claude-code-session-id"] for request in api.requests} == {
+        ran.complete["result"]["session_id"]
+    }
+    *_, last = api.requests
+    assert [block["content"] for block in last.tool_results] == ["one", "two"]
+    assert "API Error" not in json.dumps(last.body["messages"])
+    assert sum("Go on with the task where you stood" in prompt for prompt in last.prompts) == 2
+    assert sum("Count the beans" in prompt for prompt in last.prompts) == 1
+    figures = ran.complete["result"]
+    assert figures["usage"]["output_tokens"] == 3 * 20
+    costs = sum(model["costUSD"] for model in figures["model_usage"].values())
+    assert figures["cost"] == pytest.approx(costs)
+    assert figures["session_cost"] == pytest.approx(costs)
+    assert figures["text"] == "All of it."
+    assert "resumable" not in ran.complete
+    (recorded,) = (tmp_path / "record").iterdir()
+    replay = [sys.executable, "-m", "agent", "replay", str(recorded), "--speed", "max"]
+    done = await trio.run_process(replay, capture_stdout=True, capture_stderr=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "lines told to claude" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "a limit that lasts too long"])
+async def test_a_run_that_does_not_wait_to_the_end_can_be_gone_on_from(
+    tmp_path: Path, collector: Collector, how: str
+) -> None:
+    with MockApi(script=[bash("echo one"), limit(time.time() + 3600)]) as api:
+        wait = "2h" if how == "SIGTERM" else "10m"
+        async with start_agent(
+            tmp_path, collector.url, **options(api, WAIT_FOR_LIMIT=wait, KILL_GRACE="5s", **SUBSCRIPTION)
+        ) as agent:
+            if how == "SIGTERM":
+                await agent.until_stderr("waiting for the API until")
+                agent.signal(signal.SIGTERM)
+            with trio.fail_after(30):
+                ran = await agent.ended()
+    if how == "SIGTERM":
+        ran.agrees(collector, code=143, reason="cancelled")
+        assert ran.stopped_within is not None
+        assert ran.stopped_within < 5
+    else:
+        ran.agrees(collector, code=75, reason="rate_limit")
+        assert ran.complete["resumable"] is True
+        assert "later than WAIT_FOR_LIMIT allows" in ran.stderr
+    assert ran.complete["result"]["cost"] == pytest.approx(0.0004)
