@@ -24,8 +24,8 @@ class Exit(enum.IntEnum):
     SETUP_FAILED = 72
     #: Only with STRICT_DELIVERY=1: the task succeeded, but not every message was confirmed.
     UNDELIVERED = 74
-    #: A network failure while cloning, an API that is limited, overloaded or away (in mid-run another run can go on with
-    #: the session), or a SETUP_COMMAND that says so by exiting with 75 itself: worth another try.
+    #: A network failure while cloning, an API that is limited, overloaded or away (in mid-run another run can go on
+    #: with the session), or a SETUP_COMMAND that says so by exiting with 75 itself: worth another try.
     RETRYABLE = 75
     #: Git, the server or the API refused the credentials.
     AUTH = 77

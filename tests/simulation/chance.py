@@ -86,6 +86,7 @@ FAULTS = {
     "verify": 0.20,
     "verify.fails": 0.40,
     "verify.hangs": 0.10,
+    "claude.limited": 0.08,
 }
 
 #: Of all runs, those without any fault.

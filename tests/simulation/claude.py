@@ -25,6 +25,7 @@ from agent.process import run as process
 from agent.process.run import Patience
 from agent.protocol.events import Event, Publish, encode_json
 from agent.redaction.redactor import Redactor
+from agent.run.waiting import GO_ON
 from agent.transcript.transcript import Transcript
 from tests.simulation.chance import Chance
 from tests.simulation.history import History
@@ -35,6 +36,9 @@ _PIPE_PATIENCE = 3.0
 #: What it writes at a time, which is what it is patient for.
 _PIECE = 4096
 _GOOD = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 2, "total_cost_usd": 0.01}
+_LIMITED = {"type": "result", "subtype": "success", "is_error": True, "num_turns": 1, "terminal_reason": "api_error",
+            "api_error_status": 529}  # fmt: skip
+_GO_ON = msgspec.json.decode(GO_ON)
 _ABORTED = {"type": "result", "subtype": "error_during_execution", "is_error": True, "num_turns": 1}
 
 #: Messages whose pieces it prints, and characters of one.
@@ -67,10 +71,13 @@ class Script:
         #: The questions so far, and the numbers of the lines behind which claude waits for their answers.
         self.asked: list[str] = []
         self.waits_behind: set[int] = set()
+        #: The numbers of the results that say that the API cannot be used.
+        self.limited_behind: set[int] = set()
         self.has_result = False
         asking = chance.of("claude.asks")
         self._asks_at = asking.randrange(self.count) if "claude.asks" in faults and self.count else -1
         self._asks = asking.choice((1, 1, 2))
+        self._limited = chance.of("claude.limited").choice((1, 1, 2, 4))
         self.ends_with_newline = "claude.cut_line" not in faults
         #: Seconds from SIGINT and SIGTERM to the exit; None for a claude that does not listen.
         self.interrupt = rng.uniform(0, 1.7)
@@ -88,6 +95,8 @@ class Script:
             is_piece = isinstance(message, dict) and message["type"] == "stream_event"
             if isinstance(message, dict):
                 self.has_result |= message["type"] == "result"
+                if message is _LIMITED:
+                    self.limited_behind.add(number)
                 if message["type"] == "control_request" and len(self.asked) == self._asks:
                     self.waits_behind.add(number)
             delay = pace * rng.random() * 2
@@ -138,6 +147,10 @@ class Script:
             yield _GOOD
             yield {"type": "system", "subtype": "task_notification", "task_id": "t1", "status": "completed"}
             yield {"type": "system", "subtype": "init", "cwd": "/w", "session_id": "s", "model": "m", "tools": []}
+        if "claude.limited" in faults:
+            for _ in range(self._limited):
+                yield _LIMITED
+                yield {"type": "system", "subtype": "init", "cwd": "/w", "session_id": "s", "model": "m", "tools": []}
         if "claude.failed" in faults:
             yield {**_ABORTED, "subtype": "success", "result": "It did not work."}
         elif not faults & {"claude.no_result", "claude.hangs", "idle"}:
@@ -229,6 +242,7 @@ class Claude(ClaudeOutput):
         self._inputs: list[dict[str, Any]] = []
         self._withdrawn: set[str] = set()
         self._input_open = True
+        self._goes_on = False
         self._news = trio.Event()
         self._silent = trio.Event()
         self._unkillable = "claude.unkillable" in chance.faults
@@ -366,6 +380,8 @@ class Claude(ClaudeOutput):
                 return False
             if number in self._script.waits_behind:
                 await self._be_answered()
+            if number in self._script.limited_behind and not await self._may_go_on():
+                return True
             if number is not None and await self._take_inputs():
                 self._script.has_result = True
                 return True
@@ -380,6 +396,22 @@ class Claude(ClaudeOutput):
                 await self._hear()
         if scope.cancelled_caught:
             await self._withdraw()
+
+    async def _may_go_on(self) -> bool:
+        """Wait after a turn that the API broke off; False if its input is closed meanwhile."""
+        while not self._told.is_set():
+            if self._goes_on:
+                self._goes_on = False
+                return True
+            if self._inputs:
+                await self._take_inputs()
+            elif not self._input_open:
+                last = self.summary.last_result
+                self._script.status = ExitStatus(code=0 if last is not None and last.good else 1)
+                return False
+            else:
+                await self._hear()
+        return True
 
     async def _hear(self) -> None:
         """Return once there is something new on its input, or a signal."""
@@ -428,6 +460,9 @@ class Claude(ClaudeOutput):
                 await self._withdraw()
                 await self._tell(_ABORTED)
                 self._history.interrupted = ended = True
+            elif message == _GO_ON:
+                self._goes_on = True
+                return False
             elif message["type"] == "user":
                 for state in ("queued", "started", "completed") if "uuid" in message else ():
                     await self._tell({"type": "command_lifecycle", "command_uuid": message["uuid"], "state": state})

@@ -78,8 +78,8 @@ def final_state(facts: Facts) -> Iterator[str]:
     if len(finals) != 1 and not facts.exempt and run.crash is None:
         yield f"{len(finals)} final states"
     order = [phase for _, phase in run.phases]
-    # claude works in the first of these, and may come back to it from the other.
-    once = [phase for phase in order if phase not in (Phase.RUNNING, Phase.VERIFYING)]
+    # claude works in the first of these, and may come back to it from the others.
+    once = [phase for phase in order if phase not in (Phase.RUNNING, Phase.VERIFYING, Phase.WAITING)]
     if len(set(once)) != len(once) or any(a is b for a, b in pairwise(order)):
         yield f"a phase is entered twice: {[phase.value for phase in order]}"
     if finals and run.outcome is not None:
@@ -167,7 +167,7 @@ def work_is_kept(facts: Facts) -> Iterator[str]:
     ended = Counter(report.task for _, report, _ in run.trail if isinstance(report, Ended | Failed))
     for task, times in ended.items():
         steps = run.config.verify_retries + 1 if task.startswith("verify") else 1
-        if times > {"sender": 2}.get(task, steps):
+        if times > {"sender": 2, "limit": 9}.get(task, steps):
             yield f"{task} ended {times} times"
     if run.world.harvested and facts.completes and "changes" not in facts.completes[0]["data"]:
         yield "what the run changed is not in COMPLETE"
@@ -180,6 +180,7 @@ def in_time(facts: Facts) -> Iterator[str]:
     stop = config.kill_grace + limits.kill_wait + limits.sweep + max(limits.drain, limits.harvest)
     flush = max(config.delivery_wait, limits.flush_after_fault) + limits.close
     longest = limits.cli_check + config.server_wait + config.timeout + limits.git_grace + stop + flush + _SLACK
+    longest += config.wait_for_limit or 0.0
     if run.took > longest:
         yield f"took {run.took:.1f} s, at most {longest:.1f} s"
     if any(isinstance(report, Signalled) for _, report, _ in run.trail) and run.crash is None:
@@ -248,10 +249,7 @@ def commands_are_settled(facts: Facts) -> Iterator[str]:
     """A command takes effect once or is refused, and the run says which, however often it came."""
     run = facts.run
     told = run.world.claude.heard if run.world.claude is not None else []
-    texts = [line["message"]["content"][0]["text"] for line in told if line["type"] == "user"]
-    if run.config.verify_command is not None:
-        # What a verification says is the agent's own word.
-        texts = [text for text in texts if f"\n{run.config.verify_command}\n" not in text]
+    texts = [line["message"]["content"][0]["text"] for line in told if line["type"] == "user" and "uuid" in line]
     requests = [line["request_id"] for line in told if line["type"] == "control_request"]
     if len(set(texts)) < len(texts) or len(set(requests)) < len(requests):
         yield f"claude is told twice: {texts}, {requests}"

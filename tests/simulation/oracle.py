@@ -33,7 +33,8 @@ def allowed_exits(run: Simulated) -> frozenset[int]:
         code = _code_of(report, cancels=run.config.allow_remote_cancel)
         if code is not None and (not ended_by_itself or isinstance(report, Failed)):
             return frozenset({code})
-        if phase is Phase.RUNNING and _ends_claude(report) and run.config.verify_command is None:
+        works = phase in (Phase.RUNNING, Phase.WAITING) and run.config.verify_command is None
+        if works and _ends_claude(report):
             ended_by_itself = True
     return _verdicts(run)
 
@@ -74,7 +75,7 @@ def _verdicts(run: Simulated) -> frozenset[int]:
     faults = run.chance.faults
     if run.config.verify_command is not None:
         return _OF_CLAUDE  # success_is_proven has the rule
-    if run.history.interrupted:
+    if run.history.interrupted or "claude.limited" in faults:
         return _OF_CLAUDE  # what it was told next may have gone well or not
     if not faults & {"claude.dies", "claude.bad_exit", "claude.failed", "claude.no_result", "claude.cut_line"}:
         long_result = run.history.oversized and max(run.history.oversized) == max(run.history.lines, default=0)
