@@ -69,7 +69,7 @@ class Harvest:
         changes: Changes | None = None
         others: list[Found] = []
         with self._step("what changed"):
-            changes = await snapshot.take(cloned.head)
+            changes = await snapshot.take(cloned.since)
             self.fields = changes.fields()
             self._name_left_out(changes, "")
         if output is not None and changes is not None:

@@ -12,6 +12,7 @@
     clone.py         ask, clone, check out, with retries
     host_keys.py     the SSH host keys that hosting services publish
     earlier.py       the work of the attempt before, brought back into the clone
+    kept.py          a workspace on a volume, for the session that worked in it
     cloned.py        the result
     workspace.py     the directory: checked, emptied, restored after a failure
     git_stderr.py    git's stderr -> LOG, STATUS and the deadline of a transfer; git_progress.py reads its lines
@@ -28,7 +29,21 @@ from agent.repository.earlier import Earlier
 from agent.repository.git import Git, run_git
 from agent.repository.git_errors import clone_error
 from agent.repository.git_progress import StderrParser
+from agent.repository.kept import Mark, leave_mark
 from agent.repository.remote import look_up
 from agent.repository.workspace import Workspace
 
-__all__ = ["Cloned", "Earlier", "Git", "StderrParser", "Workspace", "clone", "clone_error", "git", "look_up", "run_git"]
+__all__ = [
+    "Cloned",
+    "Earlier",
+    "Git",
+    "Mark",
+    "StderrParser",
+    "Workspace",
+    "clone",
+    "clone_error",
+    "git",
+    "leave_mark",
+    "look_up",
+    "run_git",
+]

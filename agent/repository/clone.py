@@ -10,16 +10,18 @@ Submodules and LFS objects are not fetched: the repository chooses their address
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import trio
 
 from agent.config import Config
 from agent.errors import CloneError
 from agent.exits import Exit
-from agent.limits import KIB
+from agent.limits import KIB, Limits
 from agent.process import Patience
 from agent.protocol import Publish, events
 from agent.repository import push_check, remote
@@ -27,6 +29,7 @@ from agent.repository.cloned import Cloned, Resumed
 from agent.repository.earlier import Earlier, Return
 from agent.repository.git import Git
 from agent.repository.git_calls import GitCalls
+from agent.repository.kept import Mark, find_mark, is_shallow
 from agent.repository.remote import Target
 from agent.repository.workspace import Workspace
 
@@ -45,13 +48,22 @@ async def clone(
     """
     needed = [Path(git.environment.get("HOME") or "/"), Path(git.environment["GIT_CONFIG_GLOBAL"]), Path(__file__)]
     place, limits = Workspace(config.workspace_dir, needed), config.limits
+    mark = find_mark(config.workspace_dir, earlier.session, git.url, limits) if earlier is not None else None
+    if mark is not None:
+        return await _retrying(partial(_go_on, config, git, publish, patience, mark), publish, limits)
     check = partial(place.check, replace=config.replace_workspace)
     if await trio.to_thread.run_sync(check, abandon_on_cancel=True):
         publish([events.log("warn", f"REPLACE_WORKSPACE=1: what was in {config.workspace_dir} is deleted")])
+    once = lambda: _Attempt(config, git, publish, patience, place, earlier).run(config.repo_ref)  # noqa: E731
+    return await _retrying(once, publish, limits)
+
+
+async def _retrying(once: Callable[[], Awaitable[Cloned]], publish: Publish, limits: Limits) -> Cloned:
+    """Try it again where the network failed. Cancelling: as `once`."""
     attempt = 1
     while True:
         try:
-            return await _Attempt(config, git, publish, patience, place, earlier).run(config.repo_ref)
+            return await once()
         except CloneError as e:
             if e.exit is not Exit.RETRYABLE or attempt >= limits.clone_attempts:
                 raise
@@ -60,6 +72,22 @@ async def clone(
             again = f"trying again in {delay:g} s (attempt {attempt} of {limits.clone_attempts})"
             publish([events.log("warn", f"{e}; {again}", source="git", details=e.details)])
         await trio.sleep(delay)
+
+
+async def _go_on(config: Config, git: Git, publish: Publish, patience: Patience, mark: Mark) -> Cloned:
+    """Take a workspace that is still there. The server is asked as before a clone: a wrong token is known by now.
+
+    Cancelling: safe.
+    """
+    elsewhere = Path(git.environment["GIT_CONFIG_GLOBAL"]).parent
+    calls = GitCalls(git, publish, patience, config.limits, elsewhere)
+    _, default_branch = await remote.resolve(config.repo_ref, config, calls)
+    words = f"the session goes on in its workspace: {mark.branch or 'detached'}, cloned at {mark.base or 'no commit'}"
+    publish([events.log("info", words, source="git")])
+    return Cloned(
+        head=mark.base, branch=mark.branch, default_branch=default_branch, shallow=is_shallow(config.workspace_dir),
+        resumed=Resumed(mark.session, "workspace"), commits=frozenset(mark.commits),
+    )  # fmt: skip
 
 
 class _Attempt:
@@ -95,13 +123,13 @@ class _Attempt:
             self._place.adopt(directory)
             await self._check_out(target)
             branch = self._config.push_branch
-            resumed = None
+            resumed = base = None
             if self._earlier is not None:
-                back = Return(self._earlier, self._calls, self._depth, self._say)
+                back = Return(self._earlier, self._calls, self._depth, self._say, self._limits)
                 head, name = await self._commit("HEAD"), await self._branch()
-                source = await back.bring_back(head, pushed=name is not None and name == branch)
-                resumed = Resumed(self._earlier.session, source)
-            cloned = await self._describe(default_branch, resumed)
+                source = await back.bring_back(head, name if name == branch else None)
+                resumed, base = Resumed(self._earlier.session, source), back.base
+            cloned = msgspec.structs.replace(await self._describe(default_branch), resumed=resumed, base=base)
             if branch and cloned.head and not await push_check.try_push(self._calls, cloned.head, branch):
                 # claude may still do what is missing, such as a merge.
                 self._say("warn", f"PUSH_BRANCH: a push to {branch} was refused on trial")
@@ -171,14 +199,14 @@ class _Attempt:
                 return found
         raise remote.no_such_ref(self._git.url, commit)
 
-    async def _describe(self, default_branch: str | None, resumed: Resumed | None) -> Cloned:
+    async def _describe(self, default_branch: str | None) -> Cloned:
         head = await self._commit("HEAD")
         branch = await self._branch()
         shallow = (await self._calls.local("rev-parse", "--is-shallow-repository")) == b"true\n"
         for missing in _not_fetched(self._place.path):
             self._say("warn", missing)
         self._say("info", f"cloned {self._git.url}: {branch or 'detached'} at {head or 'no commit'}")
-        return Cloned(head=head, branch=branch, default_branch=default_branch, shallow=shallow, resumed=resumed)
+        return Cloned(head=head, branch=branch, default_branch=default_branch, shallow=shallow)
 
     async def _branch(self) -> str | None:
         # Not --short, which makes heads/v1 of a branch that has the name of a tag.

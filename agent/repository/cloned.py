@@ -27,3 +27,12 @@ class Cloned(msgspec.Struct, frozen=True):
     shallow: bool = False
     #: None if the session is a new one.
     resumed: Resumed | None = None
+    #: The commit that changes are counted from, where it is not `head`: an earlier attempt began with it.
+    base: str | None = None
+    #: The objects of all refs of the clone, where claude has worked in it since.
+    commits: frozenset[str] | None = None
+
+    @property
+    def since(self) -> str | None:
+        """The commit that changes are counted from."""
+        return self.base or self.head

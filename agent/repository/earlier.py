@@ -14,6 +14,7 @@ import msgspec
 
 from agent.errors import CloneError
 from agent.exits import Exit
+from agent.limits import Limits
 from agent.protocol import Level
 from agent.repository.cloned import Source
 from agent.repository.git_calls import GitCalls
@@ -40,19 +41,29 @@ class Earlier(msgspec.Struct, frozen=True):
 class Return:
     """The way back of an attempt's work into the clone that was just checked out."""
 
-    def __init__(self, earlier: Earlier, calls: GitCalls, depth: int | None, say: Callable[[Level, str], None]) -> None:
+    def __init__(
+        self,
+        earlier: Earlier,
+        calls: GitCalls,
+        depth: int | None,
+        say: Callable[[Level, str], None],
+        limits: Limits,
+    ) -> None:
         """`depth` is CLONE_DEPTH."""
+        self._limits = limits
+        #: The commit that the session began with, where the checked-out branch is known to go on from it.
+        self.base: str | None = None
         self._earlier = earlier
         self._calls = calls
         self._depth = depth
         self._say = say
 
-    async def bring_back(self, head: str | None, *, pushed: bool) -> Source | None:
+    async def bring_back(self, head: str | None, pushed: str | None) -> Source | None:
         """Make the workspace what it was. Returns where the work came from; None if there was none to bring.
 
         Args:
             head: the commit that is checked out.
-            pushed: the branch that is checked out is the one that the run pushes to.
+            pushed: the branch that is checked out, if it is the one that the run pushes to.
 
         Raises CloneError: the work cannot be brought back. The session would go on without what it has done, and its
         end would replace the only copy.
@@ -61,7 +72,7 @@ class Return:
         """
         earlier, patch = self._earlier, self._earlier.patch
         if patch is None:
-            if pushed:
+            if pushed is not None:
                 self._say("info", "the session goes on with what its branch has")
                 return "branch"
             words = "OUTPUT_DIR has no work of the session: nothing but what is in the repository comes back"
@@ -71,8 +82,10 @@ class Return:
             return None
         if head != earlier.base and await self._calls.succeeds(*_APPLY, "--reverse", "--check", str(patch)):
             self._say("info", "the session goes on with its work, which the repository has by now")
+            await self._count_from_base(pushed)
             return "branch"
-        if head != earlier.base and pushed:
+        if head != earlier.base and pushed is not None:
+            await self._count_from_base(pushed)
             self._say(
                 "warn", "RESUME_SESSION: the branch has moved on from the work of the session: it counts as it is"
             )
@@ -89,6 +102,26 @@ class Return:
             back += f"; the server does not give {earlier.base} any more, so they are on top of {head}"
         self._say("info" if exact else "warn", back)
         return "patch"
+
+    async def _count_from_base(self, pushed: str | None) -> None:
+        """Find out whether the branch goes on from the commit that the session began with.
+
+        Cancelling: safe.
+        """
+        base = self._earlier.base
+        if base is None or pushed is None:
+            return
+        ancestor = ("merge-base", "--is-ancestor", base, "HEAD")
+        found = await self._calls.succeeds(*ancestor)
+        if not found and self._depth is not None:
+            more = ("--progress", f"--deepen={self._limits.earlier_commits}", "origin", f"refs/heads/{pushed}")
+            try:
+                await self._calls.transfer("fetch", *more)
+            except CloneError as error:
+                if error.exit is not Exit.CLONE_FAILED:
+                    raise
+            found = await self._calls.succeeds(*ancestor)
+        self.base = base if found else None
 
     async def _go_to(self, base: str | None) -> bool:
         """Check out the commit that the attempt began with; whether the server still has it.

@@ -27,7 +27,7 @@ from agent.files import PrivateDirectory, private_directory, remove_stale
 from agent.process import Command, Launch, Patience, descendants
 from agent.protocol import Publish, log
 from agent.redaction import Redactor
-from agent.repository import Cloned, clone, git
+from agent.repository import Cloned, Mark, clone, git, leave_mark
 from agent.run.earlier import find_earlier
 from agent.run.work import Listening, Swept
 from agent.steps import Step, StepName, trouble_with
@@ -116,7 +116,13 @@ class LocalWork:
         told = publish if self._recording is None else self._recording.tee(publish)
         earlier = find_earlier(self._config, self._output, self._private.path / "earlier.patch", publish)
         cloned = await clone.clone(self._config, self._git, told, patience, earlier)
-        self._cloned_commits = cloned_commits(self._config.workspace_dir, self._limits)
+        workspace, limits = self._config.workspace_dir, self._limits
+        if cloned.commits is not None:
+            self._cloned_commits = cloned.commits
+            return cloned
+        self._cloned_commits = cloned_commits(workspace, limits)
+        mark = Mark(self.session_id, self._git.url, cloned.since, cloned.branch, sorted(self._cloned_commits))
+        leave_mark(workspace, mark, limits)
         return cloned
 
     def setup(self) -> Step:

@@ -112,6 +112,19 @@ async def test_work_that_the_repository_has_by_now_is_not_applied_twice(world: W
     assert git(run.workspace, "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("depth", ["", "1"])
+async def test_work_on_the_run_s_own_branch_counts_from_where_the_session_began(world: World, depth: str) -> None:
+    (world.work / "new.txt").write_text("new\n")
+    world.did()
+    git(world.work, "commit", "-q", "-m", "work of the attempt")
+    git(world.work, "push", "-q", "origin", "HEAD:claude/x")
+    branch = {"REPO_REF": "claude/x", "PUSH_BRANCH": "claude/x"}
+    _, cloned = await world.next(**branch, **({"CLONE_DEPTH": depth} if depth else {}))
+    assert source(cloned) == {"session": SESSION, "from": "branch"}
+    assert cloned.head == git(world.work, "rev-parse", "HEAD") != world.base
+    assert cloned.since == world.base
+
+
 async def test_a_commit_that_the_server_has_no_more_is_done_without_where_that_works(world: World) -> None:
     (world.work / "new.txt").write_text("new\n")
     world.did()

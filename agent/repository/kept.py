@@ -1,0 +1,62 @@
+"""A workspace that outlived its container, on a volume: the run that goes on with its session goes on in it.
+
+The agent marks each clone before claude starts. claude could change the mark as it could change anything in `.git`; so
+it is read as text, and says no more than what the changes are counted from. No git runs in such a workspace before
+claude.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.files import untrusted
+from agent.limits import Limits
+
+_FILE: Final = "agent-run.json"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The clone as it was before claude began."""
+
+    session: str
+    url: str
+    base: str | None
+    branch: str | None
+    #: The objects of all refs that the clone had.
+    commits: list[str]
+
+
+def leave_mark(workspace: Path, mark: Mark, limits: Limits) -> None:
+    """Mark a fresh clone. One that cannot be marked, or has too many refs for it, cannot be gone on with."""
+    content = msgspec.json.encode(mark)
+    if len(content) < limits.git_file_bytes:
+        with suppress(OSError):
+            (workspace / ".git" / _FILE).write_bytes(content)
+
+
+def find_mark(workspace: Path, session: str, url: str, limits: Limits) -> Mark | None:
+    """Find the mark of a session's own workspace; None for any other directory. No link is followed."""
+    try:
+        is_directory = stat.S_ISDIR((workspace / ".git").lstat().st_mode)
+        text = untrusted.read_text(workspace / ".git" / _FILE, limits.git_file_bytes) if is_directory else ""
+        mark = msgspec.json.decode(text, type=Mark)
+    except (OSError, ValueError):
+        return None
+    names = [*([] if mark.base is None else [mark.base]), *mark.commits]
+    fits = all(untrusted.COMMIT.fullmatch(name) for name in names) and not _is_option(mark.branch)
+    return mark if fits and (mark.session, mark.url) == (session, url) else None
+
+
+def is_shallow(workspace: Path) -> bool:
+    """Whether the clone has no whole history."""
+    return os.path.lexists(workspace / ".git" / "shallow")
+
+
+def _is_option(name: str | None) -> bool:
+    return name is not None and name.startswith("-")
