@@ -18,22 +18,29 @@ class RecordedWaits:
 
     def __init__(self, reports: Sequence[Inbox]) -> None:
         self._ended = [report for report in reports if report.report == "Ended" and report.task == "limit"]
-        self._over = trio.Event()
+        #: Of the waits that have begun and not ended, the oldest first.
+        self._open: list[tuple[Pause, trio.Event]] = []
 
     def plan(self, trouble: Outcome, turns: int) -> Pause | str:
         """Begin the next of the recorded waits; there is none after the last."""
         if not self._ended:
             return ""
-        self._over = trio.Event()
         report = self._ended.pop(0)
         if report.cancelled:
-            return Pause(0.0, time.time(), trouble.reason, f"waiting for the API: {trouble.message}")
-        return msgspec.convert(report.value, Pause)
+            pause = Pause(0.0, time.time(), trouble.reason, f"waiting for the API: {trouble.message}")
+        else:
+            pause = msgspec.convert(report.value, Pause)
+        self._open.append((pause, trio.Event()))
+        return pause
 
     async def pass_time(self, pause: Pause) -> None:
         """Wait for `end`. Cancelling: safe."""
-        await self._over.wait()
+        for begun, over in self._open:
+            if begun is pause:
+                await over.wait()
+                return
 
     def end(self) -> None:
-        """End the present wait."""
-        self._over.set()
+        """End the oldest wait."""
+        if self._open:
+            self._open.pop(0)[1].set()

@@ -124,6 +124,7 @@ class Waiting:
         self._start = start
         self._run: ClaudeRun | None = None
         self._pause: Pause | None = None
+        self._timer = trio.CancelScope()
         #: TIMEOUT, from the clone on.
         self.countdown: Countdown | None = None
 
@@ -143,9 +144,11 @@ class Waiting:
             run.activity.hold()
             if self.countdown is not None and not self._counts:
                 self.countdown.hold()
+        self._timer.cancel("another wait takes its place")
+        self._timer = trio.CancelScope()
         self._pause = planned
         self._reporter.waits(planned.message, planned.fields())
-        self._start(TaskName.LIMIT, partial(self._pass, planned))
+        self._start(TaskName.LIMIT, partial(self._pass, planned, self._timer))
         return True
 
     def is_over(self, pause: Pause) -> bool:
@@ -154,6 +157,7 @@ class Waiting:
 
     def end(self, *, go_on: bool) -> None:
         """Let time count again; `go_on` tells claude to go on."""
+        self._timer.cancel("the wait is over")
         run, self._pause = self._run, None
         if run is not None:
             run.activity.release()
@@ -163,6 +167,7 @@ class Waiting:
                 run.tell(GO_ON)
         self._run = None
 
-    async def _pass(self, pause: Pause) -> Pause:
-        await self._waits.pass_time(pause)
+    async def _pass(self, pause: Pause, timer: trio.CancelScope) -> Pause:
+        with timer:
+            await self._waits.pass_time(pause)
         return pause

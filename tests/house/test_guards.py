@@ -88,6 +88,10 @@ WATCHES = {
     ),
     "proof_of_a_success": Watch({48: "success_is_proven", 217: "success_is_proven"}),
     "last_lines_before_the_proof": Watch(tests=("run/test_proving.py::test_the_result_may_be_the_last_that_is_read",)),
+    "bound_of_all_waits": Watch(tests=("run/test_waiting.py::test_the_sum_of_all_waits_is_bounded",)),
+    "timeout_that_stands_still": Watch(
+        tests=("run/test_waiting.py::test_timeout_counts_the_waiting_by_choice", "run/test_countdown.py")
+    ),
 }
 
 _SEEDS = [(guard, seed, check) for guard, watch in WATCHES.items() for seed, check in watch.seeds.items()]

@@ -199,6 +199,21 @@ async def test_somebody_else_s_word_may_end_the_wait(autojump_clock: Any, nurser
     assert (await stage.run(within=60)).exit == 0
 
 
+async def test_a_wait_that_another_one_replaces_counts_once(autojump_clock: Any, nursery: trio.Nursery) -> None:
+    """50 s of the first wait, and 100 of the second: the third may take what is left of 200."""
+    turns = [[reply(number), result("Overloaded", status=529)] for number in range(4)]
+    stage = Waited(nursery, *turns, WAIT_FOR_LIMIT="200s")
+
+    async def say() -> None:
+        await trio.sleep(50)
+        stage.claude.tell(b'{"type":"user"}\n')
+
+    nursery.start_soon(say)
+    began = trio.current_time()
+    assert (await stage.run(within=1000)).exit == 75
+    assert 200 <= trio.current_time() - began < 210
+
+
 # --- how long
 
 

@@ -27,11 +27,13 @@ from agent.redaction import redactor as redaction
 from agent.report import reporter
 from agent.run import inbox, supervisor, tasks
 from agent.run.asking import Asking
+from agent.run.countdown import Countdown
 from agent.run.delivering import Delivering
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
 from agent.run.steering import Steering
+from agent.run.waiting import LimitWaits
 from agent.run.work import Swept
 
 Patch = Callable[[Any, str, Any], None]
@@ -296,6 +298,16 @@ def last_lines_before_the_proof(patch: Patch) -> None:
     patch(supervisor.Supervisor, "_wait_for_the_rest", lambda self: trio.lowlevel.checkpoint())
 
 
+def bound_of_all_waits(patch: Patch) -> None:
+    """WAIT_FOR_LIMIT bounds the sum of the waits, and not each one."""
+    patch(LimitWaits, "pass_time", lambda self, pause: trio.sleep(pause.seconds))
+
+
+def timeout_that_stands_still(patch: Patch) -> None:
+    """TIMEOUT does not count what is waited for the API."""
+    patch(Countdown, "hold", lambda self: None)
+
+
 GUARDS: dict[str, Callable[[Patch], None]] = {
     guard.__name__: guard
     for guard in (
@@ -305,6 +317,7 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
         bounded_memory, patience_of_the_gate, commands_by_id, refusal_of_what_is_under_way, timer_of_a_question,
         silence_of_a_question, one_answer_to_a_question, permission_to_steer, messages_are_no_commands,
         word_before_a_signal, end_of_the_input, proof_of_a_success, last_lines_before_the_proof,
+        bound_of_all_waits, timeout_that_stands_still,
     )
 }  # fmt: skip
 

@@ -82,6 +82,21 @@ async def test_trouble_in_mid_run_can_be_gone_on_from(tmp_path: Path, status: in
     assert "resumable" not in json.loads((output / "result.json").read_text())
 
 
+async def test_the_next_attempt_goes_on_in_a_workspace_that_is_still_there(tmp_path: Path) -> None:
+    """A volume under the workspace and claude's home, and no OUTPUT_DIR: what a Job with a claim may have."""
+    with MockApi(script=[bash("echo one > part.txt; git checkout -qb more"), {"status": 529}]) as api:
+        first = await run(tmp_path, api, RESUME_SESSION="auto")
+    assert first.code == 75, first.stderr
+    with MockApi(script=[bash("echo two >> part.txt"), {"text": "Done."}]) as api:
+        second = await run(tmp_path, api, RESUME_SESSION="auto", OUTPUT_DIR=str(tmp_path / "output"))
+    assert second.code == 0, second.stderr
+    told = json.loads((tmp_path / "output" / "result.json").read_text())
+    assert told["resumed"] == {"session": told["sessionID"], "from": "workspace"}
+    assert "the session goes on in its workspace" in second.stderr
+    patch = (tmp_path / "output" / "changes.patch").read_text()
+    assert "+one\n+two\n" in patch, "the work of both"
+
+
 async def test_refused_credentials_in_mid_run_are_final(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with MockApi(script=[bash("echo one"), {"status": 401}]) as api:
