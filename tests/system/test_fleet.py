@@ -267,6 +267,34 @@ def test_the_real_cli_goes_on_with_its_session(yard: Yard) -> None:
         assert task["cost"] == pytest.approx(first["cost"] + second["cost"])
 
 
+@pytest.mark.cli
+@pytest.mark.parametrize("pushed", [False, True])
+def test_an_attempt_after_trouble_of_the_api_has_the_work_of_the_one_before(yard: Yard, pushed: bool) -> None:
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": "echo one > part.txt", "description": "x"}]]},
+        {"status": 529},
+        {"tools": [["Bash", {"command": "echo two >> part.txt", "description": "x"}]]},
+        {"text": "All of it."},
+    ]
+    options = {"CLAUDE_BIN": str(claude_cli()), "PERMISSION_MODE": "bypassPermissions", "IS_SANDBOX": "1",
+               "CLAUDE_ENV": "CLAUDE_CODE_MAX_RETRIES: 0"}  # fmt: skip
+    task = {"REPO_URL": str(yard.origin), "TASK": "Count the beans", "CONTAINER_ID": "beans"}
+    with MockApi(script=script) as api:
+        tasks = [{**task, **({"PUSH_BRANCH": "claude/beans"} if pushed else {})}]
+        process = yard.start(tasks, ANTHROPIC_BASE_URL=api.url, **options)
+        shown, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, shown
+    (result,) = yard.results["tasks"]
+    first, second = result["attempts"]
+    assert (first["exitCode"], first["reason"], second["exitCode"]) == (75, "api_unavailable", 0)
+    assert first["sessionID"] == second["sessionID"]
+    assert "+one\n+two\n" in (yard.place / "fleet" / result["patch"]).read_text()
+    assert second["changes"]["base"] == first["changes"]["base"]
+    assert result["cost"] == pytest.approx(first["cost"] + second["cost"])
+    if pushed:
+        assert git(yard.origin, "show", "claude/beans:part.txt") == "one\ntwo"
+
+
 def test_tasks_that_share_a_repository_fetch_it_once(yard: Yard) -> None:
     with http_server(yard.place) as server:
         url = f"{server.url}/origin.git"
