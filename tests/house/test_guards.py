@@ -68,7 +68,7 @@ WATCHES = {
     "patience_of_the_gate": Watch({390: "gate"}),
     "commands_by_id": Watch({36: "commands_are_settled", 117: "commands_are_settled"}),
     "refusal_of_what_is_under_way": Watch(
-        {582: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
+        {1220: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
     ),
     "timer_of_a_question": Watch({77: "questions_are_answered"}, ("run/test_asking.py::test_nobody_answers_in_time",)),
     "one_answer_to_a_question": Watch(

@@ -86,7 +86,7 @@ FAULTS = {
     "verify": 0.20,
     "verify.fails": 0.40,
     "verify.hangs": 0.10,
-    "claude.limited": 0.08,
+    "claude.limited": 0.12,
 }
 
 #: Of all runs, those without any fault.

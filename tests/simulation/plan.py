@@ -51,8 +51,8 @@ def configuration(chance: Chance) -> Config:
         backoff_max=rng.choice((1.0, 30.0)),
         ack_silence=15.0,  # more than the interval of heartbeats, each of which is acknowledged
         watch_interval=0.5,
-        limit_pause=2.0,
-        limit_pause_max=8.0,
+        limit_pause=6.0,
+        limit_pause_max=40.0,
     )
     delivery_wait = rng.choice((5.0, 60.0))
     hasty = chance.of("deadline").uniform(0.05, 8)
@@ -67,7 +67,9 @@ def configuration(chance: Chance) -> Config:
         verify_retries=chance.of("retries").choice((0, 0, 1, 2)),
         timeout=hasty if "deadline" in faults else 60.0,
         idle_timeout=chance.of("idle").choice((1.0, 3.0)) if "idle" in faults else rng.choice((None, 15.0)),
-        wait_for_limit=chance.of("limit").choice((None, 3.0, 60.0, 60.0)) if "claude.limited" in faults else None,
+        wait_for_limit=chance.of("limit").choice((None, 3.0, 60.0, 200.0, 200.0))
+        if "claude.limited" in faults
+        else None,
         timeout_counts_waiting=chance.of("limit.counts").random() < 0.3,
         kill_grace=rng.choice((0.5, 2.0, 5.0)),
         result_grace=rng.choice((1.0, 5.0)),

@@ -118,7 +118,7 @@ def test_what_is_not_met_is_told() -> None:
     found = campaign(0, 3)
     assert {"server.huge_message", "bug in supervisor", "REPORTING>TIMED_OUT"} <= set(found.unseen)
     assert "not met: " in found.report()
-    assert "of 19 transitions" in found.report(2)
+    assert "of 22 transitions" in found.report(2)
 
 
 def test_a_run_that_is_stuck_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
