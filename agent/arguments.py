@@ -6,7 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Final, NoReturn
+
+#: How to get what the hub and a fleet need. No package index has the project, and its name there could be a stranger's.
+HUB_EXTRA: Final = "in a clone of the project: pip install '.[hub]'"
 
 
 class ArgumentParser(argparse.ArgumentParser):

@@ -183,8 +183,8 @@ def dispatch(arguments: Sequence[str]) -> int:
         missing = error.name or ""
         if missing.startswith("agent"):
             raise
-        print(
-            f"agent {name}: the package {missing} is missing: pip install 'claude-code-wrapper[hub]'", file=sys.stderr
-        )
+        from agent.arguments import HUB_EXTRA
+
+        print(f"agent {name}: the package {missing} is missing; {HUB_EXTRA}", file=sys.stderr)
         return os.EX_CONFIG
     return program.main(rest)

@@ -1,4 +1,4 @@
-"""The configuration: some eighty variables, checked before anything is spent.
+"""The configuration: some ninety variables, checked before anything is spent.
 
 What this room promises:
 

@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from agent import signals
+from agent.arguments import HUB_EXTRA
 from agent.errors import AgentError, ConfigError, first_leaf
 from agent.exits import Exit
 from agent.fleet import attempts, hub, kubernetes, options, results, tasks
@@ -67,9 +68,7 @@ def main(argv: Sequence[str], *, limits: Limits | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("agent"):
             raise
-        print(
-            f"agent fleet: the package {error.name} is missing: pip install 'claude-code-wrapper[hub]'", file=sys.stderr
-        )
+        print(f"agent fleet: the package {error.name} is missing; {HUB_EXTRA}", file=sys.stderr)
         return int(Exit.CONFIG)
     except ConfigError as error:
         for problem in error.problems:

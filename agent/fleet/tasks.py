@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
+from agent.arguments import HUB_EXTRA
 from agent.config import VARIABLES, Config, Entry, examine
 from agent.errors import AgentError, ConfigError
 from agent.exits import Exit
@@ -123,9 +124,7 @@ def _yaml(text: str) -> Any:
     try:
         import yaml
     except ModuleNotFoundError:
-        raise ValueError(
-            "is neither a JSON array nor JSON lines; for YAML: pip install 'claude-code-wrapper[hub]'"
-        ) from None
+        raise ValueError(f"is neither a JSON array nor JSON lines; for YAML, {HUB_EXTRA}") from None
 
     class _Texts(yaml.SafeLoader):
         """Reads every scalar as the text that it is: a ref `1.10` or a label `no` means what it says."""

@@ -61,7 +61,7 @@ def test_a_missing_package_is_named(capsys, monkeypatch) -> None:
 
     monkeypatch.setitem(table.COMMANDS, "serve", Command("serve", "", load))
     assert dispatch(["serve"]) == 78
-    assert "starlette is missing: pip install 'claude-code-wrapper[hub]'" in capsys.readouterr().err
+    assert "starlette is missing; in a clone of the project: pip install '.[hub]'" in capsys.readouterr().err
 
 
 def test_a_fault_of_our_own_is_no_missing_package(monkeypatch) -> None:
