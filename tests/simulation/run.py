@@ -32,6 +32,7 @@ from agent.report.reporter import Reporter
 from agent.run.inbox import Inbox, Report, Signalled
 from agent.run.link import Link
 from agent.run.supervisor import Supervisor
+from agent.run.waiting import LimitWaits
 from tests.simulation import plan
 from tests.simulation.chance import Chance
 from tests.simulation.clock import virtual_clock
@@ -164,6 +165,7 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
         emergency_exit=partial(_leave, run, world),
         observe=partial(_observe, run),
         fault=_BAD_CONFIG if "config" in chance.faults else None,
+        waits=LimitWaits(config, wall, chance.of("claude.limited").random),
     )  # fmt: skip
     outside.start_soon(server.leave)
     if "server.stops_acking" in chance.faults:
