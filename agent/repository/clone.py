@@ -210,11 +210,11 @@ class _Attempt:
 
     async def _branch(self) -> str | None:
         # Not --short, which makes heads/v1 of a branch that has the name of a tag.
-        name = (await self._calls.local("symbolic-ref", "--quiet", "HEAD", fails=True)).decode().strip()
+        name = (await self._calls.local("symbolic-ref", "--quiet", "HEAD", asks=True)).decode().strip()
         return name.removeprefix("refs/heads/") or None
 
     async def _commit(self, name: str) -> str | None:
-        found = await self._calls.local("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fails=True)
+        found = await self._calls.local("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", asks=True)
         return found.decode().strip() or None
 
     def _say(self, level: events.Level, message: str) -> None:

@@ -36,13 +36,16 @@ class GitCalls:
             return await self._run(arguments, cwd or self._directory, follower)
         raise stalled(self._git.url, self._limits.git_stall, follower.tail)
 
-    async def local(self, *arguments: str, cwd: Path | None = None, fails: bool = False) -> bytes:
-        """A git that works on the disk, without a deadline of its own; `fails` tells that it may.
+    async def local(self, *arguments: str, cwd: Path | None = None, asks: bool = False) -> bytes:
+        """A git that works on the disk, without a deadline of its own.
+
+        With `asks` its exit status 1 is an answer, no: what --quiet means. Each other one is an error as always: a git
+        that could not run has not said that there is no such commit.
 
         Cancelling: safe.
         """
         follower = StderrFollower(self._publish, self._limits, trio.CancelScope())
-        return await self._run(arguments, cwd or self._directory, follower, fails=fails)
+        return await self._run(arguments, cwd or self._directory, follower, asks=asks)
 
     async def succeeds(self, *arguments: str) -> bool:
         """Run a git that works on the disk and may fail in silence; whether it succeeded.
@@ -58,7 +61,7 @@ class GitCalls:
         return status == ExitStatus(code=0)
 
     async def _run(
-        self, arguments: tuple[str, ...], cwd: Path, follower: StderrFollower, *, fails: bool = False
+        self, arguments: tuple[str, ...], cwd: Path, follower: StderrFollower, *, asks: bool = False
     ) -> bytes:
         status, stdout = await run_git(
             Command(["git", *arguments], self._git.environment, cwd),
@@ -67,7 +70,7 @@ class GitCalls:
             on_stderr=follower.feed,
         )
         follower.end()
-        if status != ExitStatus(code=0) and not fails:
+        if status != ExitStatus(code=0) and not (asks and status == ExitStatus(code=1)):
             if status.signal is not None:
                 follower.tail.append(f"fatal: git died of signal {status.signal}")
             raise clone_error(follower.tail, self._git.url, self._git.proxy)

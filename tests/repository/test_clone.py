@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -724,6 +725,19 @@ async def test_a_git_that_is_killed(run, tmp_path, origin):
     error = await run(origin, PATH=f"{tmp_path}:{os.environ['PATH']}").fails()
     assert error.exit is Exit.CLONE_FAILED
     assert "out of memory" in str(error)
+
+
+@pytest.mark.parametrize(("end", "says"), [("exit 128", "too busy"), ("kill -9 $$", "out of memory")])
+async def test_a_git_that_could_not_look_has_not_said_that_there_is_nothing(run, tmp_path, origin, end, says):
+    """Else a repository on a machine that is too busy has "no default branch"."""
+    real = shutil.which("git")
+    script = f'case "$*" in *rev-parse*--quiet*) echo "fatal: too busy" >&2; {end};; esac; exec {real} "$@"'
+    (tmp_path / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "git").chmod(0o755)
+    error = await run(origin, PATH=f"{tmp_path}:{os.environ['PATH']}").fails()
+    assert error.exit is Exit.CLONE_FAILED
+    assert "no default branch" not in str(error)
+    assert says in str(error)
 
 
 async def test_without_git_it_is_said_so(run, tmp_path, origin):

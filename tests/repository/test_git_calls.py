@@ -39,7 +39,8 @@ async def test_a_failure_says_what_git_said(calls, tmp_path: Path) -> None:
         await made.transfer("ls-remote", "--", made.url)
     assert "does not appear" in caught.value.details
     assert [event.source for event in calls.published] == ["git"] * len(calls.published) != []
-    assert await made.local("rev-parse", "--verify", "HEAD", fails=True) == b""
+    await made.local("init", "--quiet")
+    assert await made.local("rev-parse", "--verify", "--quiet", "HEAD", asks=True) == b""
 
 
 async def test_a_server_that_falls_silent(calls, tmp_path: Path) -> None:
