@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from agent.files.removal import empty, open_to_change
-from tests.support.users import as_nobody
+from tests.support.users import as_nobody, open_directory
 
 
 @pytest.fixture
-def top(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    path = tmp_path / "top"
-    path.mkdir()
-    fd = os.open(path, os.O_RDONLY)
-    yield path, fd
-    os.close(fd)
+def top() -> Iterator[tuple[Path, int]]:
+    with open_directory() as directory:
+        path = directory / "top"
+        path.mkdir()
+        fd = os.open(path, os.O_RDONLY)
+        yield path, fd
+        os.close(fd)
 
 
 def module_cache(root: Path) -> None:

@@ -8,7 +8,7 @@ from agent.errors import CloneError
 from agent.exits import Exit
 from agent.repository.workspace import Workspace
 from tests.files.test_removal import module_cache
-from tests.support.users import as_nobody
+from tests.support.users import as_nobody, open_directory
 
 
 @pytest.fixture
@@ -130,19 +130,25 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
     assert names(tmp_path / "a") == ["file"]
 
 
-def test_one_s_own_read_only_and_deep_directories_are_emptied(path):
+def empty_what_nobody_left(path):
+    module_cache(path)
+    descriptor = os.open(path, os.O_RDONLY)
+    for _ in range(2 * sys.getrecursionlimit()):
+        os.mkdir("d", dir_fd=descriptor)
+        outer, descriptor = descriptor, os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(outer)
+    os.close(descriptor)
+    path.chmod(0o555)
+    workspace = Workspace(path, [])
+    assert workspace.check(replace=True) is True
+    assert names(path) == []
+    assert workspace.create().parent == path
+
+
+def test_one_s_own_read_only_and_deep_directories_are_emptied():
     """As the Go module cache has them, and deeper than any recursion reaches."""
-    path.mkdir()
-    with as_nobody(path):
-        module_cache(path)
-        descriptor = os.open(path, os.O_RDONLY)
-        for _ in range(2 * sys.getrecursionlimit()):
-            os.mkdir("d", dir_fd=descriptor)
-            outer, descriptor = descriptor, os.open("d", os.O_RDONLY, dir_fd=descriptor)
-            os.close(outer)
-        os.close(descriptor)
-        path.chmod(0o555)
-        workspace = Workspace(path, [])
-        assert workspace.check(replace=True) is True
-        assert names(path) == []
-        assert workspace.create().parent == path
+    with open_directory() as directory:
+        path = directory / "workspace"
+        path.mkdir()
+        with as_nobody(path):
+            empty_what_nobody_left(path)

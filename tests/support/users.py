@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +24,23 @@ def needs_sources_for_all() -> None:
 
 
 @contextmanager
+def open_directory() -> Iterator[Path]:
+    """Give a directory that every user can enter. pytest's own are closed, by each pytest that starts anew."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@contextmanager
 def as_nobody(*owned: Path) -> Iterator[None]:
     """Make this process another user's, with the given paths as that user's own; nothing changes for a test without
-    root's rights. The paths above them must be open to all: pytest's are not, so the first three are opened.
+    root's rights. The paths are in an open_directory().
     """
     if os.geteuid() != 0:
         yield
         return
     for path in owned:
         os.chown(path, NOBODY, NOBODY)
-        for above in list(path.parents)[:4]:
-            if above.stat().st_uid == 0 and above != Path("/"):
-                above.chmod(above.stat().st_mode | 0o011)
     os.setegid(NOBODY)
     os.seteuid(NOBODY)
     try:
