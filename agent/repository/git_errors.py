@@ -148,7 +148,7 @@ _PROXY_TABLE = (
         "{proxy} does not let us through to {url}: allow it there, or name the repository's host in NO_PROXY",
     ),
     _Meaning(
-        r"could not resolve proxy|failed to connect to {address} |proxy connect aborted",
+        r"could not resolve proxy|failed to connect to ({address}|\S+ over proxy) |proxy connect aborted",
         Exit.RETRYABLE,
         "{proxy} on the way to {url} cannot be reached: check its variable and that it runs, or name the repository's"
         " host in NO_PROXY",

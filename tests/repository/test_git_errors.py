@@ -141,6 +141,10 @@ _FAILED = "fatal: unable to access 'https://h/x/': Failed to connect to {} port 
 def test_a_proxy_that_is_away_is_named_and_another_address_is_not_taken_for_it() -> None:
     gone = clone_error([_FAILED.format("10.0.0.1", 3128)], URL, PROXY)
     assert str(gone).startswith(f"the proxy 10.0.0.1:3128 (HTTPS_PROXY) on the way to {URL} cannot be reached")
+    newer = (
+        "fatal: unable to access 'https://h/x/': Failed to connect to h:443 over proxy 10.0.0.1 after 0 ms: Could not"
+    )
+    assert str(clone_error([newer], URL, PROXY)) == str(gone)  # libcurl 8.23
     other = clone_error([_FAILED.format("10.0.0.1", 31280)], URL, PROXY)
     assert str(other) == f"the network failed while cloning {URL} (by way of the proxy 10.0.0.1:3128 (HTTPS_PROXY))"
     assert "proxy" not in str(clone_error([_FAILED.format("10.0.0.1", 3128)], URL))
