@@ -98,7 +98,6 @@ async def test_a_recorded_run_comes_to_the_same(tmp_path: Path, script: str, var
 
 
 @pytest.mark.system
-@pytest.mark.smoke
 async def test_a_cancelled_run_comes_to_the_same(tmp_path: Path) -> None:
     records = tmp_path / "record"
     async with (

@@ -66,6 +66,7 @@ def test_charts_are_svg_with_numbers_that_people_write() -> None:
     assert bars(most) == bars(most), "drawn again, it is the same"
 
 
+@pytest.mark.system
 def test_the_agent_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import peers, run
 

@@ -117,7 +117,6 @@ async def test_a_claude_that_has_its_result_and_stays_is_ended(tmp_path: Path, c
 # --- what claude leaves behind
 
 
-@pytest.mark.smoke
 async def test_escapees_are_ended_and_named(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, "escapees:40")
     ran.agrees(collector, code=0, reason="success")
@@ -176,8 +175,10 @@ async def test_a_claude_that_stops_itself_is_no_hindrance(tmp_path: Path, collec
 # --- signals
 
 
-@pytest.mark.parametrize(("number", "code"), [(SIGTERM, 143), (SIGINT, 130), (SIGHUP, 129), (SIGQUIT, 131)])
-@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(SIGTERM, 143, marks=pytest.mark.smoke), (SIGINT, 130), (SIGHUP, 129), (SIGQUIT, 131)],
+)
 async def test_a_polite_claude_ends_at_once_and_gives_its_bill(
     tmp_path: Path, collector: Collector, number: signal.Signals, code: int
 ) -> None:
@@ -305,7 +306,6 @@ async def test_a_signal_cuts_the_flush_short(tmp_path: Path, collector: Collecto
     assert ran.seconds > 2.5
 
 
-@pytest.mark.smoke
 async def test_strict_delivery(tmp_path: Path, collector: Collector) -> None:
     collector.stall_at = in_phase("DRAINING")
     ran = await stopped(tmp_path, collector, "ok", SIGTERM, when=in_phase("DRAINING"), STRICT_DELIVERY="1")

@@ -198,7 +198,6 @@ async def test_a_server_that_comes_late(tmp_path: Path) -> None:
     assert ran.complete["exitCode"] == 0
 
 
-@pytest.mark.smoke
 async def test_what_a_killed_agent_left_is_delivered_by_the_next_one(tmp_path: Path, collector: Collector) -> None:
     collector.stall_at = said("claude 2.1.330, claude-scripted")
     async with start_agent(tmp_path, collector.url, "polite") as agent:

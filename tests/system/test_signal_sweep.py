@@ -106,6 +106,7 @@ def ends_right(claude: Callable[[Config], MemoryClaude], seed: int, *steps: int)
     return finished.outcome.reason
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("claude", "every"), [(working, 1), (deaf, 4)])
 def test_sigterm_at_every_step(claude: Callable[[Config], MemoryClaude], every: int) -> None:
     """A deaf claude differs in the stop alone, so every fourth step does."""
