@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+import trio
+
 from agent.exits import ExitStatus
 from agent.limits import Limits
 from agent.process import Command, Patience, Stdio, open_output_pipe, run_process
@@ -19,11 +21,13 @@ async def trouble_with(command: str, limits: Limits) -> str:
     try:
         pipe, end = open_output_pipe(limits.pipe_bytes)
         async with pipe:
-            looked = Command([SHELL, "-n", "-c", command], {"LC_ALL": "C"}, "/")
-            status = await run_process(
-                looked, Stdio(subprocess.DEVNULL, subprocess.DEVNULL, end), stop=(), patience=Patience(), limits=limits
-            )
-            said = b"" if status == ExitStatus(code=0) else await pipe.receive_some(limits.read_bytes)
+            with trio.move_on_after(limits.cli_check) as time:
+                looked = Command([SHELL, "-n", "-c", command], {"LC_ALL": "C"}, "/")
+                stdio = Stdio(subprocess.DEVNULL, subprocess.DEVNULL, end)
+                status = await run_process(looked, stdio, stop=(), patience=Patience(), limits=limits)
+                said = b"" if status == ExitStatus(code=0) else await pipe.receive_some(limits.read_bytes)
+            if time.cancelled_caught:
+                return ""  # nothing is known against it; the check of claude says that the machine is too slow
     except OSError as error:
         return f"{SHELL} cannot be run: {error.strerror}"
     if status == ExitStatus(code=0):

@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import msgspec
 import pytest
+import trio
 
 from agent.limits import Limits
 from agent.steps import syntax
@@ -21,3 +23,12 @@ async def test_what_the_shell_cannot_read_is_told_in_its_words(command: str) -> 
 async def test_no_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syntax, "SHELL", "/nowhere/sh")
     assert await syntax.trouble_with("true", Limits()) == "/nowhere/sh cannot be run: No such file or directory"
+
+
+async def test_a_shell_that_takes_too_long_says_nothing_against_a_command(tmp_path: Path, monkeypatch) -> None:
+    slow = tmp_path / "sh"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(syntax, "SHELL", str(slow))
+    with trio.fail_after(20):
+        assert await syntax.trouble_with("true", msgspec.structs.replace(Limits(), cli_check=0.2)) == ""
