@@ -88,11 +88,11 @@ class LimitWaits:
             return ""
         self._in_vain = self._in_vain + 1 if turns == self._turns else 0
         self._turns = turns
-        told = trouble.resets_at is not None and trouble.resets_at > now
-        if told and trouble.resets_at is not None:
-            seconds = trouble.resets_at - now + limits.limit_margin + self._chance() * limits.limit_spread
+        end = trouble.resets_at
+        if end is not None and end > now:
+            seconds = end - now + limits.limit_margin + self._chance() * limits.limit_spread
             if seconds > self._left:
-                return f"the API's limit ends at {timestamp(trouble.resets_at)}, later than WAIT_FOR_LIMIT allows"
+                return f"the API's limit ends at {timestamp(end)}, later than WAIT_FOR_LIMIT allows"
         else:
             seconds = min(limits.limit_pause * 2.0**self._in_vain, limits.limit_pause_max, self._left)
             if self._left < limits.limit_pause_min:
