@@ -9,7 +9,7 @@
     session/ID.patch   changes.patch of the last run of the session, after one line that says what it is against
     others/NAME.patch  the same difference for each other branch, stash or worktree with work of claude's
     lfs/OID            content of changed files that Git LFS keeps, for which the patches have pointers
-    earlier/           others/ of the attempts before, where a session goes on
+    earlier/           others/ of the attempts before, where a session goes on, and work that its branch lacks
 
 Each file but the transcript appears at once and whole, readable by others (docs/output.md). claude may write there as
 well, so everything goes through the directory's descriptor and follows no link.
@@ -44,7 +44,7 @@ class Output:
         Where a session `goes_on`, its work elsewhere comes back by hand alone: it is moved to `earlier`.
         """
         self.directory = directory
-        #: Names of what was moved.
+        #: Names of the patches of work elsewhere that were moved.
         self.earlier: list[str] = []
         directory.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -54,7 +54,7 @@ class Output:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._fd)
             if goes_on:
-                self._put_aside("others")
+                self.earlier = self._put_aside("others")
             else:
                 for name in _OF_ONE_RUN:
                     self._clear(name)
@@ -93,6 +93,10 @@ class Output:
         """The same for the work of a session."""
         return self._within(_SESSIONS, f"{session_id}.patch")
 
+    def put_work_aside(self, session_id: str) -> None:
+        """Move the work of a session to `earlier`, where it outlives this run's own."""
+        self._put_aside(_SESSIONS, only=f"{session_id}.patch")
+
     def read(self, name: str) -> AbstractContextManager[int]:
         """Open one of the files again; gives its descriptor."""
         return regular(name, self._fd)
@@ -130,27 +134,33 @@ class Output:
         finally:
             os.close(fd)
 
-    def _put_aside(self, directory: str) -> None:
-        """Move the files of an earlier run to `earlier`; each gets a number where its name is taken."""
+    def _put_aside(self, directory: str, *, only: str | None = None) -> list[str]:
+        """Move the files of an earlier run, or the `only` one, to `earlier`, and return their names there.
+
+        Each gets a number where its name is taken.
+        """
+        moved: list[str] = []
         try:
             source = os.open(directory, _DIRECTORY, dir_fd=self._fd)
         except OSError:
-            return
+            return moved
         try:
             with suppress(FileExistsError):
                 os.mkdir(_EARLIER, 0o755, dir_fd=self._fd)
             target = os.open(_EARLIER, _DIRECTORY, dir_fd=self._fd)
             try:
                 taken = set(os.listdir(target))  # noqa: PTH208 - by descriptor
-                for name in sorted(os.listdir(source)):  # noqa: PTH208 - as above
+                names = os.listdir(source) if only is None else [only]  # noqa: PTH208 - as above
+                for name in sorted(names):
                     new = next(free for n in count(1) if (free := name if n == 1 else f"{n}-{name}") not in taken)
                     os.rename(name, new, src_dir_fd=source, dst_dir_fd=target)
                     taken.add(new)
-                    self.earlier.append(new)
+                    moved.append(new)
             finally:
                 os.close(target)
         finally:
             os.close(source)
+        return moved
 
     def close(self) -> None:
         """May be called twice; raises nothing."""

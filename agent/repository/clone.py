@@ -123,13 +123,14 @@ class _Attempt:
             self._place.adopt(directory)
             await self._check_out(target)
             branch = self._config.push_branch
-            resumed = base = None
+            resumed, base, left_out = None, None, False
             if self._earlier is not None:
                 back = Return(self._earlier, self._calls, self._depth, self._say, self._limits)
                 head, name = await self._commit("HEAD"), await self._branch()
                 source = await back.bring_back(head, name if name == branch else None)
-                resumed, base = Resumed(self._earlier.session, source), back.base
-            cloned = msgspec.structs.replace(await self._describe(default_branch), resumed=resumed, base=base)
+                resumed, base, left_out = Resumed(self._earlier.session, source), back.base, back.left_out
+            described = await self._describe(default_branch)
+            cloned = msgspec.structs.replace(described, resumed=resumed, base=base, left_out=left_out)
             if branch and cloned.head and not await push_check.try_push(self._calls, cloned.head, branch):
                 # claude may still do what is missing, such as a merge.
                 self._say("warn", f"PUSH_BRANCH: a push to {branch} was refused on trial")

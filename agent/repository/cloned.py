@@ -29,6 +29,8 @@ class Cloned(msgspec.Struct, frozen=True):
     resumed: Resumed | None = None
     #: The commit that changes are counted from, where it is not `head`: an earlier attempt began with it.
     base: str | None = None
+    #: The work of the session is in its patch alone: the branch has gone another way, and counts as it is.
+    left_out: bool = False
     #: The objects of all refs of the clone, where claude has worked in it since.
     commits: frozenset[str] | None = None
 

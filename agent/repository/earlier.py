@@ -53,6 +53,8 @@ class Return:
         self._limits = limits
         #: The commit that the session began with, where the checked-out branch is known to go on from it.
         self.base: str | None = None
+        #: The patch was left out, and is the only copy of what the branch lacks.
+        self.left_out = False
         self._earlier = earlier
         self._calls = calls
         self._depth = depth
@@ -86,9 +88,9 @@ class Return:
             return "branch"
         if head != earlier.base and pushed is not None:
             await self._count_from_base(pushed)
-            self._say(
-                "warn", "RESUME_SESSION: the branch has moved on from the work of the session: it counts as it is"
-            )
+            self.left_out = True
+            words = "the branch has moved on from the work of the session, and counts as it is; the work is kept as a"
+            self._say("warn", f"RESUME_SESSION: {words} patch in OUTPUT_DIR/earlier")
             return "branch"
         exact = head == earlier.base or await self._go_to(earlier.base)
         try:

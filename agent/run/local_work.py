@@ -22,7 +22,7 @@ from agent.claude import CommandOutput, LocalClaude, Pieces, home, program, rehe
 from agent.claude import command as claude
 from agent.claude import instructions as trust
 from agent.config import Config, Renewal
-from agent.errors import ConfigError
+from agent.errors import CloneError, ConfigError
 from agent.files import PrivateDirectory, private_directory, remove_stale
 from agent.process import Command, Launch, Patience, descendants
 from agent.protocol import Publish, log
@@ -116,6 +116,12 @@ class LocalWork:
         told = publish if self._recording is None else self._recording.tee(publish)
         earlier = find_earlier(self._config, self._output, self._private.path / "earlier.patch", publish)
         cloned = await clone.clone(self._config, self._git, told, patience, earlier)
+        if cloned.left_out and self._output is not None and earlier is not None:
+            try:
+                self._output.put_work_aside(earlier.session)
+            except OSError as error:
+                why = f"the work of the session cannot be kept in OUTPUT_DIR/earlier: {error.strerror}"
+                raise CloneError(f"RESUME_SESSION: {why}; this run's own would replace it") from error
         workspace, limits = self._config.workspace_dir, self._limits
         if cloned.commits is not None:
             self._cloned_commits = cloned.commits

@@ -93,5 +93,13 @@ def test_work_elsewhere_is_put_aside_where_a_session_goes_on(tmp_path: Path) -> 
         "stash-0.patch": "one", "2-stash-0.patch": "two",
     }  # fmt: skip
     assert (tmp_path / "lfs" / "oid").exists()
+    (tmp_path / "session").mkdir()
+    (tmp_path / "session" / "ID.patch").write_text("work")
+    (tmp_path / "session" / "ID.jsonl").touch()
+    output = Output(tmp_path, goes_on=True)
+    output.put_work_aside("ID")
+    output.close()
+    assert (tmp_path / "earlier" / "ID.patch").read_text() == "work"
+    assert [path.name for path in (tmp_path / "session").iterdir()] == ["ID.jsonl"]
     Output(tmp_path).close()
     assert not (tmp_path / "lfs" / "oid").exists()

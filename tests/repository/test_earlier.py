@@ -112,6 +112,19 @@ async def test_work_that_the_repository_has_by_now_is_not_applied_twice(world: W
     assert git(run.workspace, "status", "--porcelain") == ""
 
 
+async def test_work_that_the_pushed_branch_lacks_is_left_out_and_said_so(world: World) -> None:
+    """The attempt pushed once, worked on, and died before it pushed again: its patch is the only copy of the rest."""
+    (world.work / "new.txt").write_text("new\n")
+    git(world.work, "add", "-A")
+    git(world.work, "commit", "-q", "-m", "pushed")
+    git(world.work, "push", "-q", "origin", "HEAD:claude/x")
+    (world.work / "more.txt").write_text("more\n")
+    world.did()
+    run, cloned = await world.next(REPO_REF="claude/x", PUSH_BRANCH="claude/x")
+    assert (source(cloned), cloned.left_out) == ({"session": SESSION, "from": "branch"}, True)
+    assert any("is kept as a patch in OUTPUT_DIR/earlier" in line for line in run.logs())
+
+
 @pytest.mark.parametrize("depth", ["", "1"])
 async def test_work_on_the_run_s_own_branch_counts_from_where_the_session_began(world: World, depth: str) -> None:
     (world.work / "new.txt").write_text("new\n")
@@ -120,7 +133,7 @@ async def test_work_on_the_run_s_own_branch_counts_from_where_the_session_began(
     git(world.work, "push", "-q", "origin", "HEAD:claude/x")
     branch = {"REPO_REF": "claude/x", "PUSH_BRANCH": "claude/x"}
     _, cloned = await world.next(**branch, **({"CLONE_DEPTH": depth} if depth else {}))
-    assert source(cloned) == {"session": SESSION, "from": "branch"}
+    assert (source(cloned), cloned.left_out) == ({"session": SESSION, "from": "branch"}, False)
     assert cloned.head == git(world.work, "rev-parse", "HEAD") != world.base
     assert cloned.since == world.base
 

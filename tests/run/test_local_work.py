@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -187,3 +188,30 @@ def test_heartbeat_has_the_latest_sample(tmp_path, local_work) -> None:
     work._sample = sample(memory=5, pids=2)
     assert work.vital_signs()["memory"] == 5
     assert json.dumps(work.vital_signs())
+
+
+async def test_work_that_the_branch_lacks_outlives_the_run(tmp_path: Path, local_work) -> None:
+    """The run that goes on writes a patch of its own in the place of the one that it could not bring back."""
+    origin, session = make_origin(tmp_path), str(uuid.uuid4())
+    git(tmp_path, "clone", "-q", str(origin), "other")
+    other = tmp_path / "other"
+    base = git(other, "rev-parse", "HEAD")
+    git(other, "commit", "-q", "--allow-empty", "-m", "pushed by the attempt")
+    git(other, "push", "-q", "origin", "HEAD:claude/x")
+    (other / "new.txt").write_text("not pushed\n")
+    git(other, "add", "-A")
+    header = {"session": session, "base": base, "files": 1}
+    patch = json.dumps(header) + "\n" + git(other, "diff", "--cached", base) + "\n"
+    sessions = tmp_path / "out" / "session"
+    sessions.mkdir(parents=True)
+    (sessions / f"{session}.patch").write_text(patch)
+    config = configure(
+        tmp_path, "ok", REPO_URL=f"file://{origin}", REPO_REF="claude/x", PUSH_BRANCH="claude/x",
+        OUTPUT_DIR=str(tmp_path / "out"), RESUME_SESSION=session,
+    )  # fmt: skip
+    work, published = local_work(config), Published()
+    await work.check()
+    cloned = await work.clone(published, Patience())
+    assert cloned.left_out
+    assert (tmp_path / "out" / "earlier" / f"{session}.patch").read_text() == patch
+    assert not (sessions / f"{session}.patch").exists()
