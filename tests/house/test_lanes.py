@@ -101,3 +101,15 @@ def test_each_lane_has_its_command() -> None:
         # CI's image stage runs `docker` by make; `soak` is for a person with time.
         assert f"--lane {lane}" in (makefile if lane in ("docker", "soak") else ci)
     assert "make --no-print-directory image-test" in ci
+
+
+def test_a_page_that_lives_is_not_looked_at_once():
+    """What a stream has not brought yet is waited for by `expect`; a bare assert made a test fail now and then."""
+    once = re.compile(
+        r"assert .*\.(is_hidden|is_visible|is_enabled|is_checked|input_value)\(\)|assert .*\.count\(\) =="
+    )
+    assert once.search("    assert page.locator('.alert').is_hidden()")
+    modules = sorted((ROOT / "tests" / "hub").glob("test_page_*.py"))
+    assert modules
+    lines = [(module.name, line.strip()) for module in modules for line in module.read_text().splitlines()]
+    assert [(name, line) for name, line in lines if once.search(line)] == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.protocol.events import Event, log, status
-from tests.support.browser import NARROW, WIDE, ServedHub, faults, open_page, photograph
+from tests.support.browser import NARROW, WIDE, ServedHub, expect, faults, open_page, photograph
 from tests.support.fleets import Told, fleet
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def test_totals_are_of_the_runs_that_are_listed(hub: ServedHub, page: Page, agen
     page.get_by_role("button", name="running").click()
     totals.get_by_text("4 of 9 runs").wait_for()
     totals.get_by_text("$1.67").wait_for()
-    assert page.locator(".row.disconnected").get_by_text("last heard").count() == 0
+    expect(page.locator(".row.disconnected").get_by_text("last heard")).to_have_count(0)
     page.get_by_role("button", name="running").click()
     page.locator(".row.disconnected").get_by_text("last heard").wait_for()
 
@@ -124,10 +124,10 @@ def test_arrows_stay_on_the_tabs_that_can_be_seen(hub: ServedHub, page: Page):
     chosen = page.locator("[role=tab][aria-selected=true]")
     for name in ("Changes", "Transcript"):
         page.keyboard.press("ArrowRight")
-        assert chosen.inner_text() == name
+        expect(chosen).to_have_text(name)
     page.set_viewport_size({"width": 390, "height": 844})
     page.keyboard.press("ArrowLeft")
-    assert chosen.inner_text() == "About"
+    expect(chosen).to_have_text("About")
     page.get_by_text("0 missing").wait_for()
 
 
@@ -198,7 +198,7 @@ def test_every_state_can_be_read(hub: ServedHub, browser: Browser, agents: ExitS
             page.goto(f"{hub.url}/runs/{name}")
             page.locator(".item").first.wait_for()
             if name.startswith("01JZCLON"):
-                assert page.get_by_role("progressbar").get_attribute("aria-valuenow") == "43"
+                expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "43")
                 page.get_by_text("51,000 of 118,000").wait_for()
             look(page, f"state-{name[4:8].lower()}")
         page.goto(f"{hub.url}/runs/{runs[1][0].envelope.run_id}")

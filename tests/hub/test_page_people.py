@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from agent.protocol.events import status
-from tests.support.browser import ServedHub, faults, open_page, photograph
+from tests.support.browser import ServedHub, expect, faults, open_page, photograph
 from tests.support.fleets import Told, fleet, showcase
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_a_token_opens_the_page_and_logging_out_closes_it(guarded: ServedHub, pa
     page.get_by_role("heading", name="Behind a token").wait_for()
     assert page.evaluate("() => document.cookie") == ""
     assert "for-watchers" not in page.url
-    assert page.locator(".steer").is_hidden()
+    expect(page.locator(".steer")).to_be_hidden()
     page.reload()
     page.get_by_role("heading", name="Behind a token").wait_for()
     page.get_by_role("button", name="Log out").click()
@@ -64,7 +64,7 @@ def test_an_operator_answers_tells_interrupts_and_stops(guarded: ServedHub, page
     log_in(page, "for-operators")
     question = page.locator(".alert")
     question.get_by_text("claude waits for an answer").wait_for()
-    assert "npm publish --access public" in question.inner_text()
+    expect(question).to_contain_text("npm publish --access public")
     assert page.title().startswith("?")
     photograph(page, "run-question")
     page.get_by_label("Reason").fill("not today")
@@ -99,7 +99,7 @@ def test_several_questions_are_shown_and_each_is_answered_by_itself(hub: ServedH
     asks = status("waiting", "claude asks to use Bash: rm -rf build", phase="RUNNING", question=other)
     agent.send(run.add(asks).lines[-1:])
     page.get_by_text("claude waits for 2 answers").wait_for()
-    assert first.get_by_label("Reason").input_value() == "not before Monday"
+    expect(first.get_by_label("Reason")).to_have_value("not before Monday")
     photograph(page, "run-questions")
     page.locator(".asks", has_text="rm -rf build").get_by_role("button", name="Allow", exact=True).click()
     assert agent.command()["data"] == {"command": "answer", "question": "q2", "behavior": "allow"}
@@ -120,7 +120,7 @@ def test_an_answered_question_is_a_line_and_no_longer_asks(hub: ServedHub, page:
     agent.send(run.add(answered).lines[-1:])
     page.locator(".item.log").get_by_text("nora allows Bash").wait_for()
     page.locator(".alert").wait_for(state="hidden")
-    assert page.locator(".item.question").count() == 1
+    expect(page.locator(".item.question")).to_have_count(1)
 
 
 def test_a_refusal_is_told(guarded: ServedHub, page: Page):

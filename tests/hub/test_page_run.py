@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.protocol.events import log
-from tests.support.browser import ServedHub, photograph
+from tests.support.browser import ServedHub, expect, photograph
 from tests.support.fleets import Told, claude_events, showcase
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def test_text_grows_and_goes_when_it_is_there_as_a_whole(hub: ServedHub, page: P
     page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
     line(page, "claude works").wait_for()
     growing = page.locator(".growing")
-    assert not growing.is_visible()
+    expect(growing).to_be_hidden()
     page.wait_for_timeout(300)
     agent.send([preview(run, 1, "It grows "), preview(run, 2, "word <b>by</b> "), preview(run, 4, "the end")])
     growing.get_by_text("It grows word <b>by</b>").wait_for()
@@ -45,7 +46,7 @@ def test_text_grows_and_goes_when_it_is_there_as_a_whole(hub: ServedHub, page: P
     agent.send(run.lines[before:])
     page.locator(".item").get_by_text("It grows word by word to the end.").wait_for()
     growing.get_by_text("It grows").wait_for(state="detached")
-    assert growing.get_by_text("two").is_visible()
+    expect(growing.get_by_text("two")).to_be_visible()
     before = len(run.lines)
     answer = {"type": "tool_result", "tool_use_id": "toolu_9", "content": "one\ntwo"}
     run.claude({"type": "user", "message": {"role": "user", "content": [answer]}})
@@ -74,22 +75,22 @@ def test_a_run_is_shown_as_a_person_reads_it(hub: ServedHub, page: Page):
     page.locator(".item.complete").wait_for()
     photograph(page, "run")
     operator = page.locator(".operator-box")
-    assert operator.inner_text().split("\n\n") == ["nora message, accepted", "Please keep the public name."]
+    expect(operator).to_have_text("nora message, acceptedPlease keep the public name.")
     todos = page.locator(".side .todos li")
-    assert todos.count() == 3
-    assert "done" in (todos.first.get_by_role("img").get_attribute("aria-label") or "")
+    expect(todos).to_have_count(3)
+    expect(todos.first.get_by_role("img")).to_have_attribute("aria-label", re.compile("done"))
     page.keyboard.press("g")
     page.locator(".thinking").wait_for()
     photograph(page, "run-start")
     bash = page.locator(".tool", has_text="python -m pytest -q")
-    assert bash.locator(".output .f2").first.inner_text() == "."
-    assert "failed" in bash.inner_text()
-    assert "line 30" not in bash.inner_text()
+    expect(bash.locator(".output .f2").first).to_have_text(".")
+    expect(bash).to_contain_text("failed")
+    expect(bash).not_to_contain_text("line 30")
     bash.get_by_role("button", name="Show all").click()
     bash.get_by_text("line 39", exact=False).wait_for()
     edit = page.locator(".tool", has_text="src/slugify.py").first
     assert edit.locator(".line.del").inner_text().strip("- \n") == 'return text.replace(" ", "-")'
-    assert edit.locator(".line.ins").count() == 2
+    expect(edit.locator(".line.ins")).to_have_count(2)
     agent = page.locator(".tool", has_text="Review the change")
     agent.scroll_into_view_if_needed()
     agent.get_by_role("button", name="Fold").click()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import scripted_claude
-from tests.support.browser import ServedHub
+from tests.support.browser import ServedHub, expect
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
@@ -71,8 +71,8 @@ def test_questions_are_answered_one_by_one(open_hub: ServedHub, page: Page, tmp_
         page.locator(".asks", has_text="Bash").get_by_role("button", name="Allow", exact=True).click()
         page.locator(".item.complete").wait_for()
         assert agent.wait(30) == 0
-    assert page.locator(".alert").is_hidden()
-    assert page.locator(".steer").is_hidden()
+    expect(page.locator(".alert")).to_be_hidden()
+    expect(page.locator(".steer")).to_be_hidden()
 
 
 def test_claude_is_told_interrupted_and_stopped(open_hub: ServedHub, page: Page, tmp_path: Path):
@@ -105,7 +105,7 @@ def test_the_real_claude_asks_is_told_and_is_interrupted(open_hub: ServedHub, pa
             first.get_by_text("Allow for the whole run lets claude use: ").wait_for()
             first.get_by_role("button", name="Allow", exact=True).click()
             page.locator(".tool", has_text="until test -e go").wait_for()  # reads only, so claude does not ask
-            assert page.locator(".alert").is_hidden()
+            expect(page.locator(".alert")).to_be_hidden()
             page.get_by_label("Message to claude").fill("use tabs, not spaces")
             page.keyboard.press("Enter")
             page.locator(".operator-box", has_text="use tabs, not spaces").wait_for()

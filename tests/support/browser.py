@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
 _PATIENCE = 60.0
@@ -150,6 +150,17 @@ def open_page(browser: Browser, **options: Any) -> Iterator[Page]:
     finally:
         context.close()
     assert faults == []
+
+
+def expect(locator: Locator) -> LocatorAssertions:
+    """Assertions that wait for the state, some seconds at most.
+
+    A bare `assert` on a locator looks once. The row of a run and its lines come by two streams, each in its own
+    time, so what one of them has shown tells nothing of what the other shows by now.
+    """
+    from playwright.sync_api import expect as playwright_expect
+
+    return playwright_expect(locator)
 
 
 FRAMES = """async (list, [steps, by]) => {
