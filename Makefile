@@ -88,7 +88,7 @@ image-arm64: ## the same for arm64, as claude-code-wrapper:arm64 (needs docker's
 	  $$(DOCKER=false $(PYTHON) tools/image_arguments.py $(BASE_DIGEST)) .
 
 image-test: setup image ## run the image: flags, health, stops, out of memory, isolation, the real CLI
-	@eval "$$(tools/container_engine.sh)" && export DOCKER && $(PYTEST) --lane docker --durations=10
+	@eval "$$(tools/container_engine.sh)" && export DOCKER && $(PYTEST) --lane docker --durations=10 $(TEST_FLAGS)
 
 docker-run: image ## the job that .env describes, in a hardened container
 	@test -f .env || { echo "docker-run: write REPO_URL, TASK, WS_SERVER and ANTHROPIC_API_KEY into .env" >&2; exit 78; }

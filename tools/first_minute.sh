@@ -40,4 +40,5 @@ for suite in bookworm trixie; do
   done
   AS_ROOT=''
 done
-[ "${1:-}" = demo ] || { say "make test, $suite, a new user"; follow "$root" 'make test'; }
+[ "${1:-}" = demo ] || { say "make test, $suite, a new user"; follow "$root" 'make test ||
+  make test PARALLEL= TEST_FLAGS="--last-failed --last-failed-no-failures none"'; } # alone, as .ci/run does: see lane there

@@ -37,7 +37,8 @@ for suite in "${suites[@]}"; do
     test -x ~/venv/bin/python || "$shift_python" -m venv ~/venv
     ~/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
     echo "$PWD" > "$(~/venv/bin/python -c "import sysconfig; print(sysconfig.get_path(\"purelib\"))")/source.pth"
-    exec ~/venv/bin/python -m pytest -q "$@"
+    ~/venv/bin/python -m pytest -q "$@" ||
+      ~/venv/bin/python -m pytest -q --last-failed --last-failed-no-failures none # alone, as .ci/run does: see lane there
   ' - "$python" "$@" || failed+=("$suite")
 done
 [ ${#failed[@]} = 0 ] || { echo "pythons: failed on ${failed[*]}" >&2; exit 1; }
