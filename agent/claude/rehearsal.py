@@ -2,7 +2,8 @@
 
 claude alone knows its options, its dialect of JSON Schema, its settings and its agents, and half of what is wrong with
 them it ignores without a word, also of the operator's own settings, whose rules would then deny nothing. A start costs
-half a second and no request to the API. Hooks and MCP servers stay out.
+half a second and no request to the API. Hooks and MCP servers stay out; hooks of the machine's managed settings do not,
+since nothing below them can switch them off.
 """
 
 from __future__ import annotations

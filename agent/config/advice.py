@@ -102,7 +102,8 @@ def warnings(config: Config) -> Iterator[str]:
     if not logins(config):
         yield (
             "ANTHROPIC_API_KEY: neither this nor another credential of claude is set (ANTHROPIC_AUTH_TOKEN, "
-            "CLAUDE_CODE_OAUTH_TOKEN, Bedrock, Vertex); without a login in its home claude refuses to work"
+            "CLAUDE_CODE_OAUTH_TOKEN, Bedrock, Vertex); without a login in its home or in the machine's managed "
+            "settings claude refuses to work"
         )
     for key, near in json_objects.misspelt_settings(settings):
         yield f"SETTINGS: claude knows no {key[:80]} and ignores it silently; {near} is the nearest that it has"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,32 +11,21 @@ import pytest
 
 from tests.support.collector import collecting
 from tests.support.git_servers import make_origin
+from tests.support.mounts import mount_for_itself, need_mounts
 from tests.support.run_agent import run_agent
 
 pytestmark = [pytest.mark.system, pytest.mark.may_skip("a memory cgroup of one's own, a mount namespace")]
 
 MIB = 1 << 20
 _ROOT = Path("/sys/fs/cgroup")
-_NEW_NAMESPACE, _BIND, _PRIVATE = 0x20000, 4096, 0x4C000
 #: Takes the whole limit within a moment, sooner than the memory guard looks twice.
 EATER = "python3 -c 'm = [b\"x\" * (16 << 20) for _ in range(200)]'; echo $? > killed"
-
-
-def mount_for_itself(source: str, target: str, kind: str | None, flags: int, options: str) -> None:
-    """Mount something that only this process and its children see."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for failed in (
-        libc.unshare(_NEW_NAMESPACE),
-        libc.mount(b"none", b"/", None, _PRIVATE, None),
-        libc.mount(source.encode(), target.encode(), kind and kind.encode(), flags, options.encode()),
-    ):
-        if failed:
-            raise OSError(ctypes.get_errno(), "no mount namespace here")
 
 
 @pytest.fixture
 def enter() -> Iterator[Callable[[], None]]:
     """Put a process into a cgroup with 400 MiB, which it sees as that of its container; to be called in the child."""
+    need_mounts()
     memory = _ROOT / "memory" if (_ROOT / "memory").is_dir() else _ROOT
     group = memory / f"agent-test-{os.getpid()}"
     try:
@@ -51,7 +39,7 @@ def enter() -> Iterator[Callable[[], None]]:
 
     def move() -> None:
         (group / "cgroup.procs").write_text(str(os.getpid()))
-        mount_for_itself(str(group), str(memory), None, _BIND, "")
+        mount_for_itself(str(group), str(memory))
 
     try:
         yield move
@@ -71,15 +59,14 @@ async def test_a_tool_that_the_kernel_kills_for_memory_is_a_warning(tmp_path: Pa
 
 
 async def test_a_disk_that_fills_up_while_cloning(tmp_path: Path) -> None:
-    if os.geteuid():
-        pytest.skip("only root may mount")
+    need_mounts()
     (tmp_path / "large").mkdir()
     large = make_origin(tmp_path / "large", payload=4 * MIB)
     workspace = tmp_path / "agent" / "workspace"
     workspace.mkdir(parents=True)
 
     def small() -> None:
-        mount_for_itself("none", str(workspace), "tmpfs", 0, "size=1m")
+        mount_for_itself("none", str(workspace), "tmpfs", "size=1m")
 
     async with collecting() as collector:
         ran = await run_agent(tmp_path, collector.url, preexec=small, REPO_URL=f"file://{large}")
