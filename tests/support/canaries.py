@@ -118,23 +118,43 @@ class Canaries:
         return set().union(*map(self.seen, set(text.splitlines())), self.seen(text[:100_000]))
 
 
-class Spy:
-    """Looks at the command lines of every process and at files, over and over, while a run goes on."""
+def descendants(root: int) -> set[int]:
+    """All processes below one, as they are now."""
+    children: dict[int, list[int]] = {}
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with suppress(OSError):
+                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+                children.setdefault(int(parent), []).append(int(process.name))
+    found: set[int] = set()
+    pending = [root]
+    while pending:
+        new = children.get(pending.pop(), [])
+        found.update(new)
+        pending += new
+    return found
 
-    def __init__(self, canaries: Canaries, directory: Path) -> None:
-        self.looks = 0
+
+class Spy:
+    """Looks at the command lines of a run's processes and at its files, over and over, while it goes on.
+
+    A run of another test is none of its business: that one may show the same secrets on purpose.
+    """
+
+    def __init__(self, canaries: Canaries, directory: Path, above: int) -> None:
+        """`above`: the process that the agent and all that it leaves behind are below."""
         self.commands: set[str] = set()
         self.texts: set[str] = set()
         self.open_to_others: set[str] = set()
         self._canaries = canaries
         self._tmp = directory / "agent" / "tmp"
+        self._above = above
 
     def look(self) -> None:
-        self.looks += 1
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit():
-                with suppress(OSError):
-                    self.commands.add((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        for pid in descendants(self._above):
+            with suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                self.commands.add(command.replace(b"\0", b" ").decode(errors="replace"))
         with suppress(OSError):
             for path in [self._tmp, *self._tmp.rglob("*")]:
                 with suppress(OSError):

@@ -179,6 +179,11 @@ class Agent:
         self._said = b""
         self._signalled: float | None = None
 
+    @property
+    def warden(self) -> int:
+        """The process above the agent, and above all that the agent leaves behind."""
+        return self._process.pid
+
     async def _line(self) -> dict[str, Any]:
         while b"\n" not in self._said:
             chunk = await self._report.receive_some()

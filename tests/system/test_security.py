@@ -7,13 +7,15 @@ searched by other code (tests/support/canaries.py).
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.canaries import Canaries, encodings, everything_written
+from tests.support.canaries import Canaries, Spy, encodings, everything_written
 from tests.support.collector import unused_port
 from tests.support.git_servers import http_server
 from tests.support.run_agent import origin
@@ -202,6 +204,18 @@ async def test_children_get_what_they_need_and_nothing_else(tmp_path: Path) -> N
         names = {line.partition("=")[0] for line in text.splitlines() if not line.startswith("ARGV")}
         assert names & {"WS_SERVER", "WS_TOKEN", "GITHUB_TOKEN", "KUBERNETES_SERVICE_HOST", "SOMETHING_ELSE", "TASK",
                         "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "MCP_CONFIG", "CLAUDE_ENV", "FTP_PROXY"} == set()  # fmt: skip
+
+
+def test_another_test_s_processes_are_not_this_run_s(tmp_path: Path) -> None:
+    """Beside it a test may run that shows the same secrets on purpose."""
+    command = [sys.executable, "-I", "-S", "-c", "input()", SECRETS["odd"]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        for above, seen in ((os.getpid(), {"odd"}), (other.pid, set())):
+            spy = Spy(CANARIES, tmp_path, above)
+            spy.look()
+            assert spy.seen_in_commands == seen
+        assert other.stdin is not None
+        other.stdin.close()
 
 
 def test_the_search_finds_what_it_should() -> None:
