@@ -2,7 +2,7 @@
 
 Everything goes through one bounded channel to the one task that writes, so that no line is torn by another and nobody
 waits for a claude that does not read. claude works on as long as it likes, but ends only once its input is closed: that
-is the decision of the run (agent/run/supervisor.py), not of the reader.
+is the decision of the run (agent/run/steering.py), not of the reader.
 """
 
 from __future__ import annotations

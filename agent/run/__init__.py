@@ -18,15 +18,19 @@ Files:
     supervisor     the loop: what a report means, what a phase starts and stops
     machine        the table of phases and events, without tasks, clock or I/O
     tasks          the nursery, and the barrier that turns an outcome into a report
-    lifetime       tasks that live and die together
+    lifetime       tasks that live and die together; the lifetimes of a run
     inbox          the memory channel to the supervisor, and the reports that it takes
+    beginning      Beginning: signals, check, vital signs, the server that is waited for, the clone
     link           the sender of the run, and what it hears from the server
     delivering     Delivering: when the sender starts, starts again, and how long it may take at the end
+    running        Running: claude's tasks, from its pipes to its exit status
     dialogue       Dialogue: brings what claude and operators say to asking and steering
     asking         Asking: the questions of claude, open until somebody answers or their time is over
     steering       Steering: the commands of operators, from their arrival to their last acknowledgement
-    proving        Proving: what VERIFY_COMMAND is asked, and what follows from its answer
-    waiting        Waiting: WAIT_FOR_LIMIT, how long and what stands still meanwhile
+    verifying      Verifying: the order of proof, from claude's result or end to the end of VERIFY_COMMAND
+    proving        Proving: what VERIFY_COMMAND is asked, and what its answer means
+    waiting        Waiting: WAIT_FOR_LIMIT, from when to when and what stands still meanwhile
+    ending         Ending: sweep, harvest, outcome and COMPLETE, and how a stop signal hastens them
     countdown      TIMEOUT, which may stand still
     stop_budget    the time of a stop, shared out by what is left of it
     work           what a run does to the world, as an interface

@@ -30,6 +30,11 @@ class Delivering:
         self._started_again = False
 
     @property
+    def is_on(self) -> bool:
+        """Whether there is a server to deliver to."""
+        return self._sender is not None
+
+    @property
     def is_met(self) -> bool:
         """Whether a server has ever proved that it takes our messages."""
         return self._sender is not None and self._sender.ever_connected

@@ -72,3 +72,13 @@ class Lifetime:
         self._deadline = deadline
         for scope in self._scopes:
             scope.deadline = self._deadline
+
+
+class Lifetimes:
+    """The lifetimes of a run but for the one of its delivery, which `Delivering` has."""
+
+    def __init__(self) -> None:
+        self.watch, self.work, self.output = map(Lifetime, ("watch", "work", "output"))
+        self.vitals, self.sweep, self.harvest = (
+            Lifetime(name, dispensable=True) for name in ("vitals", "sweep", "harvest")
+        )

@@ -11,13 +11,17 @@ synchronous, because a single `async def` would move the whole machine to asynci
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from statemachine import StateMachine
 from statemachine.states import States
 
 from agent.outcome import Cause, CauseKind, Outcome
 from agent.protocol import Phase
+
+#: Brings one of the machine's events to it, and enters the phase that follows.
+Fire = Callable[[Callable[..., Any]], None]
 
 
 class Lives(NamedTuple):

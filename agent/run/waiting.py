@@ -18,9 +18,10 @@ import trio
 from agent.claude import user_line
 from agent.config import Config
 from agent.outcome import Outcome, trouble
-from agent.protocol import timestamp
+from agent.protocol import Phase, timestamp
 from agent.report import Reporter
 from agent.run.countdown import Countdown
+from agent.run.machine import Fire, RunMachine
 from agent.run.tasks import Task, TaskName
 from agent.run.work import ClaudeRun
 from agent.transcript import ResultGiven, Said
@@ -111,24 +112,57 @@ class LimitWaits:
 
 
 class Waiting:
-    """The waiting of one run: what stands still meanwhile, and who is told. Synchronous; the supervisor calls it.
+    """The waiting of one run: when it begins and ends, what stands still meanwhile, and who is told.
+
+    Synchronous; the supervisor calls it.
 
     Args:
+        waits: plans the waits; None for WAIT_FOR_LIMIT.
+        fire: brings an event to the machine.
         start: starts the timer of a wait, as a task that ends with the work.
     """
 
-    def __init__(self, config: Config, waits: Waits, reporter: Reporter, start: Callable[[str, Task], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        waits: Waits | None,
+        machine: RunMachine,
+        fire: Fire,
+        reporter: Reporter,
+        start: Callable[[str, Task], None],
+    ) -> None:
         self._counts = config.timeout_counts_waiting
-        self._waits = waits
+        self._waits = waits or LimitWaits(config)
+        self._machine = machine
+        self._fire = fire
         self._reporter = reporter
         self._start = start
         self._run: ClaudeRun | None = None
         self._pause: Pause | None = None
         self._timer = trio.CancelScope()
-        #: TIMEOUT, from the clone on.
-        self.countdown: Countdown | None = None
+        self._timeout = config.timeout
+        self._countdown: Countdown | None = None
 
-    def begins(self, said: Said, run: ClaudeRun | None) -> bool:
+    def count_down(self) -> None:
+        """Begin to count TIMEOUT."""
+        self._countdown = Countdown(self._timeout)
+        self._start(TaskName.DEADLINE, self._countdown.run)
+
+    def heard(self, said: Said, run: ClaudeRun | None) -> bool:
+        """Follow what claude says; whether that was a result which the run waits out, so that it is no result yet."""
+        if self._machine.phase in (Phase.RUNNING, Phase.WAITING) and self._begins(said, run):
+            self._fire(self._machine.limited)
+            return True
+        if self._machine.phase is Phase.WAITING and isinstance(said, ResultGiven):
+            self._go_on(tell=False)  # an operator's message was answered meanwhile, or no wait is left
+        return False
+
+    def passed(self, pause: Pause) -> None:
+        """Let claude go on after this wait, if it is still the one that counts."""
+        if self._machine.phase is Phase.WAITING and pause is self._pause:
+            self._go_on(tell=True)
+
+    def _begins(self, said: Said, run: ClaudeRun | None) -> bool:
         """Whether claude's result tells of trouble that is waited out; then the wait has begun."""
         if run is None or not isinstance(said, ResultGiven):
             return False
@@ -142,8 +176,8 @@ class Waiting:
         if self._pause is None:
             self._run = run
             run.activity.hold()
-            if self.countdown is not None and not self._counts:
-                self.countdown.hold()
+            if self._countdown is not None and not self._counts:
+                self._countdown.hold()
         self._timer.cancel("another wait takes its place")
         self._timer = trio.CancelScope()
         self._pause = planned
@@ -151,19 +185,16 @@ class Waiting:
         self._start(TaskName.LIMIT, partial(self._pass, planned, self._timer))
         return True
 
-    def is_over(self, pause: Pause) -> bool:
-        """Whether the wait that has passed is the one that counts."""
-        return pause is self._pause
-
-    def end(self, *, go_on: bool) -> None:
-        """Let time count again; `go_on` tells claude to go on."""
+    def _go_on(self, *, tell: bool) -> None:
+        """Leave WAITING, and let time count again; `tell` claude to go on."""
+        self._fire(self._machine.resumed)
         self._timer.cancel("the wait is over")
         run, self._pause = self._run, None
         if run is not None:
             run.activity.release()
-            if self.countdown is not None:
-                self.countdown.release()
-            if go_on:
+            if self._countdown is not None:
+                self._countdown.release()
+            if tell:
                 run.tell(GO_ON)
         self._run = None
 

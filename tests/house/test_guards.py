@@ -58,7 +58,7 @@ WATCHES = {
         ("claude/test_output.py::test_a_reader_can_be_cancelled_while_somebody_holds_the_pipe",),
     ),
     "drain_after_a_bug": Watch(
-        {978: "lines_in_order"}, ("run/test_supervisor.py::test_a_reader_that_fails_is_replaced_by_a_drain",)
+        {978: "lines_in_order"}, ("run/test_running.py::test_a_reader_that_fails_is_replaced_by_a_drain",)
     ),
     "flush_limit": Watch({289: "in_time"}),
     "journal_limit": Watch({655: "bounded"}),
@@ -87,7 +87,9 @@ WATCHES = {
         ("run/test_dialogue.py::test_silence_counts_only_while_no_question_is_open",),
     ),
     "proof_of_a_success": Watch({48: "success_is_proven", 217: "success_is_proven"}),
-    "last_lines_before_the_proof": Watch(tests=("run/test_proving.py::test_the_result_may_be_the_last_that_is_read",)),
+    "last_lines_before_the_proof": Watch(
+        tests=("run/test_verifying.py::test_the_result_may_be_the_last_that_is_read",)
+    ),
     "bound_of_all_waits": Watch(tests=("run/test_waiting.py::test_the_sum_of_all_waits_is_bounded",)),
     "timeout_that_stands_still": Watch(
         tests=("run/test_waiting.py::test_timeout_counts_the_waiting_by_choice", "run/test_countdown.py")

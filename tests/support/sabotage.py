@@ -25,13 +25,14 @@ from agent.protocol.inbound import Command
 from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
-from agent.run import inbox, supervisor, tasks
+from agent.run import ending, inbox, supervisor, tasks
 from agent.run.asking import Asking
 from agent.run.countdown import Countdown
 from agent.run.delivering import Delivering
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
+from agent.run.running import Running
 from agent.run.steering import Steering
 from agent.run.waiting import LimitWaits
 from agent.run.work import Swept
@@ -128,11 +129,11 @@ def hastened_send(patch: Patch) -> None:
 def sweep(patch: Patch) -> None:
     """Whatever claude leaves behind is ended."""
 
-    async def unswept(self: supervisor.Supervisor) -> Swept:
-        await self._working.wait_empty()
+    async def unswept(self: ending.Ending) -> Swept:
+        await self._lives.work.wait_empty()
         return Swept()
 
-    patch(supervisor.Supervisor, "_sweep_behind_work", unswept)
+    patch(ending.Ending, "_sweep_behind_work", unswept)
 
 
 def first_cause_wins(patch: Patch) -> None:
@@ -290,12 +291,12 @@ def silence_of_a_question(patch: Patch) -> None:
 
 def proof_of_a_success(patch: Patch) -> None:
     """With a VERIFY_COMMAND a success counts only if that passed."""
-    patch(supervisor, "proven", lambda outcome, proof, *, wanted: outcome)
+    patch(ending, "proven", lambda outcome, proof, *, wanted: outcome)
 
 
 def last_lines_before_the_proof(patch: Patch) -> None:
     """A claude that has ended is verified once all that it wrote is read: its result may be the last of it."""
-    patch(supervisor.Supervisor, "_wait_for_the_rest", lambda self: trio.lowlevel.checkpoint())
+    patch(Running, "wait_for_the_rest", lambda self: trio.lowlevel.checkpoint())
 
 
 def bound_of_all_waits(patch: Patch) -> None:
