@@ -370,9 +370,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- the hub
     #: Between two messages to those who watch the fleet: too short to be seen, and a busy run costs one of them.
-    hub_beat: float = 0.2
-    #: Beats that a watcher may miss and be told afterwards; then it reads the list again. 24 s.
-    hub_beats: int = 120
+    hub_beat: float = 0.1
+    #: Rows that one pass of the loop gathers, or a thread writes to the index, in 2 ms; the rest waits for the next.
+    hub_rows: int = 100
+    #: After gathering, as a multiple of the time that it took: it has a fifth of the loop at most.
+    hub_beat_rest: float = 4.0
+    #: Changes of at most `hub_rows` rows that a watcher may miss and be told afterwards; then it reads the list again.
+    #: 24 s where 1,000 runs move twice a second.
+    hub_beats: int = 480
     #: How far the index may lag behind; what it lacks after a crash is read from the files.
     hub_index: float = 1.0
     #: How long the making of the index waits for runs that come back, before each file at most.
@@ -407,10 +412,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: One attempt to notify, and the pauses before the next ones.
     hub_notify: float = 10.0
     hub_notify_pauses: tuple[float, ...] = (1.0, 10.0, 60.0)
-    #: A full search for garbage takes 0.1 s with 1,000 agents and finds nothing: objects are set aside so often ...
-    hub_freeze: float = 60.0
-    #: ... and searched so often.
-    hub_collect: float = 3600.0
+    #: A search for garbage takes 0.2 s with 1,000 agents, and finds next to nothing: so often without agents ...
+    hub_search: float = 3600.0
+    #: ... so often with them ...
+    hub_search_busy: float = 86400.0
+    #: ... and with so many more objects, of which a connected agent has some 300, so that no leak fills the memory.
+    hub_objects: int = 2_000_000
+    #: A thread keeps Python's lock for so long while the loop waits for it, at each system call of the loop.
+    hub_switch: float = 0.0005
     #: How long a login lasts.
     hub_session: float = 30 * 86400.0
 

@@ -39,7 +39,7 @@ Files
     steer.py      `agent tell`, `interrupt`, `answer`, `cancel`
     client.py     a hub's API for programs
     secrets.py    tokens from variables and files
-    garbage.py    collection that holds nobody up
+    garbage.py    collection and threads that hold nobody up
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from agent import signals
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.access import is_loopback
-from agent.hub.garbage import collect_seldom
+from agent.hub.garbage import hold_nobody_up
 from agent.hub.listen import open_serving
 from agent.hub.options import Options, parse
 from agent.hub.options import parser as parser
@@ -51,7 +51,7 @@ async def serve(options: Options, *, limits: Limits | None = None) -> int:
                 if is_loopback(options.host) and "container" in os.environ:
                     view.note(f"{options.host} is this container itself: --host 0.0.0.0 lets others in")
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(collect_seldom, limits)
+                    nursery.start_soon(hold_nobody_up, limits, lambda: receiver.connections)
                     status = await _follow(receiver, once=options.once, limits=limits)
                     nursery.cancel_scope.cancel()
                 return status

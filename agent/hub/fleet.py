@@ -6,8 +6,10 @@ message; the fleet's changes are gathered for a moment and told at once, as the 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -63,19 +65,17 @@ class Live(Struct, eq=False):
 
 
 class Change(Struct, frozen=True):
-    """Changes of one beat: JSON of the fields of rows that changed after revision `before`, up to `rev`."""
+    """Changes of one beat, after revision `before` up to `rev`."""
 
     rev: int
     before: int
-    rows: tuple[bytes, ...]
+    #: JSON of the fields of rows that changed, as elements of one array, joined once for all watchers.
+    elements: bytes
     removed: tuple[str, ...] = ()
-    #: The rows as elements of one array, joined once for all watchers.
-    elements: bytes = b""
 
 
 class Fleet:
-    """Rows of the runs that move. Its methods are called from Trio's thread; `beat` takes time for each run that moved
-    since the last one."""
+    """Rows of the runs that move. Its methods are called from Trio's thread."""
 
     def __init__(self, index: Index, limits: Limits, first_rev: int) -> None:
         self._index = index
@@ -176,23 +176,39 @@ class Fleet:
             live.bell.ring()
         self._removed.append(id)
 
-    def beat(self) -> None:
-        """Gather what changed since the last beat, and tell it."""
+    async def gather(self) -> float:
+        """Tell all that has changed until now, in beats of `hub_rows` rows; others have their turn in between. Return
+        the seconds of the processor that it took.
+
+        Cancelling: safe; the rest is told by the next call.
+        """
+        took = 0.0
+        for _ in range(0, max(len(self._dirty), 1), self._limits.hub_rows):
+            began = time.thread_time()
+            self.beat()
+            took += time.thread_time() - began
+            await trio.lowlevel.checkpoint()
+        return took
+
+    def beat(self) -> bool:
+        """Tell what changed since the last beat, of `hub_rows` rows at most, those that have waited longest. False
+        where nothing has."""
         if not self._dirty and not self._removed:
-            return
+            return False
         before, self.rev = self.rev, self.rev + 1
         rows = []
-        for live in self._dirty.values():
+        for live in list(islice(self._dirty.values(), self._limits.hub_rows)):
+            del self._dirty[live.key]
             live.entry.rev = self.rev
             rows.append(_difference(live))
             self._unwritten[live.key] = live
             live.bell.ring()
-        self._dirty.clear()
         if len(self._changes) == self._changes.maxlen:
             self._oldest = self._changes[0].rev
-        self._changes.append(Change(self.rev, before, tuple(rows), tuple(self._removed), b",".join(rows)))
+        self._changes.append(Change(self.rev, before, b",".join(rows), tuple(self._removed)))
         self._removed.clear()
         self.changed.ring()
+        return True
 
     def since(self, rev: int) -> list[Change] | None:
         """The changes after a revision; None where they are not known any more."""

@@ -86,7 +86,8 @@ class Hub:
     def close(self) -> None:
         """Write what the index lacks, and close it."""
         try:
-            self.fleet.beat()
+            while self.fleet.beat():
+                pass
             self.index.put(self.fleet.unwritten())
         except sqlite3.Error:
             pass  # the files have it
@@ -189,37 +190,43 @@ class Hub:
         Cancelling: safe.
         """
         lacking: list[Row] = []
+        rev = self.fleet.rev
         try:
-            await self.write()
+            rev = await self.write()
         except sqlite3.Error:
             # The disk is full. Rows change no more than what is stored of their runs; new ones are in memory alone.
             known = await trio.to_thread.run_sync(self.index.sizes)
             if query.after is None:
                 lacking = [row for row in self.fleet.rows() if RunKey(row.containerID, row.runID) not in known]
-        rev = self.fleet.rev
         found = await trio.to_thread.run_sync(self.index.find, query)
         for row in lacking:
             if query.matches(row):
                 found.add(row)
         return found, rev
 
-    async def write(self) -> None:
-        """Bring the index up to date with the rows. Raises sqlite3.Error. Cancelling: safe."""
+    async def write(self) -> int:
+        """Bring the index up to date with the rows, and return the revision up to which it has them all. Raises
+        sqlite3.Error.
+
+        Cancelling: waits for what is being written; the rest is written by the next call.
+        """
         async with self._written:
-            self.fleet.beat()
-            entries = self.fleet.unwritten()
-            if not entries:
-                return
+            await self.fleet.gather()
+            rev, entries = self.fleet.rev, self.fleet.unwritten()
             try:
-                await trio.to_thread.run_sync(self.index.put, entries)
-            except sqlite3.Error:
+                # Few at a time: while a thread makes what is written of a row, the loop waits for Python's lock.
+                while entries:
+                    await trio.to_thread.run_sync(self.index.put, entries[: self.limits.hub_rows])
+                    del entries[: self.limits.hub_rows]
+            finally:
                 self.fleet.rewrite(entries)
-                raise
+            return rev
 
     async def _beat(self) -> None:
+        took = 0.0
         while True:
-            await trio.sleep(self.limits.hub_beat)
-            self.fleet.beat()
+            await trio.sleep(max(self.limits.hub_beat, took * self.limits.hub_beat_rest))
+            took = await self.fleet.gather()
 
     async def _write(self) -> None:
         said = False

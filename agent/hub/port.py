@@ -134,7 +134,11 @@ class Port:
             await self._websocket(connection, partial(self.trust, connection))
         elif connection.head:
             state: Any = {"connection": connection, "trust": self.trust}
-            await TCPServer(self._app, self._config, self._context, state, connection)  # type: ignore[arg-type]
+            server = TCPServer(self._app, self._config, self._context, state, connection)  # type: ignore[arg-type]
+            try:
+                await server
+            finally:
+                vars(server).clear()  # it and its protocol name each other: garbage.py
 
 
 async def _head(connection: Connection) -> h11.Request | None:

@@ -167,6 +167,11 @@ class Link:
             while await self._stream.receive_some(_READ):
                 pass
 
+    def forget(self) -> None:
+        """Let go of what would keep the connection in memory until a search for garbage finds it."""
+        if (error := self._protocol.parser_exc) is not None:
+            error.__traceback__ = None  # its frame is the protocol's
+
     async def _flush(self) -> None:
         with trio.move_on_after(self._limits.receiver_patience):
             async with self._sending:

@@ -138,6 +138,7 @@ class Receiver:
         except Exception as error:
             self._fail(f"a connection failed: {type(error).__name__}: {error}")
         finally:
+            link.forget()
             self._wake()
             await trio.aclose_forcefully(stream)
 

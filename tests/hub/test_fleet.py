@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from agent.hub.access import Tokens
 from agent.hub.fleet import Bell, Fleet
-from agent.hub.index import Index
+from agent.hub.hub import Hub
+from agent.hub.index import Entry, Index, Query
 from agent.limits import Limits
-from agent.receiver import Run, RunKey, parse
+from agent.receiver import Run, RunKey, Store, parse
 from tests.support.runs import a_run
 
 KEY = RunKey("c1", "01JZ0000000000000000000000")
@@ -51,12 +54,12 @@ async def test_only_what_changed_is_told(index: Index):
     fleet.beat()
     fleet.beat()
     (change,) = fleet.since(start) or []
-    (row,) = map(json.loads, change.rows)
+    (row,) = json.loads(b"[%s]" % change.elements)
     assert (row["id"], row["seq"], row["phase"]) == (KEY.run_id, 2, "PENDING")
     feed(fleet, run, lines[2])
     fleet.beat()
     (change,) = fleet.since(change.rev) or []
-    assert json.loads(change.rows[0]).keys() == {"id", "seq", "events", "bytes", "now"}
+    assert json.loads(change.elements).keys() == {"id", "seq", "events", "bytes", "now"}
 
 
 async def test_beats_that_nobody_remembers_are_no_beats(index: Index):
@@ -109,3 +112,42 @@ def test_two_new_runs_with_one_id_have_two_addresses(index: Index):
     live = fleet.live(rows[1].id)
     assert live is not None
     assert live.key == RunKey("c2", "R")
+
+
+async def test_a_beat_tells_few_rows_and_a_gathering_all(index: Index):
+    fleet = Fleet(index, Limits(hub_rows=2), 1)
+    start = fleet.rev
+    for number in range(5):
+        fleet.touch(fleet.find(RunKey("c", f"R{number}")))
+    await fleet.gather()
+    changes = fleet.since(start) or []
+    assert [[row["id"] for row in json.loads(b"[%s]" % change.elements)] for change in changes] == [
+        ["R0", "R1"], ["R2", "R3"], ["R4"]
+    ]  # fmt: skip
+    assert [(change.before, change.rev) for change in changes] == [(start + n, start + n + 1) for n in range(3)]
+
+
+async def test_what_changes_while_a_list_is_made_is_told_behind_it(tmp_path: Path, monkeypatch):
+    """Otherwise a watcher would show an old row until its run changes again, which may be never."""
+    with closing(Store(tmp_path)) as store:
+        hub = Hub(store, Limits(), Tokens(open=True), print)
+        row = hub.fleet.find(KEY)
+        hub.fleet.touch(row)
+        put = hub.index.put
+
+        def change() -> None:
+            row.entry.row.title = "new"
+            hub.fleet.touch(row)
+            hub.fleet.beat()
+
+        def put_while_it_changes(entries: Iterable[Entry]) -> None:
+            put(entries)
+            trio.from_thread.run_sync(change)
+
+        monkeypatch.setattr(hub.index, "put", put_while_it_changes)
+        found, rev = await hub.find(Query())
+        assert json.loads(found.rows[0])["title"] is None
+        (later,) = hub.fleet.since(rev) or []
+        assert json.loads(later.elements)["title"] == "new"
+        monkeypatch.undo()
+        hub.close()
