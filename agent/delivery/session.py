@@ -81,7 +81,7 @@ class Session:
         self._passing_bytes = self._longest_passed = 0
         #: No message without a number is sent that is longer.
         self.message_limit = limits.passing_bytes
-        self._answered = self._caught_up = False
+        self._answered = self._caught_up = self._holds_back = False
         self._copies = 0
         self._journal = journal
         self._connection = connection
@@ -206,6 +206,9 @@ class Session:
         if not count:
             return []
         records = journal.read(self._cursor, min(size, self._limits.batch_bytes), count)
+        self._holds_back = self._must_wait(records)
+        if self._holds_back:
+            records.pop()
         if not records:
             return []
         self._window.add(records)
@@ -222,6 +225,17 @@ class Session:
             # A consumer that acknowledges on HEARTBEAT needs one after the last message.
             self.heartbeat_due = True
         return messages
+
+    def _must_wait(self, records: list[Record]) -> bool:
+        """Whether the last of these is COMPLETE, and a long message before it is not proved taken.
+
+        A server may break at that, and say no more. It is then sent again in parts, behind which COMPLETE has to move;
+        and that is possible as long as COMPLETE cannot have arrived (see agent/journal/narrowing.py).
+        """
+        if not records or not self._journal.completed or records[-1].seq < self._journal.last_seq:
+            return False
+        longest = max(self._window.largest, *(len(record.message) for record in records[:-1]), 0)
+        return longest >= self._limits.long_message
 
     @property
     def _all_sent(self) -> bool:
@@ -263,7 +277,7 @@ class Session:
             while not self._window:
                 await self._sent.wait()
             with trio.move_on_after(limits.barrier_delay):
-                while not (self._all_sent or self._window.is_ping_due(limits.barrier_messages)):
+                while not (self._all_sent or self._holds_back or self._window.is_ping_due(limits.barrier_messages)):
                     await self._sent.wait()
 
     def _pong(self, seq: int) -> None:

@@ -146,6 +146,43 @@ async def test_what_is_too_long_arrives_in_parts_and_what_is_behind_it_too(
     assert any("sent again in parts" in message for level, message in told.notices if level == "warn")
 
 
+async def test_a_run_that_ends_right_behind_a_long_message_arrives_whole(autojump_clock, peer, nursery) -> None:
+    """By a server that just breaks. COMPLETE would be sent behind the message, and could not move behind its parts."""
+    log, told = journal(), Told()
+    fill(log, 3)
+    log.append([events.log("info", "long", text="x" * 150_000), events.log("info", "behind")])
+    finish(log)
+    peer.max_message_size, peer.breaks = 16 * 1024, True
+    with trio.fail_after(300):
+        await sender(log, peer, told).run(None)
+    found = whole(peer.texts)
+    assert found[-1] == "COMPLETE"
+    assert {"long", "behind"} <= set(found)
+    assert len({message["seq"] for message in peer.messages if message["type"] == "COMPLETE"}) == 1
+    assert not any("lost" in message for _, message in told.notices)
+
+
+async def test_complete_waits_for_the_proof_of_a_long_message_only(autojump_clock, peer, nursery) -> None:
+    """And no longer than for that: a PING asks for it at once."""
+    log = journal()
+    log.append([events.log("info", "long", text="x" * 150_000)])
+    finish(log)
+    arrived: list[tuple[str, int, float]] = []
+
+    async def serve(ws, number) -> None:
+        while True:
+            kind = json.loads(await ws.get_message())["type"]
+            arrived.append((kind, client._session._ponged, trio.current_time()))
+
+    peer.serve = serve
+    client = sender(log, peer)
+    with trio.fail_after(30):
+        await client.run(None)
+    (first, _, began), (second, ponged, ended) = arrived[:2]
+    assert (first, second, ponged) == ("LOG", "COMPLETE", 1)
+    assert ended - began < LIMITS.barrier_delay
+
+
 async def test_a_server_that_takes_no_long_frames_gets_every_message_unchanged(autojump_clock, peer, nursery) -> None:
     """As npm's `websocket` and AWS API Gateway: the length of a frame is what they limit."""
     log, told = journal(), Told()

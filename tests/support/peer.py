@@ -29,8 +29,10 @@ class Peer:
         #: Raise this instead of connecting.
         self.refuse: OSError | None = None
         self.close_reasons: list[Any] = []
-        #: A longer message is answered with 1009.
+        #: A longer message is answered with 1009 ...
         self.max_message_size: int | None = None
+        #: ... or, as by uWebSockets, with the end of the connection: no close frame, nothing.
+        self.breaks = False
 
     @property
     def texts(self) -> list[str]:
@@ -55,6 +57,8 @@ class Peer:
         if self.refuse is not None:
             raise self.refuse
         client, server = memory_stream_pair()
+        if self.breaks:
+            _break_instead_of_closing(server)
         self.streams.append(server)
         number = len(self.connections)
         self.connections.append(Texts())
@@ -83,3 +87,15 @@ class Peer:
     async def cut(self, number: int = -1) -> None:
         """The network is gone: no close frame, nothing."""
         await trio.aclose_forcefully(self.streams[number])
+
+
+def _break_instead_of_closing(stream: trio.StapledStream) -> None:
+    send = stream.send_stream.send_all
+
+    async def send_all(data: bytes) -> None:
+        if bytes(data[:1]) == b"\x88":
+            await trio.aclose_forcefully(stream)
+            raise trio.BrokenResourceError
+        await send(data)
+
+    stream.send_stream.send_all = send_all
