@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -129,14 +130,16 @@ async def test_a_damaged_run_is_named_and_does_not_stop_the_others(tmp_path, cap
 async def test_a_stop_signal_ends_it_and_keeps_the_rest(tmp_path, capsys) -> None:
     dead_run(tmp_path, run_id="R1")
 
-    async def interrupt() -> None:
-        await trio.sleep(0.3)
+    async def interrupt(stream: trio.SocketStream) -> None:
+        """In the place of a server: it has begun, so the signal is caught by now."""
         os.kill(os.getpid(), signal.SIGINT)
+        await trio.sleep_forever()
 
-    with unused_port() as port:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(interrupt)
-            assert await flushed(tmp_path, f"ws://127.0.0.1:{port}") == 130
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, interrupt, 0, host="127.0.0.1"))
+        url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        assert await flushed(tmp_path, url) == 130
+        nursery.cancel_scope.cancel()
     assert said(capsys) == ["agent flush: R1: 101 of 101 messages not delivered: interrupted"]
     assert (tmp_path / "R1" / "run.json").exists()
 
@@ -229,7 +232,8 @@ async def test_a_token_that_is_renewed_meanwhile(tmp_path, capsys) -> None:
     file.write_text("first-token-000000")
     async with demanding("first-token-000000", file, "second-token-11111") as server:
         environ = {"WS_TOKEN_FILE": str(file)}
-        limits = msgspec.structs.replace(Limits(), renewal_interval=0.05, backoff_max=0.2)
+        # The new token may take longer to be seen than three attempts, which follow each other quickly here.
+        limits = msgspec.structs.replace(Limits(), renewal_interval=0.05, backoff_max=0.2, refusals=1000)
         with trio.fail_after(30):
             assert await prepared(server.url, limits=limits, **environ).run(path) == 0
     assert server.refused > 0

@@ -40,6 +40,8 @@ class Stage:
         self.client = client
         self.agent = agent
         self.run = Written(run_id=RUN)
+        #: A command has reached the agent.
+        self.reached = trio.Event()
         self._capsys = capsys
         monkeypatch.setattr("agent.signals.let_kill", lambda: None)
         monkeypatch.setenv("HUB_URL", f"http://127.0.0.1:{client.port}")
@@ -74,6 +76,7 @@ class Stage:
             )
             if state:
                 await self.say(log("info", words, source="operator", kind="command", command=record))
+            self.reached.set()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer)
@@ -125,8 +128,7 @@ async def test_a_run_that_says_nothing_is_not_waited_for_for_ever(stage: Stage) 
 
 async def test_a_run_that_ends_meanwhile_has_not_taken_it(stage: Stage) -> None:
     async def end() -> None:
-        await trio.sleep(0.1)
-        await stage.client.receiver.until(lambda: stage.client.receiver.connections)
+        await stage.reached.wait()
         for line in stage.run.complete().lines[-1:]:
             await stage.agent.send_message(line)
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from functools import partial
 from types import SimpleNamespace
 
 import msgspec
@@ -97,8 +98,15 @@ async def test_a_cancelled_delivery_leaves_the_rest_and_the_lock(tmp_path) -> No
     path = dead_run(tmp_path)
     dead_run(tmp_path, run_id="R2")
     told = Told()
-    with unused_port() as port, trio.move_on_after(0.3):
-        await salvage_all(config(tmp_path, "ws://x"), endpoint(f"ws://127.0.0.1:{port}"), told)
+    async with trio.open_nursery() as nursery:
+
+        async def cancel(stream: trio.SocketStream) -> None:
+            """In the place of a server: the delivery has begun."""
+            nursery.cancel_scope.cancel()
+
+        listeners = await nursery.start(partial(trio.serve_tcp, cancel, 0, host="127.0.0.1"))
+        url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        await salvage_all(config(tmp_path, "ws://x"), endpoint(url), told)
     (line,) = told.lines
     words = f"101 of 101 messages of a dead run are not delivered: they stay in {path}, and 1 more dead runs"
     assert line == ("warn", words)
@@ -134,8 +142,8 @@ async def test_a_disk_that_cannot_be_read_is_told(tmp_path, monkeypatch) -> None
 async def test_a_gate_that_nobody_opens(tmp_path) -> None:
     path = dead_run(tmp_path)
     journal = await open_orphan(path, Limits())
-    with unused_port() as port, pytest.raises(ServerUnreachable, match=r"within 0\.2 s: Connection refused"):
-        await deliver(journal, endpoint(f"ws://127.0.0.1:{port}"), Limits(), Listener(), 0.2)
+    with unused_port() as port, pytest.raises(ServerUnreachable, match=r"within 1 s: Connection refused"):
+        await deliver(journal, endpoint(f"ws://127.0.0.1:{port}"), Limits(), Listener(), 1)
     assert json.loads((path / "run.json").read_bytes())["runID"] == "R1"
     RunDirectory.open(path).close()
 
@@ -154,7 +162,7 @@ async def test_a_dead_run_is_delivered_with_the_token_of_the_moment(tmp_path) ->
     told = Told()
     async with demanding("first-token-000000", file, "second-token-11111") as server:
         given = config(tmp_path, server.url)
-        given = msgspec.structs.replace(given, limits=Limits(backoff_min=0.02, backoff_max=0.1))
+        given = msgspec.structs.replace(given, limits=Limits(backoff_min=0.02, backoff_max=0.1, refusals=1000))
         first = Endpoint.parse(server.url, token="first-token-000000", ca_file=None)
         link = Link(given, open_journal(None), SimpleNamespace(heartbeat=lambda: None), lambda report: None)
 
