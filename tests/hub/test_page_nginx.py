@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from agent.protocol.events import log
 from tests.support.browser import ServedHub
 from tests.support.fleets import Told
 from tests.support.places import ROOT
+from tests.support.ports import hold_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -52,13 +52,6 @@ http {{
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def proxied(tmp_path: Path) -> Iterator[ServedHub]:
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
@@ -66,7 +59,7 @@ def proxied(tmp_path: Path) -> Iterator[ServedHub]:
         pytest.skip("needs nginx: apt-get install nginx-light")
     hub = ServedHub(tmp_path / "proxied", **TOKENS)
     hub.start()
-    place, port = tmp_path / "nginx", free_port()
+    place, port = tmp_path / "nginx", hold_port(hub)
     place.mkdir()
     config = CONFIG.format(place=place, port=port, location=LOCATION.format(hub=hub.port))
     (place / "nginx.conf").write_text(config)

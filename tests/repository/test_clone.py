@@ -24,7 +24,7 @@ from agent.repository.clone import clone
 from agent.repository.cloned import Cloned
 from agent.repository.git import Git, prepare
 from agent.repository.remote import look_up
-from tests.support import git_servers
+from tests.support.collector import unused_port
 from tests.support.git_servers import HttpServer, SshServer, git, http_server, make_origin, ssh_server
 
 LIMITS = Limits(clone_attempts=3, clone_retry_delay=0.01, git_stall=20.0, git_grace=1.0)
@@ -588,8 +588,9 @@ async def test_a_missing_git_is_said_so(run, origin, tmp_path):
 
 
 async def test_a_refused_connection_is_tried_again_and_then_reported(run):
-    r = run(f"http://127.0.0.1:{git_servers.free_port()}/x.git")
-    error = await r.fails()
+    with unused_port() as port:
+        r = run(f"http://127.0.0.1:{port}/x.git")
+        error = await r.fails()
     assert (error.exit, error.code) == (Exit.RETRYABLE, "clone")
     assert "host.docker.internal" in str(error)
     again = [line for line in r.logs() if "trying again" in line]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.support.ports import hold_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
@@ -31,9 +32,7 @@ class ServedHub:
     """`agent serve` on a fixed port, so that it can be killed and started again."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = hold_port(self)
         self.directory = directory
         self.scheme = "http"
         self.options: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ from typing import Literal
 
 import pytest
 
+from tests.support.ports import held_port
+
 #: git in tests: nobody's configuration, a fixed author.
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -230,7 +232,11 @@ def ssh_server(directory: Path) -> Iterator[SshServer]:
     shutil.copy(directory / "user_key.pub", directory / "authorized_keys")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it separates privileges
-    port = free_port()
+    with held_port() as port:
+        yield from _run_sshd(sshd, port, directory)
+
+
+def _run_sshd(sshd: str, port: int, directory: Path) -> Iterator[SshServer]:
     (directory / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {directory}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
@@ -245,12 +251,6 @@ def ssh_server(directory: Path) -> Iterator[SshServer]:
     finally:
         server.terminate()
         server.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.git_servers import free_port
+from tests.support.ports import held_port
 
 
 class TinyProxy:
@@ -33,7 +33,11 @@ def tinyproxy(directory: Path, *settings: str) -> Iterator[TinyProxy]:
     program = shutil.which("tinyproxy")
     if program is None:
         pytest.skip("no tinyproxy here (apt-get install tinyproxy)")
-    port = free_port()
+    with held_port() as port:
+        yield from _run(program, port, directory, *settings)
+
+
+def _run(program: str, port: int, directory: Path, *settings: str) -> Iterator[TinyProxy]:
     log = directory / "tinyproxy.log"
     file = directory / "tinyproxy.conf"
     own = (f"Port {port}", "Listen 127.0.0.1", "Timeout 600", f'LogFile "{log}"', "LogLevel Connect", "MaxClients 20")

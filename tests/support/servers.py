@@ -16,6 +16,7 @@ import trio
 
 from tests.support import contract
 from tests.support.places import ROOT
+from tests.support.ports import hold_port
 
 WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
 #: The program `agent serve`, without what the rest of the command line needs to start.
@@ -24,14 +25,14 @@ _LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
 
 
 class Server:
-    """One server program. `command(port)` is its command line; port 0 lets it choose."""
+    """One server program. `command(port)` is its command line."""
 
     def __init__(self, command: Callable[[int], Sequence[str]], directory: Path, env: dict[str, str]) -> None:
         self._command = command
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = directory
-        self.port = 0
+        self.port = hold_port(self)
 
     @property
     def url(self) -> str:
@@ -57,7 +58,7 @@ class Server:
             while (found := _LISTENING.search(self.output.read_bytes())) is None and self._process.poll() is None:
                 await trio.sleep(0.005)
         assert found is not None, self.output.read_text()
-        self.port = int(found[1])
+        assert int(found[1]) == self.port
 
     def kill(self) -> None:
         """SIGKILL; returns once it is gone. Nothing happens to one that is not running."""
