@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 MIB = 1 << 20
+
+
+def remove_group(group: Path) -> None:
+    """Remove a cgroup, once the last process in it is gone."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            group.rmdir()
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def v2(changes: Mapping[str, str] = {}) -> dict[str, str]:

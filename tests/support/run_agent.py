@@ -85,6 +85,11 @@ class Ran:
         """In order of entry."""
         return list(dict.fromkeys(data["phase"] for data in self.of_type("STATUS") if "phase" in data))
 
+    def stopped(self, *, within: float) -> None:
+        """It was not long from the first signal to the end."""
+        assert self.stopped_within is not None
+        assert self.stopped_within < within, self
+
     @property
     def last_line(self) -> str:
         """Of stderr, without its time."""

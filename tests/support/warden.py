@@ -29,6 +29,13 @@ def state(pid):
     return f"{rest.split()[0]} {head.partition('(')[2]}"
 
 
+def let_die(within):
+    """Give what was killed together with the program the time to become a zombie; a survivor stays what it is."""
+    deadline = time.monotonic() + within
+    while any(not state(pid).startswith("Z ") for pid in children()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def main(report, *argv):
     report = int(report)
     prctl = ctypes.CDLL(None).prctl
@@ -42,11 +49,11 @@ def main(report, *argv):
         os.execvp(argv[0], argv)
     os.write(report, json.dumps({"pid": program}).encode() + b"\n")
     _, status = os.waitpid(program, 0)
-    if os.WIFSIGNALED(status):
-        time.sleep(0.1)  # what is to die with it may do so
+    seconds = time.monotonic() - began
+    let_die(2)
     ended = {
         "status": os.waitstatus_to_exitcode(status),
-        "seconds": time.monotonic() - began,
+        "seconds": seconds,
         "left": [state(pid) for pid in children()],
     }
     deadline = time.monotonic() + 10

@@ -6,14 +6,13 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.cli
 
 #: Dummy credentials of a subscription: only with these the CLI tells when a limit ends.
 SUBSCRIPTION = {"ANTHROPIC_API_KEY": None, "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-" + "canary" * 8}
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    async with collecting() as collector:
-        yield collector
 
 
 def bash(command: str) -> Step:
@@ -118,7 +111,7 @@ waiting.LimitWaits.__init__ = soon
 
 
 async def test_a_run_that_waits_goes_on_in_the_same_session(tmp_path: Path, collector: Collector) -> None:
-    script = [bash("echo one"), limit(time.time() + 6), bash("echo two"), {"status": 529}, {"text": "All of it."}]
+    script = [bash("echo one"), limit(time.time() + 10), bash("echo two"), {"status": 529}, {"text": "All of it."}]
     with MockApi(script=script) as api:
         ran = await run_agent(
             tmp_path, collector.url, inject=SOON,
@@ -166,8 +159,7 @@ async def test_a_run_that_does_not_wait_to_the_end_can_be_gone_on_from(
                 ran = await agent.ended()
     if how == "SIGTERM":
         ran.agrees(collector, code=143, reason="cancelled")
-        assert ran.stopped_within is not None
-        assert ran.stopped_within < 5
+        ran.stopped(within=20)
     else:
         ran.agrees(collector, code=75, reason="rate_limit")
         assert ran.complete["resumable"] is True

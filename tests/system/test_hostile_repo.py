@@ -36,12 +36,6 @@ def cli() -> Path:
 
 
 @pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
-
-
-@pytest.fixture
 def other() -> Iterator[MockApi]:
     """Where the repository wants the requests to go, key included."""
     with MockApi() as server:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,6 @@ pytestmark = [pytest.mark.cli, pytest.mark.may_skip("a mount namespace")]
 
 #: Takes settings, or a text that is none.
 Managed = Callable[[dict[str, Any] | str], Callable[[], None]]
-
-
-@pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
 
 
 @pytest.fixture

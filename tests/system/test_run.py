@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.collector import Collector, collecting, said
+from tests.support.collector import Collector, said
 from tests.support.git_servers import git, http_server, ssh_server
 from tests.support.run_agent import Ran, digest, origin, run_agent, start_agent
 from tests.support.servers import Server, open_agent_serve, open_websockets_server, open_ws_server
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.system
 
 TOKEN = "ghp_" + "canary" * 6
 ALL_PHASES = ["PENDING", "CONNECTING", "CLONING", "RUNNING", "STOPPING", "DRAINING", "REPORTING"]
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    async with collecting() as collector:
-        yield collector
 
 
 # --- the job

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
-import trio
 
-from tests.support.collector import collecting, in_phase
-from tests.support.run_agent import GRACE, run_agent, start_agent
+from tests.support.collector import collecting
+from tests.support.run_agent import run_agent
 
 pytestmark = pytest.mark.system
 
@@ -62,10 +60,10 @@ async def test_it_runs_in_claude_s_place_and_claude_finds_what_it_made(tmp_path:
     ("command", "variables", "code", "reason"),
     [
         ("echo here; echo there >&2; exit 3", {}, 72, "setup_failed"),
-        ("echo here; echo there >&2; sleep 600 & wait", {"SETUP_TIMEOUT": "700ms"}, 72, "setup_failed"),
+        ("echo here; echo there >&2; sleep 600 & wait", {"SETUP_TIMEOUT": "2s"}, 72, "setup_failed"),
         ("echo here; echo there >&2; exit 75", {}, 75, "retryable"),
         ("echo here; echo there; kill -9 $$", {}, 72, "setup_failed"),
-        ("echo here; echo there; sleep 600", {"TIMEOUT": "2s"}, 124, "timeout"),
+        ("echo here; echo there; sleep 600", {"TIMEOUT": "4s"}, 124, "timeout"),
     ],
 )
 async def test_a_failure_ends_the_run_before_claude(
@@ -86,27 +84,6 @@ async def test_a_command_that_the_shell_cannot_read_ends_the_run_before_the_clon
         ran.agrees(collector, code=78, reason="config")
     assert "SETUP_COMMAND: the shell cannot read it" in ran.complete["message"]
     assert "CLONING" not in ran.phases
-
-
-@pytest.mark.parametrize("signals", [1, 2, 3])
-async def test_signals_end_it_with_all_that_it_started(tmp_path: Path, signals: int) -> None:
-    command = "trap '' TERM; setsid sleep 600 & sleep 601 & echo ready; while :; do sleep 1; done"
-    async with (
-        collecting() as collector,
-        start_agent(tmp_path, collector.url, "ok", SETUP_COMMAND=command, KILL_GRACE=f"{GRACE}s") as agent,
-    ):
-        await collector.until(in_phase("SETTING_UP"))
-        await collector.until(lambda message: "ready" in json.dumps(message))
-        for _ in range(signals):
-            agent.signal(signal.SIGTERM)
-            await trio.sleep(0.1)
-        ran = await agent.ended()
-    assert ran.code == 143
-    assert [process for process in ran.left if not process.startswith("Z")] == []
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < GRACE + 3
-    if signals < 3:
-        ran.agrees(collector, code=143, reason="cancelled")
 
 
 async def test_a_service_serves_claude_and_is_swept_with_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,17 +14,11 @@ import pytest
 import trio
 
 from tests.house.test_manifests import flush
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector, is_complete
 from tests.support.places import ROOT
 from tests.support.run_agent import start_agent
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    async with collecting() as collector:
-        yield collector
 
 
 @contextmanager
@@ -77,7 +71,7 @@ async def test_what_a_killed_agent_leaves_is_delivered(tmp_path: Path, collector
             await agent.ended()
         assert sidecar.poll() is None, "it waits for its own end"
         said = await ended(sidecar)
-    complete = collector.messages[-1]
+    complete = await collector.until(is_complete)
     assert (complete["type"], complete["data"]["reason"]) == ("COMPLETE", "agent_lost"), said
     assert [
         message["seq"] for message in collector.messages if not message.get("redelivered") and "seq" in message

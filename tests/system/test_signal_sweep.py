@@ -188,8 +188,7 @@ def ended_right(ran: Ran, collector: Collector, number: Signals, again: float | 
         ran.agrees(collector)
     else:
         assert again is not None or not collector.texts, "the connection stood, and yet something is undelivered"
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < GRACE + 2 + 1 + 1 + 2 + 2
+    ran.stopped(within=GRACE + 2 + 1 + 1 + 2 + 6)
     return str(ran.termination["reason"])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cgroups import remove_group
 from tests.support.collector import collecting
 from tests.support.git_servers import make_origin
 from tests.support.mounts import mount_for_itself, need_mounts
@@ -44,7 +45,7 @@ def enter() -> Iterator[Callable[[], None]]:
     try:
         yield move
     finally:
-        group.rmdir()
+        remove_group(group)
 
 
 async def test_a_tool_that_the_kernel_kills_for_memory_is_a_warning(tmp_path: Path, enter: Callable[[], None]) -> None:

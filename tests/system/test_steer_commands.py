@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,6 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     async with open_client(tmp_path / "store", TOKENS) as client:
         client.headers["authorization"] = "Bearer operators"
         yield client
-
-
-@pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
 
 
 def server(client: Client) -> str:
@@ -161,6 +156,17 @@ async def shown(hub: Server, *texts: str) -> None:
     raise AssertionError(f"the hub does not show {texts}:\n{hub.output.read_text()}")
 
 
+async def asked(hub: Server, call: str) -> str:
+    """The ID of the question whether claude may use this tool, as the hub shows it below the question."""
+    found = None
+    with trio.move_on_after(60):
+        question = rf"\? claude asks to use {call}\n(?:.*\n)*?.*agent answer container-1 (\S+) .*\n"
+        while not (found := re.search(question, hub.output.read_text())):
+            await trio.sleep(0.02)
+    assert found, f"the hub does not ask about {call}:\n{hub.output.read_text()}"
+    return found[1]
+
+
 @pytest.mark.cli
 async def test_a_hub_is_killed_with_a_question_open(tmp_path: Path, hub: Server, api: MockApi) -> None:
     """The question stands after the restart, is shown there, and is answered once; the run is steered over both."""
@@ -169,20 +175,18 @@ async def test_a_hub_is_killed_with_a_question_open(tmp_path: Path, hub: Server,
     options = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
                "TASK": f"mock:script {json.dumps(script)}", "ASK": "1", "ALLOW_STEERING": "1"}  # fmt: skip
     async with start_agent(tmp_path, f"{hub.url}/?token=agents", **options) as agent:
-        await shown(hub, "Bash: touch one", "agent answer container-1 ")
+        await asked(hub, "Bash: touch one")
         assert (await operator(hub, "tell", "container-1", "use tabs"))[0] == 0
         hub.kill()
         code, said = await operator(hub, "answer", "container-1", "x", "allow")
         assert (code, "the hub cannot be reached" in said) == (69, True)
         await hub.start()
-        await shown(hub, "? claude asks to use Bash: touch one", "agent answer container-1 ")
-        id = hub.output.read_text().partition("agent answer container-1 ")[2].split()[0]
+        id = await asked(hub, "Bash: touch one")
         code, said = await operator(hub, "answer", "container-1", id, "allow")
         assert (code, said) == (0, "agent answer: ada: answer (accepted)\n")
         code, said = await operator(hub, "answer", "container-1", id, "deny")
         assert (code, "no question begins with" in said) == (78, True)
-        await shown(hub, "Bash: touch two")
-        second = hub.output.read_text().rpartition("agent answer container-1 ")[2].split()[0]
+        second = await asked(hub, "Bash: touch two")
         assert (await operator(hub, "answer", "container-1", second, "deny", "not that"))[0] == 0
         ran = await agent.ended()
         await shown(hub, "0 missing")

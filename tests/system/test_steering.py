@@ -5,32 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from tests.support.collector import Collector, Message, collecting
+from tests.support.collector import Collector, Message
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
 from tests.support.real_cli import claude_cli
 from tests.support.run_agent import Ran, start_agent
 
 pytestmark = pytest.mark.cli
-
-
-@pytest.fixture
-def api() -> Iterator[MockApi]:
-    with MockApi() as server:
-        yield server
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    async with collecting() as collector:
-        yield collector
 
 
 def bash(command: str) -> Step:
@@ -247,12 +235,16 @@ agent.claude.run.LocalClaude.poll = often
 async def test_heartbeats_tell_the_bill_of_a_run_that_goes_on(
     tmp_path: Path, collector: Collector, api: MockApi
 ) -> None:
-    script: list[Step] = [{**bash("sleep 2"), "output_tokens": 1000}, {"text": "Done."}]
+    wait = bash("until test -e go; do sleep 0.1; done")
+    script: list[Step] = [{**wait, "output_tokens": 1000}, {"text": "Done."}]
     async with start_agent(tmp_path, collector.url, inject=OFTEN, **options(api, tmp_path, script)) as agent:
+        beat = await collector.until(
+            lambda message: message["type"] == "HEARTBEAT" and message["data"].get("cost", 0) > 0, 60
+        )
+        (tmp_path / "agent" / "workspace" / "go").touch()
         ran = await agent.ended()
     ran.agrees(collector, code=0, reason="success")
-    last = [message["data"] for message in collector.messages if message["type"] == "HEARTBEAT"][-1]
-    assert last["cost"] > 0
+    last = beat["data"]
     assert last["tokens"]["output"] >= 1000
     assert 0 < last["context"]["used"] < last["context"]["limit"]
     assert not any("control_response" in json.dumps(data) for data in ran.of_type("LOG")), "our own questions"

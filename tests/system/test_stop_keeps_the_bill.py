@@ -58,8 +58,7 @@ async def stop_in(tmp_path: Path, state: str) -> None:
     if "first" not in state:
         assert result["cost"] > 0
         assert result["num_turns"] >= 1
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < 9
+    ran.stopped(within=20)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -71,8 +70,8 @@ async def test_a_stop_keeps_the_bill(tmp_path: Path, state: str, time: int) -> N
 @pytest.mark.parametrize(
     ("variables", "code", "reason"),
     [
-        ({"TIMEOUT": "8s"}, 124, "timeout"),
-        ({"IDLE_TIMEOUT": "3s"}, 124, "idle"),
+        ({"TIMEOUT": "12s"}, 124, "timeout"),
+        ({"IDLE_TIMEOUT": "6s"}, 124, "idle"),
         ({"ALLOW_REMOTE_CANCEL": "1"}, 79, "cancelled"),
         ({"MAX_BUDGET_USD": "0.0001"}, 1, "budget"),
     ],

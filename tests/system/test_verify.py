@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from tests.support.collector import collecting, in_phase
-from tests.support.run_agent import GRACE, KEY, Ran, run_agent, start_agent
+from tests.support.run_agent import KEY, Ran, run_agent, start_agent
 
 pytestmark = pytest.mark.system
 
@@ -52,9 +50,9 @@ async def test_a_success_is_confirmed(tmp_path: Path, script: Any, retries: str)
         ("echo bad; kill -9 $$", {}, {"exit": None, "signal": "SIGKILL", "output": "bad"}, "ended by SIGKILL"),
         (
             "echo bad; sleep 600",
-            {"VERIFY_TIMEOUT": "500ms"},
+            {"VERIFY_TIMEOUT": "2s"},
             {"timedOut": True, "output": "bad"},
-            "not over after 0.5 s",
+            "not over after 2 s",
         ),
         ("echo $ANTHROPIC_API_KEY; exit 1", {}, {"exit": 1, "output": "[redacted]"}, "exit status 1"),
     ],
@@ -119,32 +117,6 @@ async def test_what_is_no_success_is_not_verified(tmp_path: Path, script: str, r
         ran.agrees(collector)
     assert "verify" not in ran.complete
     assert "VERIFYING" not in ran.phases
-
-
-@pytest.mark.parametrize("signals", [1, 2, 3])
-@pytest.mark.parametrize("script", ["ok", [["read"], ["init"], ["text", "Done."], ["result"], ["polite"], ["obey"]]])
-async def test_a_stop_ends_it_with_all_that_it_started(tmp_path: Path, script: Any, signals: int) -> None:
-    command = "trap '' TERM; setsid sleep 600 & sleep 601 & echo ready; while :; do sleep 1; done"
-    async with (
-        collecting() as collector,
-        start_agent(
-            tmp_path, collector.url, script, VERIFY_COMMAND=command, VERIFY_RETRIES="1", KILL_GRACE=f"{GRACE}s"
-        ) as agent,
-    ):
-        await collector.until(in_phase("VERIFYING"))
-        await collector.until(lambda message: "ready" in json.dumps(message))
-        for _ in range(signals):
-            agent.signal(signal.SIGTERM)
-            await trio.sleep(0.1)
-        ran = await agent.ended()
-    assert ran.code == 143
-    assert [process for process in ran.left if not process.startswith("Z")] == []
-    assert ran.stopped_within is not None
-    assert ran.stopped_within < GRACE + 3
-    if signals < 3:
-        ran.agrees(collector, code=143, reason="cancelled")
-        assert ran.complete["message"] == "cancelled by SIGTERM; VERIFY_COMMAND was not finished"
-        assert ran.complete["verify"] == {"state": "unfinished", "attempts": 1}
 
 
 async def test_the_branch_is_pushed_whatever_the_verdict(tmp_path: Path) -> None:
