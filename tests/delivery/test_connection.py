@@ -183,7 +183,7 @@ async def test_silence_is_bounded(scheme) -> None:
     async with listening(silent) as port:
         began = trio.current_time()
         lost = await failed(Endpoint.parse(f"{scheme}://127.0.0.1:{port}/", token=None, ca_file=None), SHORT)
-        assert trio.current_time() - began < 3
+        assert trio.current_time() - began < 20, "the library would wait for a minute"
     assert str(lost) == "no answer within 0.5 s"
 
 
