@@ -70,6 +70,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     input_lines: int = 64
     #: A message of an operator: text, and no file. The connection takes no longer message than 1 MiB.
     command_bytes: int = 256 * KIB
+    #: Characters of it that its acknowledgement repeats, which is in memory until the server has it; a longer one is in
+    #: a LOG of its own.
+    command_shown: int = 2000
     #: Accepted and not yet taken by claude: somebody who types never has so many.
     commands_under_way: int = 16
     #: In one run; all of them are remembered, so that none takes effect twice.

@@ -22,7 +22,7 @@ Terms
     keeper      A record that is never dropped: its kind is not droppable, its event said `keep`, or it is a
                 marker (markers that meet become one).
     spare       A record that may be dropped and is not a LOG.
-    split       The parts of one long LOG, under consecutive numbers.
+    split       The parts of one long LOG, under consecutive numbers; a keeper is cut instead.
     settled     Said of a segment from which everything that may be dropped has been dropped.
     sent        `sent_seq`: numbers up to here may be on their way to the server, even partly.
     confirmed   `confirmed_seq`: numbers up to here are the server's; whole segments of them are freed.

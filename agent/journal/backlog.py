@@ -225,25 +225,31 @@ class Backlog:
     def shed(self, going: Set[int], shorten: Callable[[Record], Record], reason: str) -> list[Record]:
         """Replace unconfirmed records that the server does not take, even sent ones: it has not gone beyond them.
 
-        A LOG becomes a gap, any other record but COMPLETE what `shorten` makes of it. Returns the LOGs.
+        A LOG that is no keeper becomes a gap, any other record but COMPLETE what `shorten` makes of it. Returns those
+        LOGs.
         """
+
+        segments = [segment for segment in self.store.segments if segment.last > self.confirmed_seq]
+        keepers = {seq for segment in segments for seq in segment.keepers}
 
         def goes(record: Record) -> bool:
             return record.seq in going and record.seq > self.confirmed_seq
 
-        def is_long_log(record: Record) -> bool:
-            return goes(record) and record.type == LOG.name
+        def leaves(record: Record) -> bool:
+            return goes(record) and record.type == LOG.name and record.seq not in keepers
+
+        def shrinks(record: Record) -> bool:
+            return goes(record) and record.type != COMPLETE.name and not leaves(record)
 
         shed: list[Record] = []
-        for segment in [segment for segment in self.store.segments if segment.last > self.confirmed_seq]:
+        for segment in segments:
             records = self._records(segment)
             if not any(map(goes, records)):
                 continue
             if segment is self.store.active:
                 self.store.roll()
-            kept = (LOG.name, COMPLETE.name)
-            records = [shorten(record) if goes(record) and record.type not in kept else record for record in records]
-            change = compact(records, is_long_log, is_long_log, self._open_marks(), self._mark, reason)
+            records = [shorten(record) if shrinks(record) else record for record in records]
+            change = compact(records, leaves, leaves, self._open_marks(), self._mark, reason)
             self._totals.drop(change.gone, change.opened, change.closed)
             self._apply(segment, change)
             shed += change.gone

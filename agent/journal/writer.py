@@ -58,7 +58,7 @@ class Writer:
                 if kind.last:
                     self.append_last(data)
                     continue
-                if kind.split:
+                if kind.split and not event.keep:
                     self.append_parts(data)
                     seq = self.last_seq
                     continue

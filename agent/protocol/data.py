@@ -63,9 +63,9 @@ class Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     part: Part | UnsetType = UNSET
     gap: Gap | UnsetType = UNSET
     recordedGap: Annotated[Gap, _is("a gap of the recorded run, in a replay")] | UnsetType = UNSET
-    text: Annotated[str, _is("the patch, if kind is patch; the words of an operator, if it is command")] | UnsetType = (
-        UNSET
-    )
+    text: (
+        Annotated[str, _is("the patch, if kind is patch; an operator's words, if it is command or text")] | UnsetType
+    ) = UNSET
     encoding: Annotated[Literal["base64"], _is("of text, if the patch is not UTF-8")] | UnsetType = UNSET
     details: Annotated[str, _is("the evidence for a warning")] | UnsetType = UNSET
     length: Annotated[int, _is("bytes of a line that was too long", ge=0)] | UnsetType = UNSET

@@ -24,8 +24,8 @@ class Event(msgspec.Struct, frozen=True):
     """An event that the server should see.
 
     `pieces` are the bytes of one JSON object. They are joined once, when the journal has put them into their envelope.
-    `keep` exempts an event of a droppable kind from dropping (the STATUS of a phase, for example). `level`, `source`
-    and `message` are for a person who follows the run on stderr.
+    `keep` exempts an event of a droppable kind from dropping (the STATUS of a phase, the acknowledgement of a command).
+    `level`, `source` and `message` are for a person who follows the run on stderr.
     """
 
     #: The name of its kind.
@@ -50,14 +50,25 @@ class Event(msgspec.Struct, frozen=True):
 Publish = Callable[[Sequence[Event]], None]
 
 
-def log(level: Level, message: str, *, source: Source = "agent", kind: str | None = None, **metadata: Any) -> Event:
-    """Make a LOG of the agent, of git or of claude's stderr. `metadata` must be JSON-encodable."""
+def log(
+    level: Level,
+    message: str,
+    *,
+    source: Source = "agent",
+    kind: str | None = None,
+    keep: bool = False,
+    **metadata: Any,
+) -> Event:
+    """Make a LOG of the agent, of git or of claude's stderr. `metadata` must be JSON-encodable.
+
+    One with `keep` is never dropped: it stays in memory until it is confirmed, so it has to be short.
+    """
     described: dict[str, Any] = {"source": source}
     if kind is not None:
         described["kind"] = kind
     described.update(metadata)
     data = encode_json({"level": level, "message": message, "metadata": described})
-    return Event(LOG.name, (data,), level, message, source, kind=kind or "")
+    return Event(LOG.name, (data,), level, message, source, keep, kind or "")
 
 
 def claude_log(level: Level, message: str, kind: str, raw: bytes) -> Event:

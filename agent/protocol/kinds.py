@@ -22,7 +22,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     numbered: bool = True
     #: It makes room when the journal is full, unless its event says `keep`.
     droppable: bool = False
-    #: Too long for one message, it is split into parts; otherwise its strings and lists are cut, each with a mark.
+    #: Too long for one message, it is split into parts; otherwise, or if its event says `keep`, its strings and lists
+    #: are cut, each with a mark.
     split: bool = False
     #: Nothing follows it. The journal adds `stream` to it, the summary of all messages before it.
     last: bool = False

@@ -1,7 +1,8 @@
 """Steering: what operators tell a running claude, from the command that arrives to its last acknowledgement.
 
 Every command of this run is acknowledged in the journal: accepted, then delivered once claude has taken it, or refused
-with a reason. It takes effect once, however often it arrives; what is still under way at the end is refused.
+with a reason; a journal that is full drops none of that. It takes effect once, however often it arrives; what is still
+under way at the end is refused.
 
 Synchronous and without a clock. The supervisor calls it, and it closes claude's input when nothing is under way.
 """
@@ -16,8 +17,8 @@ import msgspec
 
 from agent.claude import control_request, user_line
 from agent.limits import Limits
-from agent.protocol import Command, Level, Publish, log
-from agent.text import one_line
+from agent.protocol import Command, Event, Level, Publish, log
+from agent.text import count, one_line
 from agent.transcript import OURS, MessageState, Replied, ResultGiven, Said
 
 State = Literal["accepted", "delivered", "refused"]
@@ -217,6 +218,15 @@ class Steering:
                 return  # a server that sends without end must not fill the journal, nor the log of the container
         said = f"{by}: {command.command}" + (f": {words}" if words and state != "delivered" else "")
         message = one_line(f"{said} ({state}: {reason})" if reason else f"{said} ({state})")
-        more = {"text": command.text} if state == "accepted" and command.text else {}
         level: Level = "warn" if state == "refused" else "info"
-        self._publish([log(level, message, source="operator", kind="command", command=record, **more)])
+        batch: list[Event] = []
+        more: dict[str, str] = {}
+        if state == "accepted" and command.text:
+            more["text"], size = command.text, len(command.text)
+            if size > self._limits.command_shown:
+                more["text"] = f"{command.text[: self._limits.command_shown]} ... (cut, {size} characters)"
+                whole = one_line(f"{by}: the whole text of {command.id}, {count(size, 'character')}")
+                batch.append(log(level, whole, source="operator", kind="text", text=command.text))
+        # Kept, however full the journal: whoever sent it waits for this.
+        batch.append(log(level, message, source="operator", kind="command", keep=True, command=record, **more))
+        self._publish(batch)

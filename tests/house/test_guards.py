@@ -67,6 +67,9 @@ WATCHES = {
     ),
     "patience_of_the_gate": Watch({390: "gate"}),
     "commands_by_id": Watch({36: "commands_are_settled", 117: "commands_are_settled"}),
+    "acknowledgements_are_kept": Watch(
+        tests=("run/test_steering.py::test_a_journal_that_is_full_drops_no_acknowledgement",)
+    ),
     "refusal_of_what_is_under_way": Watch(
         {1220: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
     ),

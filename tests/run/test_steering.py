@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.limits import Limits
 from agent.protocol import parse_inbound
-from agent.protocol.events import Event
+from agent.protocol.events import Event, log
 from agent.protocol.inbound import Command
 from agent.run.steering import Steering
 from agent.transcript import MessageState, Replied, ResultGiven
+from tests.support.journals import COMPLETE, data_of, missing, open_journal, read_all
 
 
 class Claude:
@@ -48,7 +51,7 @@ class Stage:
 
     @property
     def states(self) -> list[tuple[str, str]]:
-        commands = [log["metadata"]["command"] for log in self.logs]
+        commands = [log["metadata"]["command"] for log in self.logs if log["metadata"]["kind"] == "command"]
         return [(command["id"], command["state"]) for command in commands]
 
     @property
@@ -190,6 +193,54 @@ def test_a_server_that_sends_without_end_fills_nothing() -> None:
     stage.steering.take(cancel("last"))
     assert ended == ["ended"]
     assert stage.states[20:] == [(id, state) for id in ("a2", "last") for state in ("accepted", "delivered")]
+
+
+def test_a_long_text_is_whole_in_a_log_of_its_own() -> None:
+    stage = Stage(command_shown=8).begin()
+    stage.steering.take(message("1", "use tabs"))
+    stage.steering.take(message("2", "use spaces"))
+    assert [log["metadata"].get("text") for log in stage.logs] == [
+        "use tabs", "use spaces", "use spac ... (cut, 10 characters)",
+    ]  # fmt: skip
+    assert stage.logs[1]["message"] == "alice: the whole text of 2, 10 characters"
+    assert [log["metadata"]["kind"] for log in stage.logs] == ["command", "text", "command"]
+    assert stage.states == [("1", "accepted"), ("2", "accepted")]
+
+
+@pytest.mark.parametrize(("on_disk", "shown"), [(True, 2000), (False, 2000), (True, 8000)])
+def test_a_journal_that_is_full_drops_no_acknowledgement(tmp_path: Path, on_disk: bool, shown: int) -> None:
+    """However much is said between them, and however little a server takes in the end: a long one is cut then."""
+    journal = open_journal(tmp_path if on_disk else None, limit=16 * 1024)
+    claude = Claude()
+    steering = Steering(True, journal.append, msgspec.structs.replace(Limits(), command_shown=shown))
+    steering.begin(claude)
+
+    def say() -> None:
+        journal.append([log("info", f"{number}", text="x" * 3000) for number in range(8)])
+
+    expected = {}
+    for number in range(30):
+        say()
+        steering.take(message(f"m{number}", "use tabs " * (1000 if number % 3 else 1)))
+        say()
+        if number % 2:
+            steering.heard(MessageState(claude.lines[-1]["uuid"], "started"))
+        expected[f"m{number}"] = ["accepted", "delivered" if number % 2 else "refused"]
+    steering.end("too late")
+    say()
+    journal.append([COMPLETE])
+    journal.narrow(4096, refused=True)
+    records = read_all(journal)
+    assert missing(records) == []
+    assert all(len(record.message) <= 4096 for record in records)
+    assert data_of(records[-1])["stream"]["dropped"] > 400
+    told: dict[str, list[str]] = {}
+    for record in records:
+        command = data_of(record).get("metadata", {}).get("command")
+        if command is not None:
+            told.setdefault(command["id"], []).append(command["state"])
+    assert told == expected
+    journal.close()
 
 
 def test_what_is_under_way_at_the_end_is_refused() -> None:

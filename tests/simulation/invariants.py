@@ -203,7 +203,7 @@ def bounded(facts: Facts) -> Iterator[str]:
     segment = min(limits.segment_bytes, config.journal_limit // 8)
     batch = max(limits.read_bytes // 4, config.message_limit) + segment
     kept = sum(len(text) for text, message in zip(facts.texts, facts.messages, strict=True)
-               if message["type"] != "LOG" or "gap" in _metadata(message))  # fmt: skip
+               if message["type"] != "LOG" or _metadata(message).keys() & {"gap", "command"})  # fmt: skip
     limit = config.journal_limit if run.on_disk else min(config.journal_limit, limits.memory_journal_bytes)
     if run.journal_most > limit + kept + batch:
         yield f"the journal held {run.journal_most} bytes, its limit is {limit}"
@@ -255,11 +255,11 @@ def commands_are_settled(facts: Facts) -> Iterator[str]:
         yield f"claude is told twice: {texts}, {requests}"
     if not run.config.allow_steering and (texts or requests):
         yield f"a run that takes no commands is told {texts}, {requests}"
-    if facts.exempt or run.crash is not None or facts.dropped or any("the disk lost" in n for n in run.history.notes):
-        return
+    if facts.exempt or run.crash is not None:
+        return  # neither a full journal nor a disk that loses what it had takes an acknowledgement
     states: dict[str, list[str]] = {}
     for _, metadata, _ in facts.logs:
-        if metadata.get("source") == "operator":
+        if metadata.get("source") == "operator" and metadata["kind"] == "command":
             states.setdefault(metadata["command"]["id"], []).append(metadata["command"]["state"])
     heard = {
         report.value.id: report.value

@@ -25,7 +25,7 @@ from agent.protocol.inbound import Command
 from agent.protocol.phase import Phase
 from agent.redaction import redactor as redaction
 from agent.report import reporter
-from agent.run import ending, inbox, supervisor, tasks
+from agent.run import ending, inbox, steering, supervisor, tasks
 from agent.run.asking import Asking
 from agent.run.countdown import Countdown
 from agent.run.delivering import Delivering
@@ -273,6 +273,12 @@ def refusal_of_what_is_under_way(patch: Patch) -> None:
     patch(Steering, "end", end)
 
 
+def acknowledgements_are_kept(patch: Patch) -> None:
+    """A journal that is full drops no acknowledgement of a command."""
+    log = steering.log
+    patch(steering, "log", lambda *arguments, keep=False, **more: log(*arguments, **more))
+
+
 def timer_of_a_question(patch: Patch) -> None:
     """A question that nobody answers is denied in the end."""
     patch(Asking, "expire", lambda self, id, alone=False: None)
@@ -315,10 +321,10 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
         latch_of_complete, latch_of_the_journal, ping_barrier, acks_govern, resend_from_confirmed, marks_of_copies,
         shielded_frame, hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal,
         drain_before_complete, report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit,
-        bounded_memory, patience_of_the_gate, commands_by_id, refusal_of_what_is_under_way, timer_of_a_question,
-        silence_of_a_question, one_answer_to_a_question, permission_to_steer, messages_are_no_commands,
-        word_before_a_signal, end_of_the_input, proof_of_a_success, last_lines_before_the_proof,
-        bound_of_all_waits, timeout_that_stands_still,
+        bounded_memory, patience_of_the_gate, commands_by_id, acknowledgements_are_kept, refusal_of_what_is_under_way,
+        timer_of_a_question, silence_of_a_question, one_answer_to_a_question, permission_to_steer,
+        messages_are_no_commands, word_before_a_signal, end_of_the_input, proof_of_a_success,
+        last_lines_before_the_proof, bound_of_all_waits, timeout_that_stands_still,
     )
 }  # fmt: skip
 
