@@ -89,28 +89,56 @@ def test_claude_is_told_interrupted_and_stopped(open_hub: ServedHub, page: Page,
     page.locator(".verdict", has_text="cancelled").wait_for()
 
 
-def test_the_real_claude_asks_is_told_and_is_interrupted(open_hub: ServedHub, page: Page, tmp_path: Path):
-    wait = "until test -e go; do sleep 0.1; done"
-    script: list[Step] = [
-        {"tools": [["Bash", {"command": "touch one", "description": "Make a file"}]]},
-        {"tools": [["Bash", {"command": wait, "description": "Wait"}]]},
-        {"text": "Done."},
-    ]
+WAIT = "until test -e go; do sleep 0.1; done"
+
+
+@contextmanager
+def real_run(directory: Path, hub: ServedHub, script: list[Step]) -> Iterator[tuple[subprocess.Popen[bytes], MockApi]]:
+    """`agent run` with the real claude, which does what the script says."""
     with MockApi() as api:
         more = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
                 "TASK": f"mock:script {json.dumps(script)}"}  # fmt: skip
-        with agent_run(tmp_path, open_hub, **more) as agent:
-            watched(page, open_hub)
-            first = page.locator(".asks", has_text="touch one")
-            first.get_by_text("Allow for the whole run lets claude use: ").wait_for()
-            first.get_by_role("button", name="Allow", exact=True).click()
-            page.locator(".tool", has_text="until test -e go").wait_for()  # reads only, so claude does not ask
-            expect(page.locator(".alert")).to_be_hidden()
-            page.get_by_label("Message to claude").fill("use tabs, not spaces")
-            page.keyboard.press("Enter")
-            page.locator(".operator-box", has_text="use tabs, not spaces").wait_for()
-            page.get_by_role("button", name="Interrupt").click()
-            page.locator(".item.complete").wait_for()
-            assert agent.wait(60) == 0
-        assert any("use tabs, not spaces" in request.text for request in api.requests)
+        with agent_run(directory, hub, **more) as agent:
+            yield agent, api
+
+
+def test_the_real_claude_is_stopped_and_its_bill_is_kept(open_hub: ServedHub, page: Page, tmp_path: Path):
+    script: list[Step] = [{"tools": [["Bash", {"command": WAIT, "description": "Wait"}]]}, {"text": "Never said."}]
+    with real_run(tmp_path, open_hub, script) as (agent, _):
+        watched(page, open_hub)
+        page.locator(".tool", has_text="until test -e go").wait_for()
+        page.get_by_role("button", name="Stop the run").click()
+        page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
+        page.locator(".item.complete .turn-box", has_text="exit 79").wait_for()
+        assert agent.wait(60) == 79
+    page.locator(".verdict.cancelled", has_text="exit 79").wait_for()
+    page.locator(".side").get_by_text(", 0 missing").wait_for()
+    expect(page.locator(".steer")).to_be_hidden()
+    (row,) = open_hub.get("/api/runs")["runs"]
+    assert (row["state"], row["exitCode"]) == ("cancelled", 79)
+    assert row["cost"] > 0
+    assert row["tokens"] > 0
+    expect(page.locator(".run-head")).to_contain_text(f"${row['cost']:.{2 if row['cost'] >= 0.01 else 4}f}")
+
+
+def test_the_real_claude_asks_is_told_and_is_interrupted(open_hub: ServedHub, page: Page, tmp_path: Path):
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": "touch one", "description": "Make a file"}]]},
+        {"tools": [["Bash", {"command": WAIT, "description": "Wait"}]]},
+        {"text": "Done."},
+    ]
+    with real_run(tmp_path, open_hub, script) as (agent, api):
+        watched(page, open_hub)
+        first = page.locator(".asks", has_text="touch one")
+        first.get_by_text("Allow for the whole run lets claude use: ").wait_for()
+        first.get_by_role("button", name="Allow", exact=True).click()
+        page.locator(".tool", has_text="until test -e go").wait_for()  # reads only, so claude does not ask
+        expect(page.locator(".alert")).to_be_hidden()
+        page.get_by_label("Message to claude").fill("use tabs, not spaces")
+        page.keyboard.press("Enter")
+        page.locator(".operator-box", has_text="use tabs, not spaces").wait_for()
+        page.get_by_role("button", name="Interrupt").click()
+        page.locator(".item.complete").wait_for()
+        assert agent.wait(60) == 0
+    assert any("use tabs, not spaces" in request.text for request in api.requests)
     assert (tmp_path / "workspace" / "one").exists()
