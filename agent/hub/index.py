@@ -19,7 +19,7 @@ from msgspec import Struct
 from agent.receiver import ENDED, Row, RunKey, file_name
 
 #: Grows with every change of the table or of `Row`: an index of another version is thrown away.
-VERSION = 3
+VERSION = 4
 
 _SCHEMA = """
 create table runs (

@@ -78,6 +78,7 @@ class Row(Struct, kw_only=True):
     reason: str | None = None
     message: str | None = None
     duration: float | None = None
+    verify: dict[str, Any] | None = None
     changes: dict[str, Any] | None = None
     patch: bool = False
     comparison: dict[str, Any] | None = None
@@ -193,13 +194,17 @@ class Row(Struct, kw_only=True):
         self.ended = one_line(message.timestamp, 40) or self.updated
         self.reason, self.message = _text(fields.get("reason")), _text(fields.get("message"))
         self.duration = _number(fields.get("duration"))
-        result, changes = fields.get("result"), fields.get("changes")
+        result, verify, changes = fields.get("result"), fields.get("verify"), fields.get("changes")
         if isinstance(result, dict):
             self.cost = _number(result.get("cost")) if "cost" in result else self.cost
             self.turns = _number(result.get("num_turns")) if "num_turns" in result else self.turns
             usage = result.get("usage")
             if isinstance(usage, dict):
                 self.tokens = sum(_number(usage.get(name)) or 0 for name in _USAGE)
+        if isinstance(verify, dict) and verify.get("state") in _VERDICTS:
+            self.verify = {"state": verify["state"], **_numbers(verify, ("attempts", "exit", "duration"))} | {
+                "signal": _text(verify.get("signal")), "timedOut": verify.get("timedOut") is True
+            }  # fmt: skip
         if isinstance(changes, dict):
             self.changes = _numbers(changes, ("files", "insertions", "deletions", "commits", "untracked")) | {
                 name: _text(changes.get(name)) for name in ("branch", "commit", "compareURL")
@@ -209,6 +214,7 @@ class Row(Struct, kw_only=True):
 
 #: Fields of a HEARTBEAT that change over time.
 VITALS = ("uptime", "idle", "turns", "cost", "tokens", "cpu", "memory", "memoryLimit", "pids", "disk", "queued")
+_VERDICTS = ("passed", "failed", "unfinished")
 _USAGE = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _UPDATES: dict[str, Callable[[Row, Message], None]] = {
     LOG.name: Row._log,

@@ -74,6 +74,19 @@ async def test_pages(tmp_path: Path):
         assert seen == ["R4", "R3", "R2", "R1", "R0"]
 
 
+async def test_a_run_says_what_its_tests_made_of_the_work_also_after_a_restart(tmp_path: Path):
+    verify = {"state": "failed", "attempts": 2, "exit": None, "signal": "SIGKILL", "timedOut": True, "duration": 5}
+    written = a_run(1)
+    with_verdict = Written(run_id="R2").add(log("info", "hello")).complete(1, verify={**verify, "output": "no"})
+    async with open_client(tmp_path) as client:
+        await client.send(*written.lines)
+        await client.send(*with_verdict.lines)
+        assert (await client.get(f"/api/runs/{RUN}")).json["verify"] is None
+        assert (await client.get("/api/runs/R2")).json["verify"] == verify
+    async with open_client(tmp_path) as client:
+        assert (await client.get("/api/runs/R2")).json["verify"] == verify
+
+
 async def test_messages_are_the_texts_as_received(tmp_path: Path):
     written = a_run(600)
     async with open_client(tmp_path) as client:

@@ -94,7 +94,9 @@ def hostile_runs() -> list[Told]:
         run.add(log("info", poison, kind="patch", text=patch))
         if number % 2:
             changes = {"files": 1, "branch": poison, "commit": poison, "compareURL": poison}
+            verify = {"state": "failed", "attempts": poison, "exit": poison, "signal": poison, "duration": poison}
             data = {"exitCode": 1, "message": poison, "reason": poison, "changes": changes, "stream": {}}
+            data["verify"] = verify
             run.add(complete(data, "", failed=True))
         runs.append(run)
     return runs

@@ -202,3 +202,17 @@ def test_a_split_message_is_shown_whole_when_it_is_asked_for(hub: ServedHub, pag
     page.get_by_role("button", name="Show all 3 parts").click()
     page.locator(".prose").get_by_text("The long answer: word").wait_for()
     assert page.locator(".prose").inner_text().count("word") == 500
+
+
+def test_what_the_tests_made_of_the_work_is_shown(hub: ServedHub, page: Page):
+    passed = {"state": "passed", "attempts": 1, "exit": 0, "duration": 48_000, "output": "31 passed"}
+    failed = {"state": "failed", "attempts": 3, "exit": 2, "duration": 61_000, "output": "1 failed"}
+    hub.send(Told("R1").begin(title="Passes").complete(verify=passed).lines)
+    hub.send(Told("R2").begin(title="Fails").complete(1, reason="verify", message="no", verify=failed).lines)
+    page.goto(hub.url)
+    for title, words in (("Passes", "tests passed"), ("Fails", "tests failed")):
+        page.locator(".row", has_text=title).get_by_text(words, exact=True).wait_for()
+    for run, words, facts in (("R1", "tests passed", " 48s"), ("R2", "tests failed", " exit 2 · 3 attempts · 1m 01s")):
+        page.goto(f"{hub.url}/runs/{run}")
+        for place in (".side", ".item.complete"):
+            expect(page.locator(place).get_by_text(words)).to_have_text(words + facts)

@@ -95,12 +95,13 @@ async def test_the_fleet_is_shown_as_it_changes(tmp_path: Path):
     async with open_client(tmp_path / "store") as client:
         await client.send(*a_run(1, run_id="OLD").lines)
         async with watching(tmp_path / "out", "--hub", f"http://127.0.0.1:{client.port}") as out:
+            ended = Written(run_id="NEW").complete(1, verify={"state": "failed", "attempts": 1})
             async with connected(client.receiver.url) as agent:
                 await agent.send_message(a_run(run_id="NEW").lines[0])
                 await acked(agent)
                 await shows(out, "running", "NEW", "hello")
-                await agent.send_message(Written(run_id="NEW").add().complete(1).lines[0].replace('"seq":1', '"seq":2'))
-                await shows(out, "failed")
+                await agent.send_message(ended.lines[0].replace('"seq":1', '"seq":2'))
+                await shows(out, "failed", "tests failed")
             assert "OLD" not in out.read_text()
 
 

@@ -43,8 +43,12 @@ def test_a_run_from_start_to_end():
     take(run, "ERROR", error="oh")
     assert (run.errors, run.now) == (1, "oh")
     result = {"cost": 0.5, "num_turns": 4, "usage": {"input_tokens": 1, "output_tokens": 2}}
-    take(run, "COMPLETE", exitCode=0, reason="succeeded", result=result, changes={"files": 2, "branch": "b"})
+    verify = {"state": "passed", "attempts": 2, "exit": 0, "duration": 1500, "output": "ok"}
+    changes = {"files": 2, "branch": "b"}
+    take(run, "COMPLETE", exitCode=0, reason="succeeded", result=result, verify=verify, changes=changes)
     assert (run.state, run.attention, run.cost, run.turns, run.tokens) == ("succeeded", None, 0.5, 4, 3)
+    told = {"state": "passed", "attempts": 2, "exit": 0, "duration": 1500, "signal": None, "timedOut": False}
+    assert run.verify == told
     assert run.changes is not None
     assert (run.changes["files"], run.changes["branch"]) == (2, "b")
     assert run.queued is run.idle is None

@@ -107,7 +107,7 @@ def fleet() -> list[tuple[Told, str]]:
     done = Told("01JZDONE00000000000000000A", ago=5000).begin(
         title="Make the failing tests of slugify pass", labels={"team": "web"}, **work
     )
-    done.complete(0)
+    done.complete(0, verify={"state": "passed", "attempts": 2, "exit": 0, "duration": 48_000, "output": "31 passed"})
     vitals = {"cpu": 0.8, "memory": 412 << 20, "memoryLimit": 2 << 30, "pids": 31, "disk": 9 << 30, "uptime": 754.0}
     return [
         (asks, asks.beat(**vitals, idle=3, turns=21, cost=0.84)),

@@ -41,7 +41,13 @@ class Written:
         return self.add(log("warn", f"{count} messages were dropped", kind="gap", gap=gap))
 
     def complete(
-        self, exit_code: int = 0, *, reason: str = "succeeded", message: str = "done", **stream: Any
+        self,
+        exit_code: int = 0,
+        *,
+        reason: str = "succeeded",
+        message: str = "done",
+        verify: dict[str, Any] | None = None,
+        **stream: Any,
     ) -> Written:
         """COMPLETE; `stream` replaces fields of its description, to make it wrong."""
         text = "".join(line + "\n" for line in self.lines).encode()
@@ -56,6 +62,8 @@ class Written:
             **stream,
         }
         data = {"exitCode": exit_code, "message": message, "duration": 1500, "reason": reason, "stream": described}
+        if verify is not None:
+            data["verify"] = verify
         return self.add(complete(data, "done", failed=exit_code != 0))
 
     def heartbeat(self) -> str:

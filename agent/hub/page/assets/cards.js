@@ -3,6 +3,7 @@
 import { ansi, plain } from "./ansi.js";
 import { compare, table } from "./diff.js";
 import { button, copy, h, linked, nav } from "./dom.js";
+import { verified } from "./fleet.js";
 import { bytes, count, duration, isNumber, money, plural, time } from "./format.js";
 import { string } from "./transcript.js";
 
@@ -58,7 +59,7 @@ const SHOWS = {
   },
   complete: (item) => {
     const { data } = item, good = data.exitCode === 0;
-    return h("div", { class: `box ${good ? "good-box" : STOPPED.has(data.exitCode) ? "turn-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(cut(string(data.message)))), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
+    return h("div", { class: `box ${good ? "good-box" : STOPPED.has(data.exitCode) ? "turn-box" : "error-box"}` }, h("b", null, good ? "succeeded" : (string(data.reason) || "failed").replaceAll("_", " ")), " ", h("span", { class: "dim" }, `exit ${data.exitCode} · ${duration((data.duration ?? 0) / 1000)}`), h("p", { class: "text" }, linked(cut(string(data.message)))), verified(data.verify, "p"), list(data.published).filter((done) => done?.url).map((done) => h("p", { class: "text" }, `${string(done.kind).replaceAll("_", " ")} ${string(done.action)}: `, linked(string(done.url)))));
   },
   said: (item, ctx) => h("div", { class: "pieces" }, item.blocks.map((piece) => {
     if (piece.type === "text") return item.who === "user" ? h("div", { class: "box user-box" }, h("b", null, item.parent ? "task" : "user"), folded(string(piece.text))) : prose(string(piece.text));

@@ -269,6 +269,7 @@ export class Fleet {
       cell(2, h("span", { class: "now" }, activity(row)), h("span", { class: "sub" }, todo(row),
         isNumber(row.idle) && row.idle >= 30 && !hasEnded(row) ? h("span", { class: row.attention === "idle" ? "warn" : "" }, `idle ${duration(row.idle)}`) : "",
         row.state === "disconnected" ? silent(row) : "",
+        verified(row.verify, "span", true),
         hasEnded(row) && row.changes?.files ? h("span", null, `${plural(row.changes.files, "file")} `, h("ins", null, `+${count(row.changes.insertions ?? 0)}`), " ", h("del", null, `−${count(row.changes.deletions ?? 0)}`)) : "", lost)),
       cell(3, h("span", { title: moment(row.started) }, duration(elapsed(row)))),
       cell(4, count(row.turns)),
@@ -298,6 +299,17 @@ export class Fleet {
     else return false;
     return true;
   }
+}
+
+const TESTS = new Map([["passed", ["good", "tests passed"]], ["failed", ["bad", "tests failed"]], ["unfinished", ["warn", "tests not finished"]]]);
+
+/** What VERIFY_COMMAND made of the work, of a row or of COMPLETE. */
+export function verified(verify, tag, brief = false) {
+  if (!TESTS.has(verify?.state)) return "";
+  const [look, words] = TESTS.get(verify.state), { attempts, exit, signal, timedOut } = verify;
+  const why = timedOut === true ? "timed out" : typeof signal === "string" ? signal : isNumber(exit) && exit ? `exit ${exit}` : "";
+  const facts = [why, isNumber(attempts) && attempts > 1 ? plural(attempts, "attempt") : "", isNumber(verify.duration) ? duration(verify.duration / 1000) : ""].filter(Boolean);
+  return h(tag, { class: look }, words, brief || !facts.length ? "" : h("small", { class: "dim" }, ` ${facts.join(" · ")}`));
 }
 
 /** A reason or phase in words, unless it repeats the state. */

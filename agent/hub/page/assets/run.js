@@ -5,7 +5,7 @@ import { asked, card, permissions, showRaw, todoList } from "./cards.js";
 import { Charts } from "./charts.js";
 import { patch } from "./diff.js";
 import { button, h, link, nav, put, say } from "./dom.js";
-import { activity, badge, memory, said, short, silent, title, todo } from "./fleet.js";
+import { activity, badge, memory, said, short, silent, title, todo, verified } from "./fleet.js";
 import { bytes, count, duration, elapsed, isNumber, money, moment, plural } from "./format.js";
 import { Growing } from "./growing.js";
 import { List } from "./list.js";
@@ -251,7 +251,7 @@ export class RunView {
     const items = row.todos ?? [];
     this.charts.draw(row);
     put(this.side,
-      hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (!row.reason || row.reason === "success" ? row.state : row.reason).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "",
+      hasEnded(row) ? part("Verdict", h("p", { class: `verdict ${row.state}` }, (!row.reason || row.reason === "success" ? row.state : row.reason).replaceAll("_", " "), isNumber(row.exitCode) ? h("small", { class: "dim" }, ` exit ${row.exitCode}`) : ""), row.message ? h("p", { class: "text" }, row.message) : "", verified(row.verify, "p"),
         comparison ? h("p", { class: comparison.whole ? "good" : "bad" }, comparison.summary) : h("p", { class: "dim" }, "not compared"), comparison?.problems?.map((problem) => h("p", { class: "bad text" }, problem)) ?? "") : "",
       items.length || row.todo?.total ? part("To-do", todo(row), items.length ? todoList(items) : "") : "",
       changes ? part("Work", h("p", null, `${plural(changes.files ?? 0, "file")} `, h("ins", null, `+${count(changes.insertions ?? 0)} `), h("del", null, `−${count(changes.deletions ?? 0)}`), changes.commits ? ` · ${plural(changes.commits, "commit")}` : ""), h("p", null, row.patch ? button("Show changes", () => this.choose("changes")) : "", " ", changes.compareURL ? link(changes.compareURL, "Compare") : "")) : "",
