@@ -270,6 +270,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     others: int = 100
     #: Commits that a shallow clone of a pushed branch is deepened by, to reach the one that its session began with.
     earlier_commits: int = 100
+    #: Pushes from a workspace on a volume that its next run knows of: more than a Job has attempts.
+    pushes_noted: int = 100
     #: Of HEAD, packed-refs and the like in claude's .git: some hundred thousand refs.
     git_file_bytes: int = 32 * MIB
     #: A patch in the stream: 64 messages of MESSAGE_LIMIT's default; the journal must hold it beside the output.

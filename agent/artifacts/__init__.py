@@ -13,7 +13,7 @@
     working_tree.py      files on the disk as a git tree; index_file.py lists an index, and refs.py reads refs
     lfs.py               pointers of Git LFS; lfs_objects.py brings their objects to the server
     store.py             git in a repository of our own
-    push.py              PUSH_BRANCH
+    push.py              PUSH_BRANCH; join.py brings the work and what the branch has together
     output_directory.py  OUTPUT_DIR
     session_log.py       the CLI's log of the session, for RESUME_SESSION; session_work.py has its work
 

@@ -49,7 +49,9 @@ class Harvest:
         session_logs: Path | None,
         run_id: str,
         session_id: str,
+        note_push: Callable[[str], object] = lambda commit: None,
     ) -> None:
+        """`note_push` gets the commit with the workspace's files before it is pushed."""
         self.fields: dict[str, Any] | None = None
         self._config = config
         self._git = git
@@ -59,6 +61,7 @@ class Harvest:
         self._session_logs = session_logs
         self._run_id = run_id
         self._session_id = session_id
+        self._note_push = note_push
 
     async def gather(self, snapshot: Snapshot, cloned: Cloned, commits: frozenset[str]) -> None:
         """Save the workspace first, then what lies elsewhere; `commits` are those of all refs that the clone had.
@@ -87,9 +90,9 @@ class Harvest:
         if config.push_branch is not None and changes is not None:
             branch = Branch(
                 config.push_branch, cloned.default_branch, config.push_default_branch,
-                cloned.branch == config.push_branch,
+                config.push_branch in (cloned.branch, cloned.goes_on_from), cloned.pushed,
             )  # fmt: skip
-            if changes.files or changes.commits:
+            if changes.files or changes.commits or cloned.pushed:
                 with self._step("PUSH_BRANCH", code="push"):
                     await self._push(snapshot, changes, branch)
             if others:
@@ -255,7 +258,7 @@ class Harvest:
     async def _push(self, snapshot: Snapshot, changes: Changes, branch: Branch) -> None:
         message = commit_message(self._redactor.text(self._config.task), self._run_id, self._session_id)
         changes = await self._upload(snapshot, changes)
-        pushed = await push(snapshot, changes, branch, message, self._hear)
+        pushed = await push(snapshot, changes, branch, message, self._hear, self._note_push)
         self._tell(f"pushed to {pushed.branch}: {pushed.compare_url or pushed.commit}")
         found = {"branch": pushed.branch, "commit": pushed.commit, "compareURL": pushed.compare_url}
         self.fields = {**(self.fields or {}), **{name: value for name, value in found.items() if value is not None}}

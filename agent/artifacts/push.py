@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from itertools import count
 
 import msgspec
 
 from agent.artifacts.changes import Changes, ChangesError, Other
+from agent.artifacts.join import Conflict, join
 from agent.artifacts.snapshot import Snapshot
 from agent.errors import ErrorCode
 from agent.exits import Exit
@@ -70,12 +71,25 @@ class Branch(msgspec.Struct, frozen=True):
     default_allowed: bool = False
     #: Whether the clone was of `name` itself: then the work goes on top of it.
     cloned: bool = False
+    #: What was pushed from this workspace before, the newest last.
+    earlier: Sequence[str] = ()
 
 
-async def push(snapshot: Snapshot, changes: Changes, branch: Branch, message: str, say: Say) -> Pushed:
+async def push(
+    snapshot: Snapshot,
+    changes: Changes,
+    branch: Branch,
+    message: str,
+    say: Say,
+    note: Callable[[str], object] = lambda commit: None,
+) -> Pushed:
     """Commit what is not committed, and push all of it to a branch. Nothing is ever forced.
 
-    The branch is new, or cloned, or claude pushed it itself. `say` gets the lines that the server sends for a person.
+    The branch is new, or cloned, or claude pushed it itself, or it was pushed from this workspace before.
+
+    Args:
+        say: gets the lines that the server sends for a person.
+        note: gets, before the push, the commit with the files of the workspace.
 
     Raises PushError: the branch is somebody else's or not allowed, or the server refused.
 
@@ -95,11 +109,21 @@ async def push(snapshot: Snapshot, changes: Changes, branch: Branch, message: st
         raise PushError(f"{branch.name} is the default branch; PUSH_DEFAULT_BRANCH=1 would push to it")
     there = next((line.partition("\t")[0] for line in lines if line.endswith(f"\t{ref}")), None)
     commit = await snapshot.commit(changes, message)
-    if there is not None and not (default or branch.cloned or await _is_claudes(snapshot, changes, there)):
+    may_join = branch.cloned or there in branch.earlier or await _is_claudes(snapshot, changes, there)
+    if there is not None and not (default or may_join):
         raise PushError(
             f"the branch {branch.name} exists already; put {{run}} into PUSH_BRANCH, or remove the branch"
         )  # fmt: skip
+    work = commit
+    if there not in (None, commit) and may_join and not default:
+        try:
+            commit, work = await join(snapshot, changes, branch.name, commit, branch.earlier, message)
+        except Conflict as conflict:
+            name = f"{branch.name}--{conflict.commit[:12]}"
+            await push_commits(snapshot, {name: conflict.commit}, say)
+            raise PushError(f"{conflict}: it was pushed to {name} instead", details=conflict.details) from conflict
     if there != commit:
+        note(work)
         await push_commits(snapshot, {branch.name: commit}, say)
     return Pushed(branch.name, commit, compare_url(store.url, branch.default, branch.name))
 
@@ -129,9 +153,9 @@ async def push_commits(snapshot: Snapshot, commits: dict[str, str], say: Say) ->
         )
 
 
-async def _is_claudes(snapshot: Snapshot, changes: Changes, commit: str) -> bool:
+async def _is_claudes(snapshot: Snapshot, changes: Changes, commit: str | None) -> bool:
     """Whether a commit on the server is one that claude made in this run, and that its HEAD contains."""
-    if changes.head is None:
+    if changes.head is None or commit is None:
         return False
     since = [f"^{changes.base}"] if changes.base else []
     made = await snapshot.store.git("rev-list", changes.head, *since)

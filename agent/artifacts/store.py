@@ -26,6 +26,8 @@ EMPTY_TREES = {
 }
 _SETTINGS = (
     "core.excludesFile=", "core.attributesFile=", "core.untrackedCache=false", "core.commitGraph=false",
+    # A fetch would ask a git in claude's own repository for its refs.
+    "core.alternateRefsCommand=:",
 )  # fmt: skip
 
 

@@ -81,12 +81,13 @@ async def _go_on(config: Config, git: Git, publish: Publish, patience: Patience,
     """
     elsewhere = Path(git.environment["GIT_CONFIG_GLOBAL"]).parent
     calls = GitCalls(git, publish, patience, config.limits, elsewhere)
-    _, default_branch = await remote.resolve(config.repo_ref, config, calls)
+    target, default_branch = await remote.resolve(config.repo_ref, config, calls, mark.pushed)
     words = f"the session goes on in its workspace: {mark.branch or 'detached'}, cloned at {mark.base or 'no commit'}"
     publish([events.log("info", words, source="git")])
     return Cloned(
         head=mark.base, branch=mark.branch, default_branch=default_branch, shallow=is_shallow(config.workspace_dir),
-        resumed=Resumed(mark.session, "workspace"), commits=frozenset(mark.commits),
+        resumed=Resumed(mark.session, "workspace"), commits=frozenset(mark.commits), pushed=tuple(mark.pushed),
+        goes_on_from=target.branch,
     )  # fmt: skip
 
 

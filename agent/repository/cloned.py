@@ -33,6 +33,10 @@ class Cloned(msgspec.Struct, frozen=True):
     left_out: bool = False
     #: The objects of all refs of the clone, where claude has worked in it since.
     commits: frozenset[str] | None = None
+    #: The same: what was pushed from it, the newest last.
+    pushed: tuple[str, ...] = ()
+    #: The same: the branch that REPO_REF names by now.
+    goes_on_from: str | None = None
 
     @property
     def since(self) -> str | None:

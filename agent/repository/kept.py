@@ -19,6 +19,7 @@ from agent.files import untrusted
 from agent.limits import Limits
 
 _FILE: Final = "agent-run.json"
+_NEW: Final = f"{_FILE}.new"
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -30,14 +31,29 @@ class Mark(msgspec.Struct, frozen=True):
     branch: str | None
     #: The objects of all refs that the clone had.
     commits: list[str]
+    #: The commits that were pushed from here with what was in the workspace then, the newest last.
+    pushed: list[str] = []
 
 
 def leave_mark(workspace: Path, mark: Mark, limits: Limits) -> None:
-    """Mark a fresh clone. One that cannot be marked, or has too many refs for it, cannot be gone on with."""
+    """Mark a clone. One that cannot be marked, or has too many refs for it, cannot be gone on with.
+
+    claude may have worked in it: no link is followed.
+    """
     content = msgspec.json.encode(mark)
-    if len(content) < limits.git_file_bytes:
-        with suppress(OSError):
-            (workspace / ".git" / _FILE).write_bytes(content)
+    if len(content) >= limits.git_file_bytes:
+        return
+    with suppress(OSError):
+        git = os.open(workspace / ".git", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(_NEW, dir_fd=git)
+            new = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=git)
+            with open(new, "wb") as file:
+                file.write(content)
+            os.rename(_NEW, _FILE, src_dir_fd=git, dst_dir_fd=git)
+        finally:
+            os.close(git)
 
 
 def find_mark(workspace: Path, session: str, url: str, limits: Limits) -> Mark | None:
@@ -48,7 +64,7 @@ def find_mark(workspace: Path, session: str, url: str, limits: Limits) -> Mark |
         mark = msgspec.json.decode(text, type=Mark)
     except (OSError, ValueError):
         return None
-    names = [*([] if mark.base is None else [mark.base]), *mark.commits]
+    names = [*([] if mark.base is None else [mark.base]), *mark.commits, *mark.pushed]
     fits = all(untrusted.COMMIT.fullmatch(name) for name in names) and not _is_option(mark.branch)
     return mark if fits and (mark.session, mark.url) == (session, url) else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,8 +58,12 @@ async def look_up(config: Config, git: Git, scratch: Path) -> str:
     return found
 
 
-async def resolve(ref: str | None, config: Config, calls: GitCalls) -> tuple[Target, str | None]:
+async def resolve(
+    ref: str | None, config: Config, calls: GitCalls, pushed: Collection[str] = ()
+) -> tuple[Target, str | None]:
     """Ask the server what `ref` is; the target and the default branch.
+
+    A PUSH_BRANCH that is at one of the commits in `pushed` is the run's own.
 
     Raises ConfigError: PUSH_BRANCH cannot be made.
 
@@ -69,13 +74,15 @@ async def resolve(ref: str | None, config: Config, calls: GitCalls) -> tuple[Tar
     in_the_way = push_check.patterns(config.push_branch) if config.push_branch else []
     wanted = ("HEAD", *meanings, *in_the_way)
     listed = await calls.transfer("ls-remote", "--symref", "--", calls.url, *wanted)
-    default_branch, refs = None, set()
+    default_branch, refs = None, dict[str, str]()
     for line in listed.decode(errors="surrogateescape").splitlines():
         value, _, name = line.partition("\t")
-        refs.add(name)
+        refs[name] = value
         if name == "HEAD" and value.startswith("ref: refs/heads/"):
             default_branch = value.removeprefix("ref: refs/heads/")
-    if problem := push_check.problem(config, calls.url, refs, default_branch):
+    own = f"refs/heads/{config.push_branch}"
+    others = refs.keys() - ({own} if refs.get(own) in pushed else set())
+    if problem := push_check.problem(config, calls.url, others, default_branch):
         raise ConfigError([problem])
     if ref is None:
         if "HEAD" in refs:

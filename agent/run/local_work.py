@@ -74,8 +74,9 @@ class LocalWork:
         self._claude: LocalClaude | None = None
         #: Takes the data of a PREVIEW.
         self.pass_on: Callable[[dict[str, Any]], None] = lambda data: None
-        #: From the clone on: what is not claude's work.
+        #: From the clone on: what is not claude's work, and how the workspace is recognised by a later run.
         self._cloned_commits: frozenset[str] = frozenset()
+        self._mark: Mark | None = None
         self._hidden = (config.journal_dir, *filter(None, (config.record_dir,)), *config.secret_files)
 
     async def check(self) -> str:
@@ -123,13 +124,20 @@ class LocalWork:
                 why = f"the work of the session cannot be kept in OUTPUT_DIR/earlier: {error.strerror}"
                 raise CloneError(f"RESUME_SESSION: {why}; this run's own would replace it") from error
         workspace, limits = self._config.workspace_dir, self._limits
-        if cloned.commits is not None:
-            self._cloned_commits = cloned.commits
-            return cloned
-        self._cloned_commits = cloned_commits(workspace, limits)
-        mark = Mark(self.session_id, self._git.url, cloned.since, cloned.branch, sorted(self._cloned_commits))
-        leave_mark(workspace, mark, limits)
+        is_kept = cloned.commits is not None
+        self._cloned_commits = cloned_commits(workspace, limits) if cloned.commits is None else cloned.commits
+        commits, pushed = sorted(self._cloned_commits), list(cloned.pushed)
+        self._mark = Mark(self.session_id, self._git.url, cloned.since, cloned.branch, commits, pushed)
+        if not is_kept:
+            leave_mark(workspace, self._mark, limits)
         return cloned
+
+    def _note_push(self, commit: str) -> None:
+        """Let a later run in this workspace know what was pushed from it; it has the commit before the server does."""
+        if self._mark is not None:
+            pushed = [*self._mark.pushed, commit][-self._limits.pushes_noted :]
+            self._mark = msgspec.structs.replace(self._mark, pushed=pushed)
+            leave_mark(self._config.workspace_dir, self._mark, self._limits)
 
     def setup(self) -> Step:
         return self._step("setup", self._config.setup_command or "", self._config.setup_timeout)
@@ -197,7 +205,7 @@ class LocalWork:
         harvest = Harvest(
             config, self._git, self._redactor, publish,
             output=self._output, session_logs=self._session_logs if run is not None else None,
-            run_id=self._run_id, session_id=self.session_id,
+            run_id=self._run_id, session_id=self.session_id, note_push=self._note_push,
         )  # fmt: skip
         with suppress(trio.Cancelled):
             await harvest.gather(snapshot, cloned, self._cloned_commits)

@@ -38,7 +38,9 @@ def test_a_mark_is_found_by_its_session(tmp_path: Path) -> None:
     assert find_mark(tmp_path, SESSION, "https://h/another", Limits()) is None
 
 
-@pytest.mark.parametrize("changes", [{"base": "--upload-pack=x"}, {"commits": ["HEAD"]}, {"branch": "--force"}])
+@pytest.mark.parametrize(
+    "changes", [{"base": "--upload-pack=x"}, {"commits": ["HEAD"]}, {"branch": "--force"}, {"pushed": ["--all"]}]
+)
 def test_a_mark_that_was_changed_is_none(tmp_path: Path, changes: dict[str, object]) -> None:
     assert find(marked(tmp_path, **changes)) is None
 
@@ -56,6 +58,25 @@ def test_links_and_nonsense_are_no_mark(tmp_path: Path) -> None:
         assert find(tmp_path / workspace) is None
     (elsewhere / ".git" / "agent-run.json").write_text("{")
     assert find(elsewhere) is None
+
+
+def test_a_mark_is_made_anew_through_no_link(tmp_path: Path) -> None:
+    """claude has worked there meanwhile."""
+    foreign = tmp_path / "foreign"
+    foreign.write_text("theirs")
+    (tmp_path / "one").mkdir()
+    workspace = marked(tmp_path / "one")
+    (workspace / ".git" / "agent-run.json").unlink()
+    for name in ("agent-run.json", "agent-run.json.new"):
+        (workspace / ".git" / name).symlink_to(foreign)
+    pushed = marked(workspace, pushed=["d" * 40])
+    assert (mark := find(pushed)) is not None
+    assert mark.pushed == ["d" * 40]
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / ".git").symlink_to(tmp_path)
+    marked(tmp_path / "two")
+    assert {path.name for path in tmp_path.iterdir()} == {"foreign", "one", "two"}
+    assert foreign.read_text() == "theirs"
 
 
 def test_too_many_refs_are_no_mark(tmp_path: Path) -> None:
