@@ -20,7 +20,7 @@ from agent import signals
 from agent.arguments import ArgumentParser
 from agent.claude import home, rehearsal, variables
 from agent.claude import program as cli
-from agent.commands.check_local import LOCAL_CHECKS, Finding, State
+from agent.commands.check_local import LOCAL_CHECKS, NO_PLACE, TEMPORARY, Finding, State
 from agent.commands.check_remote import api_proxy, repository, server
 from agent.config import Config, examine, in_container, logins
 from agent.errors import AgentError, ConfigError
@@ -164,7 +164,7 @@ async def program(config: Config) -> Finding:
         said = "; ".join(filter(None, (f"claude {version}", operators.words)))
         return Finding("claude", "warn" if operators.refused else "ok", said)
     except ConfigError as error:
-        return Finding("claude", "fail", str(error))
+        return Finding("claude", "fail", NO_PLACE if str(error).startswith(TEMPORARY) else str(error))
     except AgentError as error:
         return Finding(
             "claude",

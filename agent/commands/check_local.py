@@ -25,6 +25,12 @@ _DOCKERS_GRACE = 10
 State = Literal["ok", "warn", "fail"]
 
 
+#: How an error begins that is about the place for private files.
+TEMPORARY = "TMPDIR: "
+#: Said where another check needs that place; what to do about it is said once.
+NO_PLACE = "cannot be looked at without a place for private files: see temporary"
+
+
 class Finding(msgspec.Struct, frozen=True):
     """The result of a check; `remedy` says what to do about it."""
 

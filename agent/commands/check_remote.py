@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from agent.commands.check_local import Finding, State
+from agent.commands.check_local import NO_PLACE, TEMPORARY, Finding, State
 from agent.config import Config
 from agent.delivery import ConnectionLost, connect, open_tunnel
 from agent.errors import AgentError
@@ -57,6 +57,8 @@ async def repository(config: Config) -> Finding:
             name = await look_up(config, prepared, scratch)
             met = prepared.met.read_text(errors="replace").strip() if prepared.met.exists() else ""
     except (AgentError, OSError) as error:
+        if str(error).startswith(TEMPORARY):
+            return Finding("repository", "fail", NO_PLACE)
         remedies = {
             Exit.AUTH: "set GITHUB_TOKEN, mount SSH keys, or check that they may read the repository",
             Exit.RETRYABLE: "check the network and DNS of this machine",

@@ -29,6 +29,11 @@ _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 _WIDTH = 200
 
 
+def _clock(seconds: float) -> str:
+    """UTC, as the times of the agents."""
+    return time.strftime("%H:%M:%S", time.gmtime(seconds))
+
+
 class View(Protocol):
     """A view: it shows the steps of the consumer, and notes of the server itself."""
 
@@ -45,8 +50,11 @@ class View(Protocol):
 class JsonView:
     """JSON: each message once, as received, one per line. A line of type RECEIVED after COMPLETE has the comparison."""
 
-    def __init__(self, out: TextIO, notes: TextIO, name: str = "agent serve") -> None:
+    def __init__(
+        self, out: TextIO, notes: TextIO, name: str = "agent serve", wall: Callable[[], float] = time.time
+    ) -> None:
         self._name = name
+        self._wall = wall
         self._out = out
         self._notes = notes
 
@@ -70,7 +78,7 @@ class JsonView:
         self._out.flush()
 
     def note(self, text: str) -> None:
-        print(f"{self._name}: {one_line(text, _WIDTH)}", file=self._notes, flush=True)
+        print(f"{_clock(self._wall())} {self._name}: {one_line(text, _WIDTH)}", file=self._notes, flush=True)
 
     def close(self) -> None:
         pass
@@ -106,9 +114,7 @@ class TextView:
         self._growing = Growing(limits.receiver_runs)
 
     def note(self, text: str) -> None:
-        # UTC, as the times of the agents.
-        clock = time.strftime("%H:%M:%S ", time.gmtime(self._wall()))
-        self._screen.say(one_line(text, _WIDTH), DIM, head=((clock, DIM),))
+        self._screen.say(one_line(text, _WIDTH), DIM, head=((f"{_clock(self._wall())} ", DIM),))
 
     def close(self) -> None:
         self._screen.close()

@@ -307,6 +307,8 @@ class Reporter:
             return "lost: there is no journal on a disk"
         journal.save()
         but = f" but for what the disk refuses ({journal.refused.strerror})" if journal.refused is not None else ""
+        if self._config.in_container:  # nobody can tell from inside whether anything outlives it
+            return f"kept in {journal.path}{but}: if that is a volume that stays, the next agent delivers it"
         return f"kept in {journal.path}{but}, deliver it with `agent flush`"
 
     def finish(self, outcome: Outcome) -> int:

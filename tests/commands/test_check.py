@@ -99,6 +99,16 @@ async def test_warnings_of_the_configuration_do_not_fail_it(environ: dict[str, s
     assert [item.check for item in found if item.state == "warn"] == ["config"]
 
 
+async def test_a_place_that_is_missing_is_told_once(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    found = {item.check: item for item in await findings(environ)}
+    assert [name for name, item in found.items() if "TMPDIR" in item.message + item.remedy] == ["temporary"]
+    assert (found["repository"].state, found["repository"].remedy) == ("fail", "")
+    assert "see temporary" in found["repository"].message
+
+
 async def test_a_step_is_read_by_the_shell(environ: dict[str, str], tmp_path: Path) -> None:
     (good,) = (
         item for item in await findings(environ | {"SETUP_COMMAND": f"touch {tmp_path}/run"}) if item.check == "setup"

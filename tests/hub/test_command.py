@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -81,7 +82,7 @@ async def test_json_is_the_messages_and_the_comparison(tmp_path: Path):
         await send(server.url, written, 5)
         assert await server.wait() == 0
     notes, *lines, received = server.output.read_text().splitlines()
-    assert notes.startswith("agent serve: listening on ws://127.0.0.1:")
+    assert re.match(r"\d\d:\d\d:\d\d agent serve: listening on ws://127\.0\.0\.1:", notes)
     assert lines == written.lines
     assert json.loads(received)["whole"] is True
 

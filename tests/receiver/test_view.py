@@ -221,7 +221,7 @@ def test_no_shape_of_data_raises(type: str, value: object):
 
 def test_machines_get_each_message_once_and_the_comparison():
     out, notes = io.StringIO(), io.StringIO()
-    view = JsonView(out, notes)
+    view = JsonView(out, notes, wall=lambda: 3661.0)
     written = a_run(2)
     view.note("listening")
     show(view, [*written.lines[:2], "junk", copy_of(written.lines[1]), written.heartbeat(), *written.lines[2:]])
@@ -231,7 +231,7 @@ def test_machines_get_each_message_once_and_the_comparison():
         "type": "RECEIVED", "containerID": "c1", "runID": "01JZ0000000000000000000000", "events": 4, "missing": 0,
         "dropped": 0, "whole": True, "problems": [],
     }  # fmt: skip
-    assert notes.getvalue() == "agent serve: listening\n"
+    assert notes.getvalue() == "01:01:01 agent serve: listening\n"
 
 
 def test_a_sentence_of_the_server_has_its_time():

@@ -175,6 +175,16 @@ async def test_a_disk_that_refuses_the_journal_is_told_once(tmp_path, autojump_c
     voice.journal.remove()
 
 
+async def test_in_a_container_only_a_volume_keeps_the_journal(tmp_path, autojump_clock) -> None:
+    voice = Voice(tmp_path, tmp_path / "journal")
+    voice.reporter._config = msgspec.structs.replace(voice.config, in_container=True)
+    voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
+    voice.reporter.finish(SUCCESS)
+    assert "if that is a volume that stays, the next agent delivers it]" in voice.lines[-1]
+    assert "agent flush" not in voice.lines[-1]
+    voice.journal.remove()
+
+
 async def test_damage_of_the_journal_is_told_at_the_end_at_the_latest(tmp_path, autojump_clock) -> None:
     voice = Voice(tmp_path)
     voice.reporter.complete(SUCCESS, signal=None, changes=None, survivors=())
