@@ -36,11 +36,14 @@ install_engine() {
 start_engine() {
   local device mtu pid
   # A bridge with larger packets than the way out loses them silently where ICMP is filtered.
-  device=$(ip -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  device=$(ip -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' || true)
   mtu=$(cat "/sys/class/net/${device:-lo}/mtu" 2>/dev/null || echo 1500)
   [ "$mtu" -le 1500 ] || mtu=1500
   mkdir -p "$state"
-  rm -f "$state/docker.pid"
+  rm -f "$state/docker.pid" "$state/forward"
+  if ! ip link show docker0 >/dev/null 2>&1; then
+    iptables-save -t filter | sed -n 's/^:FORWARD \([A-Z]*\) .*/\1/p' >"$state/forward" || true
+  fi
   setsid nohup dockerd --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" \
     -H "unix://$state/docker.sock" --mtu "$mtu" >>"$state/dockerd.log" 2>&1 </dev/null &
   pid=$!
@@ -85,12 +88,24 @@ make_base() {
   rm -rf "$root"
 }
 
+leave_network() { # take away what dockerd leaves of its own making: a bridge, its chains, and a FORWARD that drops
+  local table
+  [ -e "$state/forward" ] || return 0
+  ip link delete docker0 2>/dev/null || true
+  for table in filter nat; do
+    iptables-save -t $table | grep -Ev '(^:| )DOCKER|docker0' | iptables-restore
+  done
+  iptables -P FORWARD "$(grep . "$state/forward" || echo ACCEPT)"
+  rm -f "$state/forward"
+}
+
 stop() {
   local pid
   pid=$(cat "$state/docker.pid" 2>/dev/null) || return 0
   tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- "--data-root $state/data" || return 0
   kill "$pid"
   for _ in $(seq 80); do kill -0 "$pid" 2>/dev/null || break; sleep 0.25; done
+  leave_network
   awk -v state="$state/" 'index($2, state) == 1 {print $2}' /proc/mounts | sort -r | xargs -r -n 1 umount || true
 }
 
