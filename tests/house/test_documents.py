@@ -60,6 +60,14 @@ def test_something_is_named() -> None:
     assert named(r"^agent ([a-z]+)", readme) >= {"run", "check", "serve", "flush"}
 
 
+def test_the_readme_has_two_screens_before_its_table() -> None:
+    """What a newcomer needs; everything else has a page of its own."""
+    before = DOCUMENTS["README.md"].partition("\n## Variables\n")[0].splitlines()
+    assert len(before) <= 90
+    prose = [line for line in before if not line.startswith(("|", "!["))]
+    assert [line for line in prose if len(line) > 125] == []
+
+
 @pytest.mark.slow
 def test_the_first_command() -> None:
     assert "```sh\nmake demo\n```" in DOCUMENTS["README.md"]

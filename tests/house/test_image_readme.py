@@ -35,7 +35,7 @@ def place() -> Iterator[Yard]:
 
 
 def test_the_blocks(place: Yard) -> None:
-    """Building, the version, a receiver and a run, in this order and with their own names."""
+    """Building, a receiver and a run, in this order and with their own names."""
     for kind, name in (("container", RECEIVER), ("network", NETWORK)):
         if subprocess.run([DOCKER, kind, "inspect", name], capture_output=True, check=False).returncode == 0:
             pytest.skip(f"this machine has a {kind} {name} already")
@@ -45,7 +45,7 @@ def test_the_blocks(place: Yard) -> None:
         for block in BLOCKS:
             done = shell.run(block)
             assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
-        until(lambda: "COMPLETE" in docker("logs", RECEIVER) or "exit 0" in docker("logs", RECEIVER), 10)
+        until(lambda: "COMPLETE" in docker("logs", RECEIVER) or "exit 0" in docker("logs", RECEIVER), 60)
     finally:
         docker("rm", "--force", "--volumes", RECEIVER, check=False)
         docker("network", "rm", NETWORK, check=False)
