@@ -47,8 +47,9 @@ run: $(VENV)/.agent ## the job that your own variables (or .env) describe; make 
 claude: ## the claude CLI for `make run`, where there is none: the tested version, into .tools (needs npm)
 	@$(PYTHON) tools/install_claude.py
 
-tools: setup claude ## the real claude CLI, the ws package and axe-core, for the tests that want them
+tools: setup claude ## the real claude CLI, other people's WebSocket servers and axe-core, for the tests that want them
 	$(BIN)/python tools/install_ws.py
+	$(BIN)/python tools/install_servers.py
 	$(BIN)/python tools/install_axe.py
 
 lint: setup $(VENV)/.lint ## ruff and mypy; shellcheck, hadolint for Dockerfiles, zizmor for GitHub's workflows

@@ -317,8 +317,8 @@ async def _open(
             return ws, tap
         if ended_early:
             may = "demand a client certificate, which the agent has not" if endpoint.tls else "speak TLS: wss://"
-            words = f"the server closed the connection during the handshake; it may {may}"
-            raise cut_off(tap.first if tap else b"", tap.tls_error if tap else None, words)
+            words = "the server closed the connection during the handshake; it may have no WebSocket at this path, or"
+            raise cut_off(tap.first if tap else b"", tap.tls_error if tap else None, f"{words} {may}")
         words = f"no answer within {limits.connect:g} s"
         raise cut_off(tap.first if tap else b"", None, words, unheard=tap is None)
     except BaseException:

@@ -61,7 +61,7 @@ def explain(error: BaseException | None) -> ConnectionLost:
     if isinstance(error, ConnectionLost):
         return error
     if isinstance(error, ConnectionRejected):
-        return _rejected(error.status_code, dict(error.headers or ()))
+        return _rejected(error.status_code, dict(error.headers or ()), error.body or b"")
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error)
     if isinstance(error, ssl.SSLError):
@@ -91,9 +91,22 @@ def _root(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _rejected(status: int, headers: dict[bytes, bytes]) -> ConnectionLost:
+def of_socket_io() -> ConnectionLost:
+    """Say that a server speaks the protocol of socket.io, by which nothing of ours is taken."""
+    words = "a socket.io server answers there, which speaks a protocol of its own over WebSocket"
+    return ConnectionLost(f"{words}: WS_SERVER must lead to a plain WebSocket server", final=True)
+
+
+def greets_as_socket_io(text: str | bytes) -> bool:
+    """Tell whether a message is the first one of Engine.IO, the lower half of socket.io."""
+    return isinstance(text, str) and text.startswith('0{"sid":')
+
+
+def _rejected(status: int, headers: dict[bytes, bytes], body: bytes) -> ConnectionLost:
     if status in (401, 403):
         return ConnectionLost(f"the server refused the credentials (HTTP {status})", refused=True)
+    if status == 400 and b"Transport unknown" in body:
+        return of_socket_io()
     words = f"the server answered HTTP {status} instead of a WebSocket"
     location = headers.get(b"location", b"").decode("latin-1")
     if status in (301, 302, 303, 307, 308) and location:

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from agent.delivery.connection import Connection, ConnectionLost
+from agent.delivery.connection_lost import greets_as_socket_io, of_socket_io
 from agent.delivery.pace import Pace
 from agent.delivery.window import Window
 from agent.journal import Record
@@ -324,7 +325,10 @@ class Session:
 
     async def _receive(self) -> None:
         while True:
-            inbound = parse_inbound(await self._connection.receive())
+            text = await self._connection.receive()
+            if not self._pace.met and greets_as_socket_io(text):
+                raise of_socket_io()
+            inbound = parse_inbound(text)
             if isinstance(inbound, Ack):
                 self._ack(inbound)
             elif isinstance(inbound, BadAck):

@@ -8,6 +8,7 @@ import trio
 
 from agent.delivery.absence import Absence
 from agent.errors import ServerRefused, ServerUnreachable
+from agent.exits import Exit
 from agent.limits import Limits
 from tests.support.delivery import LIMITS, Told, fill, finish, journal, sender
 from tests.support.peer import Peer
@@ -36,7 +37,7 @@ async def test_a_refusal_after_a_look_up_is_a_refusal_at_the_start(autojump_cloc
 
 
 async def test_a_server_that_takes_no_message_is_no_server(autojump_clock, peer) -> None:
-    """socket.io at a wrong path: a WebSocket that closes at the first message."""
+    """A WebSocket that closes at the first message."""
     log = journal()
     fill(log, 10)
 
@@ -48,6 +49,20 @@ async def test_a_server_that_takes_no_message_is_no_server(autojump_clock, peer)
     says = "answers, but has confirmed no message within 20 s: the server closed .*; check the path in WS_SERVER"
     with trio.fail_after(100), pytest.raises(ServerUnreachable, match=says):
         await sender(log, peer).run(gate=20)
+
+
+async def test_a_socket_io_server_is_named_and_ends_the_start_early(autojump_clock, peer) -> None:
+    log = journal()
+    fill(log, 1)
+
+    async def serve(ws, number) -> None:
+        await ws.send_message('0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":[],"pingInterval":25000}')
+        await ws.get_message()
+
+    peer.serve = serve
+    with trio.fail_after(15), pytest.raises(ServerUnreachable, match=r"a socket\.io server answers there") as caught:
+        await sender(log, peer).run(gate=60)
+    assert caught.value.exit is Exit.CONFIG
 
 
 async def test_a_server_that_closes_every_20_messages_makes_progress(autojump_clock, peer) -> None:

@@ -251,7 +251,10 @@ async def test_a_close_during_the_handshake_is_noticed_at_once() -> None:
     async with listening(close) as port:
         with trio.fail_after(3):
             lost = await failed(plain(port), Limits())
-    assert str(lost) == "the server closed the connection during the handshake; it may speak TLS: wss://"
+    assert (
+        str(lost)
+        == "the server closed the connection during the handshake; it may have no WebSocket at this path, or speak TLS: wss://"
+    )
 
 
 async def test_a_failed_opening_closes_its_stream(autojump_clock) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.places import ROOT
-from tools import install_claude
+from tools import install_claude, install_servers
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -91,6 +91,16 @@ def test_the_cli_is_one_exact_version_with_a_digest_for_each_platform() -> None:
     assert {f"@anthropic-ai/claude-code-linux-{each}" for each in install_claude.MACHINES.values()} <= set(digests)
     assert install_claude.package() in digests
     assert all(re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", each) for each in digests.values())
+
+
+def test_the_npm_servers_of_the_tests_are_pinned_with_digests_and_without_addresses() -> None:
+    text = (install_servers.PINS / "package-lock.json").read_text()
+    assert "://" not in text
+    packages = json.loads(text)["packages"]
+    itself = packages.pop("")
+    assert json.loads((install_servers.PINS / "package.json").read_text())["dependencies"] == itself["dependencies"]
+    assert {f"node_modules/{name}" for name in itself["dependencies"]} <= set(packages)
+    assert all(re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", each["integrity"]) for each in packages.values())
 
 
 def test_another_archive_than_the_pinned_one_is_refused(tmp_path: Path) -> None:

@@ -77,6 +77,28 @@ class Arrivals:
         assert stream["sha256"] == hashlib.sha256(text.encode()).hexdigest()
         assert stream["bytes"] == len(text.encode())
 
+    def sent_again(self) -> list[str]:
+        """Check a run that a server took in shorter messages only: each number came, or a gap for what was sent again.
+
+        Returns what came in parts, joined.
+        """
+        messages = sorted(self.messages, key=lambda message: message["seq"])
+        gaps, joined, parts, numbers = [], [], [], set()
+        for message in messages:
+            metadata = message["data"].get("metadata", {})
+            gap = metadata.get("gap", {"fromSeq": message["seq"]})
+            numbers |= {*range(gap["fromSeq"], message["seq"] + 1)}
+            gaps += [gap["reason"]] if "reason" in gap else []
+            if part := metadata.get("part"):
+                parts.append(part["text"])
+                if part["i"] == part["n"]:
+                    joined.append("".join(parts))
+                    parts = []
+        assert numbers == set(range(1, self._highest + 1))
+        assert (set(gaps), parts) == ({"sent_again"}, [])
+        assert [message["seq"] for message in messages if message["type"] == "COMPLETE"] == [self._highest]
+        return joined
+
     def assert_in_order(self) -> None:
         assert not self.missing, f"{len(self.missing)} of {len(self.first)} lost or late: {self.missing[:10]}"
         assert not self.unmarked_copies, f"copies without their mark: {self.unmarked_copies[:10]}"

@@ -19,6 +19,9 @@ from tests.support.places import ROOT
 from tests.support.ports import hold_port
 
 WS_MODULES = ROOT / ".tools" / "ws" / "node_modules"
+#: What tools/install_servers.py installs.
+SERVERS_MODULES = ROOT / ".tools" / "servers" / "node_modules"
+UWS_PYTHON = ROOT / ".tools" / "uws" / "bin" / "python"
 #: The program `agent serve`, without what the rest of the command line needs to start.
 SERVE = (sys.executable, "-m", "agent", "serve")
 _LISTENING = re.compile(rb"listening on ws://\S+?:(\d+)")
@@ -107,6 +110,34 @@ async def open_ws_server(directory: Path, *most: int) -> AsyncIterator[Server]:
     file = _file(directory)
     async with _running(
         Server(lambda port: [node, program, file, str(port), *map(str, most)], directory, node_env())
+    ) as server:
+        yield server
+
+
+@asynccontextmanager
+async def open_npm_server(directory: Path, script: str, *options: int) -> AsyncIterator[Server]:
+    """A server of the pinned npm packages, `websocket_server.js` or `socketio_server.js`, with its defaults."""
+    node = shutil.which("node")
+    if node is None or not SERVERS_MODULES.is_dir():
+        pytest.skip("needs node and other people's servers: python tools/install_servers.py")
+    program = str(Path(__file__).with_name(script))
+    file = _file(directory)
+    env = {**os.environ, "NODE_PATH": str(SERVERS_MODULES)}
+    async with _running(
+        Server(lambda port: [node, program, file, str(port), *map(str, options)], directory, env)
+    ) as server:
+        yield server
+
+
+@asynccontextmanager
+async def open_uws_server(directory: Path) -> AsyncIterator[Server]:
+    """uWebSockets with its defaults."""
+    if not UWS_PYTHON.exists():
+        pytest.skip("needs uWebSockets (x86-64 only): python tools/install_servers.py")
+    program = str(Path(__file__).with_name("uws_server.py"))
+    file = _file(directory)
+    async with _running(
+        Server(lambda port: [str(UWS_PYTHON), program, file, str(port)], directory, dict(os.environ))
     ) as server:
         yield server
 
