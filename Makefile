@@ -42,7 +42,7 @@ page-test: setup ## the hub's page in Chromium (apt-get install chromium); scree
 	$(PYTEST) --lane page $(TEST_FLAGS)
 
 run: $(VENV)/.agent ## the job that your own variables (or .env) describe; make itself exits 2, see README
-	@PATH="$$PATH:$(CURDIR)/.tools/claude" $(BIN)/python -m agent run
+	@PATH="$$PATH:$(CURDIR)/.tools/claude" env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS $(BIN)/python -m agent run
 
 claude: ## the claude CLI for `make run`, where there is none: the tested version, into .tools (needs npm)
 	@$(PYTHON) tools/install_claude.py

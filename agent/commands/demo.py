@@ -88,7 +88,7 @@ def _show(place: Path) -> int:
                 print(log.read_text(errors="replace"), file=sys.stderr)
             return 1
         changed = next(place.glob("results/tasks/website/local/*/workspace"))
-        print("\nOne of the files that claude changed:\n", flush=True)
+        print("\nOne of the files that claude changed (all of them go with the demo):\n", flush=True)
         subprocess.run([*_git(os.environ), "diff", "--unified=0", "HEAD", "--", "slugify.py"], cwd=changed, check=True)
         in_image = in_container(os.environ) and shutil.which("healthcheck.sh") is not None
         print(f"\n{next_steps(in_image=in_image)}", flush=True)

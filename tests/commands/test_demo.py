@@ -14,7 +14,7 @@ def demo(tmp_path: Path, *arguments: str, path: str | None = None) -> subprocess
     environment = {"PATH": path or os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", "agent", "demo", *arguments],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 
