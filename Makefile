@@ -76,6 +76,7 @@ bench: setup ## the benchmarks against their peers
 
 bench-short: setup ## under a minute; fails only when a line is lost, doubled, reordered or changed
 	$(BIN)/python -m benchmarks --short
+	$(BIN)/python -m benchmarks.hub start --runs 500
 
 profile: setup ## where the time of a run goes
 	$(BIN)/python -m benchmarks.profile

@@ -2,6 +2,7 @@
 
     python -m benchmarks.hub load [--agents 1000] [--rate 2] [--watchers 20] [--seconds 20] [--restart]
     python -m benchmarks.hub back [--runs 200] [--mib 20] [--seconds 20]
+    python -m benchmarks.hub start [--runs 5000] [--mib 0.02]
     python -m benchmarks.hub real [--agents 200] [--watchers 20] [--seconds 20]
 
 Each prints one line of JSON, and exits with 1 if anything was lost.
@@ -12,6 +13,9 @@ messages in flight allow.
 
 `back` starts a hub over large stored runs whose agents come back at once, while one other agent sends ten lines a
 second to a watcher, somebody searches all runs twice a second, and somebody reads whole runs.
+
+`start` measures the time from the start of a hub over so many stored runs to its first list of runs, and until all of
+them are in it: without an index, and again with it.
 
 `real` starts `agent run` so many times, each with three lines a second, and kills the hub in the middle.
 

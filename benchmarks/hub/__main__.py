@@ -126,6 +126,34 @@ def _back(args: argparse.Namespace, directory: Path) -> int:
     return 1 if sent["missing"] + found["missing"] else 0
 
 
+def _start(args: argparse.Namespace, directory: Path) -> int:
+    """A hub over many stored runs: without an index, and started again."""
+    store(directory / "store", args.runs, args.mib)
+    found: dict[str, Any] = {"runs": args.runs, "MiB": args.mib}
+    listed = 0
+    for which in ("without an index", "with it"):
+        began = time.monotonic()
+        hub = Hub(directory)
+        answer = _runs(hub)
+        first, known = time.monotonic() - began, answer["totals"]["runs"]
+        while answer["indexing"]:
+            time.sleep(0.02)
+            answer = _runs(hub)
+        listed = answer["totals"]["runs"]
+        took = time.monotonic() - began
+        found[which] = {"first answer s": round(first, 2), "runs in it": known, "all s": round(took, 2)}
+        hub.end()
+    print(json.dumps({**found, "listed": listed, "load": os.getloadavg()[0]}))
+    return 0 if listed == known == args.runs else 1
+
+
+def _runs(hub: Hub) -> dict[str, Any]:
+    """What the list says of all runs."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{hub.port}/api/runs?limit=1", timeout=60) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
 def _real(args: argparse.Namespace, directory: Path) -> int:
     """Real agents, and a hub that is killed in the middle."""
     hub = Hub(directory, stalls=args.stalls)
@@ -182,6 +210,10 @@ def main() -> int:
     back.add_argument("--mib", type=float, default=20.0)
     back.add_argument("--serve", action="append", default=[], metavar="OPTION", help="an option of `agent serve`")
     back.set_defaults(run=_back)
+    begin = loads.add_parser("start")
+    begin.add_argument("--runs", type=int, default=5000)
+    begin.add_argument("--mib", type=float, default=0.02)
+    begin.set_defaults(run=_start)
     whole = loads.add_parser("real")
     whole.add_argument("--agents", type=int, default=200)
     whole.add_argument("--watchers", type=int, default=20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +12,14 @@ import msgspec
 import pytest
 import trio
 
+from agent.hub import rebuild
 from agent.hub.index import Entry
 from agent.hub.rebuild import read_entry, recall, stale
 from agent.protocol.events import log
 from agent.receiver import Row, Run, RunKey, Store, parse
 from tests.support.fleets import Told, fleet, showcase
+from tests.support.hub_client import open_client
+from tests.support.runs import a_run
 
 
 @pytest.fixture
@@ -99,3 +103,32 @@ async def test_what_cannot_be_read_keeps_no_other_run_from_the_list(store: Store
     assert found == [run.envelope.run_id]
     (note,) = notes
     assert "R2.ndjson cannot be read: Permission denied" in note
+
+
+async def test_nothing_waits_for_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """However many runs are stored: the hub answers, takes agents and lists what it knows before any is read."""
+    stored = [f"OLD{number}" for number in range(3)]
+    with closing(Store(tmp_path)) as store:
+        for run_id in stored:
+            store.append(RunKey("c1", run_id), *a_run(2, run_id=run_id).lines)
+    go = threading.Event()
+
+    def read_slowly(store: Store, key: RunKey, id: str) -> Entry:
+        assert go.wait(60)
+        return read_entry(store, key, id)
+
+    monkeypatch.setattr(rebuild, "read_entry", read_slowly)
+    try:
+        async with open_client(tmp_path) as client:
+            assert (await client.get("/healthz")).status == 200
+            assert (await client.get("/readyz")).json["indexing"]
+            await client.send(*a_run(2, run_id="NEW").lines)
+            listed = (await client.get("/api/runs")).json
+            assert ([run["id"] for run in listed["runs"]], listed["indexing"]) == (["NEW"], True)
+            assert "agent_indexing 1.0" in (await client.get("/metrics")).body.decode()
+            go.set()
+            while (listed := (await client.get("/api/runs")).json)["indexing"]:
+                pass
+            assert {run["id"] for run in listed["runs"]} == {"NEW", *stored}
+    finally:
+        go.set()
