@@ -20,8 +20,14 @@ MESSAGE_CHARS: Final = 200
 #: Characters of a text that the hub takes for claude: a request, and no file. Of four bytes each they are still fewer
 #: than `command_bytes`.
 COMMAND_CHARS: Final = 50_000
-#: Characters of a question on a terminal: what a person shall allow is shown whole.
-QUESTION_CHARS: Final = 4000
+#: Bytes of a question that every view shows whole, since a person has to see what they allow. Of a longer one they show
+#: the beginning and the end, with the length of what lies between, and it is not allowed for the whole run.
+QUESTION_BYTES: Final = 16 * KIB
+#: Characters of a line of such a question on a terminal, which is cut between its ends before.
+SHOWN_CHARS: Final = QUESTION_BYTES + 200
+#: Of such a question, characters of its arguments in its row, and of the name of each.
+QUESTION_CUT_CHARS: Final = 2800
+ARGUMENT_CHARS: Final = 40
 #: Characters of the ID of a command or a question, and of the name of who sent it.
 NAME_CHARS: Final = 200
 #: Bytes of a string in a message of claude's that are read for that line: 200 characters of three bytes, some spaces.

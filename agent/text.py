@@ -40,6 +40,24 @@ def _clean(text: str) -> str:
     return line
 
 
+def cut_between(text: str, limit: int) -> str:
+    """Shorten a text to about `limit` characters. Its beginning and its end stay, with the length of the rest."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} … ({len(text) - 2 * half:,} characters are not shown) … {text[-half:]}"
+
+
+def spelled_out(text: str) -> str:
+    """Put a text that a person shall judge on one line, with nothing left out: what cannot be seen is named."""
+    text = text.strip("\n").replace("\n", " ⏎ ")
+    return text if text.isprintable() else "".join(map(_named, text))
+
+
+def _named(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+
+
 def without_sequences(text: str) -> str:
     """A text of many lines without terminal sequences and control characters, but for line breaks and tabs."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.text import count, money, one_line, without_sequences
+from agent.text import count, cut_between, money, one_line, spelled_out, without_sequences
 from tests.support.claude_lines import readable
 
 
@@ -16,6 +16,27 @@ def test_one_line_is_one_printable_bounded_line(text: str, limit: int) -> None:
     assert len(line) <= limit
     assert readable(line)
     assert line == line.strip()
+
+
+@given(st.text(st.sampled_from("XY \n\t\x1b[0;m\x9b\u202e\u200b…日\ud83d"), max_size=60))
+def test_what_a_person_judges_leaves_nothing_out(text: str) -> None:
+    line = spelled_out(text)
+    assert line.isprintable()
+    assert [c for c in line if c in "XY;日"] == [c for c in text if c in "XY;日"]
+    assert line.count("\\u202e") == text.count("\u202e")
+    assert line.count("\\x1b") == text.count("\x1b")
+
+
+@given(st.text("abc", max_size=100), st.integers(2, 50))
+def test_a_cut_keeps_both_ends_and_says_how_much_is_left_out(text: str, limit: int) -> None:
+    short = cut_between(text, limit)
+    if len(text) <= limit:
+        assert short == text
+    else:
+        head, mark, tail = short.split(" … ")
+        assert text.startswith(head)
+        assert text.endswith(tail)
+        assert mark == f"({len(text) - len(head) - len(tail)} characters are not shown)"
 
 
 @pytest.mark.parametrize(("number", "expected"), [(0, "0 turns"), (1, "1 turn"), (2, "2 turns"), (1200, "1,200 turns")])

@@ -14,7 +14,7 @@ import msgspec
 from agent.fleet.hub import Hub
 from agent.fleet.results import FILE, Results, State, TaskResult
 from agent.fleet.run import Fleet, outcome_line
-from agent.limits import QUESTION_CHARS
+from agent.limits import SHOWN_CHARS
 from agent.marks import BOLD, YELLOW
 from agent.receiver import Row, asked, task_of
 from agent.terminal import Screen, Task
@@ -90,7 +90,7 @@ class Board:
         elif self._asked.get(task.task) != question.get("id"):
             self._asked[task.task] = question.get("id")
             for line in (f"{task.task}: claude asks, and waits for an answer", *self._question(row, question)):
-                self._screen.say(one_line(line, QUESTION_CHARS), f"{BOLD};{YELLOW}")
+                self._screen.say(one_line(line, SHOWN_CHARS), f"{BOLD};{YELLOW}")
 
     def _question(self, row: Mapping[str, Any], question: Mapping[str, object]) -> tuple[str, ...]:
         return asked(str(row.get("containerID")), question, len(row.get("questions") or ()) - 1, self._options)

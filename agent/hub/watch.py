@@ -18,7 +18,7 @@ from agent.arguments import ArgumentParser
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.hub.client import HERE, Client, Event, client
-from agent.limits import QUESTION_CHARS, Limits
+from agent.limits import SHOWN_CHARS, Limits
 from agent.marks import BOLD, YELLOW
 from agent.receiver import JsonView, Row, TextView, Unnumbered, View, asked, parse, task_of
 from agent.terminal import Screen, open_screen
@@ -116,7 +116,7 @@ def _follow_fleet(hub: Client, args: argparse.Namespace, view: View, screen: Scr
             told[row["id"]] = known
             view.note(_line(row))
             for line in asked(row["containerID"], question, len(row["questions"]) - 1) if asks else ():
-                screen.say(one_line(line, QUESTION_CHARS), f"{BOLD};{YELLOW}", head=[("  ", "")])
+                screen.say(one_line(line, SHOWN_CHARS), f"{BOLD};{YELLOW}", head=[("  ", "")])
 
     def read_all() -> int:
         cursor, rev = "", 0

@@ -131,7 +131,8 @@ def _are_here(first: Record, records: Sequence[Record]) -> bool:
 
 
 def cut(data: bytes, room: int) -> bytes:
-    """Return JSON of the same shape in at most `room` bytes. Long strings and lists are shortened, each with a mark.
+    """Return JSON of the same shape in at most `room` bytes. Of long strings and lists the beginning and the end stay,
+    with a mark between.
 
     Every field of the object itself stays, however much of its value is cut.
     """
@@ -147,12 +148,15 @@ def cut(data: bytes, room: int) -> bytes:
 
 
 def _shorten(value: Any, keep: int) -> Any:
+    half = -(-keep // 2)
     if isinstance(value, str) and len(value) > keep:
-        return f"{value[:keep]} ... (cut, {len(value)} characters)"
+        return f"{value[:half]} ... (cut, {len(value)} characters) ... {value[len(value) - keep + half :]}"
     if isinstance(value, dict):
         return {key: _shorten(inner, keep) for key, inner in value.items()}
     if isinstance(value, list):
-        most = keep // 16 + 1
-        short = [_shorten(inner, keep) for inner in value[:most]]
-        return [*short, f"... (cut, {len(value)} items)"] if len(value) > most else short
+        most = keep // 32 + 1
+        if len(value) <= 2 * most:
+            return [_shorten(inner, keep) for inner in value]
+        ends = [_shorten(inner, keep) for inner in (*value[:most], *value[-most:])]
+        return [*ends[:most], f"... (cut, {len(value)} items)", *ends[most:]]
     return value

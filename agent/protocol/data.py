@@ -131,6 +131,10 @@ class Question(Struct, frozen=True, kw_only=True):
     tool: str | UnsetType = UNSET
     input: Annotated[Any, _is("the input of the tool")] = UNSET
     suggestions: Annotated[list[Any], _is("the rules that allow_always would add")] | UnsetType = UNSET
+    cut: (
+        Annotated[bool, _is("longer than 16 KiB: views show its beginning and its end, allow_always is refused")]
+        | UnsetType
+    ) = UNSET
     answer: Annotated[str, _is("the answer, in words")] | UnsetType = UNSET
 
 

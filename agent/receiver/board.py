@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from agent.limits import QUESTION_BYTES
 from agent.receiver import phrases
 from agent.receiver.row import Row
 from agent.terminal import Task
-from agent.text import count
+from agent.text import count, cut_between, spelled_out
+from agent.transcript import whole_call
 
 #: Of an ID like the CLI's the first group is enough: `agent answer` takes the beginning of one.
 _LONG_ID = 32
@@ -39,16 +41,17 @@ def asked(container_id: str, question: Mapping[str, object], more: int = 0, opti
         more: so many other questions are open.
         options: of `agent answer`, where the person's own surroundings lack them.
     """
-    tool, arguments = question.get("tool"), question.get("input")
-    what = ": ".join(filter(None, (phrases.word(tool), phrases.plainly(arguments))))
-    said = what or phrases.word(question.get("message")) or "a question"
+    what = whole_call(phrases.word(question.get("tool")), question.get("input"))
+    said = cut_between(what or phrases.word(question.get("message")) or "a question", QUESTION_BYTES)
     id = phrases.word(question.get("id"))
     if not id:
         return (said,)
     begin = id.partition("-")[0] if len(id) >= _LONG_ID else id
-    always = phrases.permissions(question.get("suggestions"))
-    lines = [said, f"agent answer {container_id} {begin} allow{options}   (or allow-always, deny)"]
-    lines += [f"allow-always lets it use for the rest of the run: {always}"] if always else []
+    is_cut = question.get("cut") is True
+    others = "or deny; too long to be shown whole, so not for the whole run" if is_cut else "or allow-always, deny"
+    lines = [said, f"agent answer {container_id} {begin} allow{options}   ({others})"]
+    if not is_cut and (always := spelled_out(phrases.permissions(question.get("suggestions")))):
+        lines.append(f"allow-always lets it use for the rest of the run: {cut_between(always, QUESTION_BYTES)}")
     lines += [f"{count(more, 'more question')} open"] if more > 0 else []
     return tuple(lines)
 

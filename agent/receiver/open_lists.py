@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.text import one_line
-from agent.transcript import Item, TodoList
+from agent.limits import ARGUMENT_CHARS, QUESTION_BYTES, QUESTION_CUT_CHARS
+from agent.text import count, cut_between, one_line
+from agent.transcript import Item, TodoList, whole_call
 
-#: Bytes of a question that travels with its row, and how many of them do; a longer one is read in its message.
-_QUESTION, _QUESTIONS = 16_384, 32
+#: Questions that travel with their row.
+_QUESTIONS = 32
+#: Arguments of a call that is too long to travel whole, as `_cut` says.
+_ARGUMENTS = 20
 #: Items of a to-do list, and the length of each: rows of a thousand runs are one answer.
 _TODOS, _TODO = 50, 160
 _WORDS = 300
@@ -21,13 +24,28 @@ def questions_after(open: Sequence[dict[str, Any]], fields: dict[str, Any], size
     id = asked.get("id") if isinstance(asked, dict) else None
     others = [question for question in open if question.get("id") != id]
     if fields.get("status") == "waiting":
-        short = asked if isinstance(asked, dict) and size <= _QUESTION else {"id": _words(id), "tool": None}
+        short = asked if isinstance(asked, dict) and size <= QUESTION_BYTES else _cut(asked)
         words = _words(fields.get("message"))
         return [*others[1 - _QUESTIONS :], short if words is None else {"message": words, **short}]
     if isinstance(asked, dict):
         return others
     goes_on = "status" in fields and not isinstance(fields.get("progress"), dict) and "retry" not in fields
     return [] if goes_on else list(open)
+
+
+def _cut(asked: object) -> dict[str, Any]:
+    """Cut a question that is too long: of each argument the beginning and the end stay. It has no suggestions."""
+    if not isinstance(asked, dict):
+        return {"id": None, "tool": None, "cut": True}
+    tool, given = _words(asked.get("tool")), asked.get("input")
+    arguments = given if isinstance(given, dict) else {"input": given}
+    shown: dict[str, Any] = {}
+    for name, value in list(arguments.items())[:_ARGUMENTS]:
+        most = QUESTION_CUT_CHARS // min(len(arguments), _ARGUMENTS)
+        shown[one_line(name, ARGUMENT_CHARS)] = cut_between(whole_call("", {"": value}), most)
+    if (more := len(arguments) - len(shown)) > 0:
+        shown["…"] = f"{count(more, 'more argument')} not shown"
+    return {"id": _words(asked.get("id")), "tool": tool, "input": shown, "cut": True}
 
 
 def todos_after(items: Sequence[dict[str, str]], fields: dict[str, Any]) -> list[dict[str, str]]:

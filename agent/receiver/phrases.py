@@ -40,14 +40,6 @@ def without_rules(text: str) -> str:
     return _RULE.sub(r"\1\1\1", text)
 
 
-def plainly(value: object) -> str:
-    """Describe the arguments of a tool: the only one as it is, several with their names."""
-    if not isinstance(value, dict):
-        return word(value)
-    said = {name: word(each) for name, each in value.items() if word(each)}
-    return next(iter(said.values())) if len(said) == 1 else ", ".join(f"{name} {text}" for name, text in said.items())
-
-
 def permissions(suggestions: object) -> str:
     """Describe what claude may do without a question once its suggestions are taken."""
     found: list[str] = []

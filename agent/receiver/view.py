@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 
 import msgspec
 
-from agent.limits import QUESTION_CHARS, Limits
+from agent.limits import SHOWN_CHARS, Limits
 from agent.marks import BOLD, DIM, GREEN, LEVEL_COLORS, LEVEL_MARKS, MARKS, RED, SOURCE_COLORS, YELLOW
 from agent.protocol import COMPLETE, ERROR, HEARTBEAT, LOG, PREVIEW, STATUS, encode_json
 from agent.receiver import phrases
@@ -212,7 +212,7 @@ class TextView:
 
     def _ask(self, message: Message, question: dict[str, Any], words: str) -> None:
         self._line(message, "agent", "?", words or "claude asks", f"{BOLD};{YELLOW}")
-        self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW, QUESTION_CHARS)
+        self._lines(message, list(asked(one_line(message.container_id), question)), YELLOW, SHOWN_CHARS)
 
     def _progress(self, message: Message, stage: str, text: str) -> None:
         if not self._screen.live and self._stages.get(message.key) != stage:

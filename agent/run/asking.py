@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from msgspec import Raw
 
 from agent.claude import control_answer
 from agent.config import Config
-from agent.protocol import Command, Publish, encode_json, log, status
+from agent.limits import QUESTION_BYTES
+from agent.protocol import Command, Event, Publish, encode_json, log, status
 from agent.run.steering import Told
-from agent.text import one_line
-from agent.transcript import Question, tool_call
+from agent.text import cut_between, one_line
+from agent.transcript import Question, tool_call, whole_call
 
 #: The rules of an answer "for the whole run" end with it.
 _DESTINATION: Final = "session"
@@ -29,6 +31,8 @@ class Asking:
     def __init__(self, config: Config, publish: Publish, absence: Callable[[Question], float]) -> None:
         """`absence` tells how many seconds ago a server was connected that could show a question; 0 if one is."""
         self.open: dict[str, Question] = {}
+        #: Those whose call is too long to be shown whole.
+        self._cut: set[str] = set()
         self._config = config
         self._publish = publish
         self._absence = absence
@@ -62,13 +66,22 @@ class Asking:
             self._deny(question, reason)
             return False
         self.open[question.id] = question
+        self._publish([self._shown(question)])
+        return True
+
+    def _shown(self, question: Question) -> Event:
+        """The STATUS that asks. On stderr the call stands whole below it: what describes it is claude's own words."""
         shown = {"id": question.id, "tool": question.tool, "input": question.input, "suggestions": question.suggestions}
         call, _ = tool_call(question.tool, Raw(encode_json(question.input)), "")
         if question.description:
             call = f"{question.tool}: {question.description}"
         words = one_line(f"claude asks to use {call}")
-        self._publish([status("waiting", words, level="warn", phase="RUNNING", question=shown)])
-        return True
+        event = status("waiting", words, level="warn", phase="RUNNING", question=shown)
+        if len(event.data) > min(QUESTION_BYTES, self._config.message_limit // 2):
+            self._cut.add(question.id)
+            event = status("waiting", words, level="warn", phase="RUNNING", question={**shown, "cut": True})
+        whole = cut_between(whole_call(question.tool, question.input), QUESTION_BYTES)
+        return event if whole in words else msgspec.structs.replace(event, message=f"{words}\n{whole}")
 
     def answer(self, command: Command) -> str:
         """Hand an answer to claude; returns the reason if that is not possible."""
@@ -81,6 +94,8 @@ class Asking:
         else:
             answer, what = {"behavior": "allow"}, "allowed"
             if command.behavior == "allow_always":
+                if question.id in self._cut:
+                    return "its call is too long to be shown whole: it may be allowed once, or denied"
                 rules = [
                     {**rule, "destination": _DESTINATION} for rule in question.suggestions if isinstance(rule, dict)
                 ]
@@ -111,5 +126,6 @@ class Asking:
 
     def _close(self, question: Question, what: str) -> None:
         del self.open[question.id]
+        self._cut.discard(question.id)
         words = one_line(f"{question.tool}: {what}")
         self._publish([status("running", words, phase="RUNNING", question={"id": question.id, "answer": what})])

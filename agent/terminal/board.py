@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from agent.limits import MIB
 from agent.marks import BOLD, DIM, GREEN, RED, YELLOW
-from agent.text import money, one_line
+from agent.text import cut_between, money, one_line
 
 Part = tuple[str, str]
 State = Literal["queued", "running", "waiting", "disconnected", "succeeded", "failed", "cancelled"]
@@ -111,8 +111,19 @@ def _rows(task: Task, names: int, width: int, now: float, tick: int, *, uses: bo
     doing = "waits for an answer" if task.question else one_line(task.doing)
     yield [*parts, (cut(doing, max(room, 0)), color)]
     for text in task.question:
-        for line in wrap(one_line(text, _QUESTION_ROWS * width), max(width - 2, 1), _QUESTION_ROWS):
+        for line in _ends(text, max(width - 2, 1)):
             yield [("  ", ""), (line, color)]
+
+
+def _ends(text: str, width: int) -> list[str]:
+    """Part a line of a question into a few rows. Of one that takes more, the beginning and the end are shown."""
+    # Every character takes a column or two, and a row has at least a half of its columns full.
+    long = cut_between(text, 2 * _QUESTION_ROWS * width)
+    rows = wrap(one_line(long, len(long) + 1), width, 8 * _QUESTION_ROWS)
+    if len(rows) <= _QUESTION_ROWS:
+        return rows
+    hidden = len(text) - sum(map(len, (*rows[:2], *rows[-2:])))
+    return [*rows[:2], cut(f"… ({hidden:,} more characters) …", width), *rows[-2:]]
 
 
 def _bar(task: Task) -> str:

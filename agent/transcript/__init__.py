@@ -44,7 +44,7 @@ from agent.transcript.control import (
     ResultGiven,
     Said,
 )
-from agent.transcript.describe import tool_call
+from agent.transcript.describe import tool_call, whole_call
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
 from agent.transcript.todo import Item, TodoList
@@ -67,4 +67,5 @@ __all__ = [
     "Transcript",
     "is_utf8",
     "tool_call",
+    "whole_call",
 ]

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from agent.limits import MESSAGE_CHARS
-from agent.protocol import Level
-from agent.text import one_line
+from agent.protocol import Level, encode_json
+from agent.text import one_line, spelled_out
 from agent.transcript.kinds import Kind
 from agent.transcript.stream_json import NONE, text
 
@@ -52,6 +52,23 @@ _SUBJECTS = {
 _BARE = {"TodoWrite", "TaskList"}
 #: Tools whose success changes the file that they name.
 WRITERS = {"Write", "Edit", "MultiEdit", "NotebookEdit"}
+
+
+def whole_call(name: str, arguments: Any) -> str:
+    """Describe a call with all that it has, on one line: a person shall judge it.
+
+    The only argument stands as it is, several with their names, and what is no text as JSON.
+    """
+    said = arguments
+    if isinstance(arguments, dict):
+        given = {key: _argument(value) for key, value in arguments.items()}
+        named = [f"{key} {value}" for key, value in given.items()]
+        said = next(iter(given.values())) if len(given) == 1 else ", ".join(named)
+    return spelled_out(": ".join(filter(None, (name, _argument(said)))))
+
+
+def _argument(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else encode_json(value).decode()
 
 
 def tool_call(name: str, arguments: Raw, cwd: str) -> tuple[str, str]:

@@ -114,6 +114,6 @@ def test_a_question_is_told_once_with_the_way_to_answer_it() -> None:
         for asks in (question, question, None, question, {**question, "id": "Q2"}):
             board.looked({"f-a-1": row | {"question": asks, "questions": [asks] if asks else []}})
     lines = stream.getvalue().splitlines()[2:]
-    assert lines[:3] == ["a: claude asks, and waits for an answer", "Bash: make " + "x" * 300, answer]
+    assert lines[:3] == ["a: claude asks, and waits for an answer", "Bash: make\\x1b[2J " + "x" * 300, answer]
     assert [line.split()[3] for line in lines if line.startswith("agent answer")] == ["Q1", "Q1", "Q2"]
     assert screen.rows["a"].question[1] == answer.replace("Q1", "Q2").replace(" (", "   (")

@@ -60,3 +60,12 @@ def test_cut_leaves_a_mark(value):
     short = cut(events.encode_json({"code": "internal", "value": value}), 1000)
     assert b"(cut, " in short
     assert json.loads(short)["code"] == "internal"
+
+
+@pytest.mark.parametrize(
+    "value", ["a" + "x" * 5000 + "z", ["a", *["y" * 20] * 1000, "z"], {"a": "a" + "w" * 9000 + "z"}]
+)
+def test_cut_keeps_both_ends(value):
+    short = json.loads(cut(events.encode_json({"value": value}), 1000))["value"]
+    ends = short["a"] if isinstance(short, dict) else short
+    assert (ends[0], ends[-1]) == ("a", "z")

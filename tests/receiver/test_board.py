@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.limits import SHOWN_CHARS
 from agent.receiver.board import asked, task_of
 from agent.receiver.row import Row
 
@@ -46,7 +47,26 @@ def test_a_run_that_ended() -> None:
     ("question", "lines"),
     [
         ({"id": "Q1", "tool": "Bash", "input": {"command": "ls"}}, ("Bash: ls", ANSWER)),
-        ({"id": "Q1", "tool": "Edit", "input": {"a": "x", "b": [1], "c": 2}}, ("Edit: a x, c 2", ANSWER)),
+        ({"id": "Q1", "tool": "Edit", "input": {"a": "x", "b": [1], "c": 2}}, ("Edit: a x, b [1], c 2", ANSWER)),
+        (
+            {"id": "Q1", "tool": "Bash", "input": {"command": "ls\n\x1b[8mrm -rf /\u202e"}},
+            ("Bash: ls ⏎ \\x1b[8mrm -rf /\\u202e", ANSWER),
+        ),
+        (
+            {
+                "id": "Q1",
+                "tool": "Bash",
+                "input": {"command": "ls"},
+                "cut": True,
+                "suggestions": [{"type": "setMode", "mode": "acceptEdits"}],
+            },
+            (
+                "Bash: ls",
+                ANSWER.replace(
+                    "or allow-always, deny", "or deny; too long to be shown whole, so not for the whole run"
+                ),
+            ),
+        ),
         (
             {
                 "id": "01d7051f-151a-40ae-b82a-f4b2827fe7d0",
@@ -76,6 +96,14 @@ def test_a_run_that_ended() -> None:
 )
 def test_questions(question: dict[str, object], lines: tuple[str, ...]) -> None:
     assert asked("c1", question) == lines
+
+
+def test_of_a_call_that_is_too_long_both_ends_are_shown() -> None:
+    call, _ = asked("c1", {"id": "Q1", "tool": "Bash", "input": {"command": "echo " + "x" * 99_999 + "; rm -rf /"}})
+    assert call.startswith("Bash: echo xxx")
+    assert "… (83,636 characters are not shown) …" in call
+    assert call.endswith("xxx; rm -rf /")
+    assert len(call) < SHOWN_CHARS
 
 
 def test_more_questions_than_one() -> None:

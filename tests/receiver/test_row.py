@@ -104,7 +104,26 @@ def test_a_long_question_keeps_its_id_and_many_stay_few():
     for id in range(100):
         take(run, "STATUS", status="waiting", message="m", question={"id": str(id), "input": "x" * 20_000})
     assert len(run.questions) == 32
-    assert run.questions[-1] == {"message": "m", "id": "99", "tool": None}
+    assert run.questions[-1]["id"] == "99"
+
+
+def test_of_a_long_question_both_ends_travel_with_the_row():
+    run = row()
+    given = {"command": "é" * 20_000 + "; rm -rf /", "timeout": 5, "more": {"a": ["b" * 9000, "evil"]}}
+    asked = {"id": "q", "tool": "Bash", "input": given, "suggestions": [{"type": "setMode", "mode": "acceptEdits"}]}
+    take(run, "STATUS", status="waiting", message="m", question=asked)
+    (found,) = run.questions
+    assert (found["id"], found["tool"], found["cut"], found["message"]) == ("q", "Bash", True, "m")
+    assert "suggestions" not in found
+    shown = found["input"]
+    assert shown["command"].startswith("é")
+    assert "characters are not shown" in shown["command"]
+    assert shown["command"].endswith("; rm -rf /")
+    assert shown["timeout"] == "5"
+    assert shown["more"].endswith('"evil"]}')
+    take(run, "STATUS", status="waiting", question={"id": "r", "input": {str(n): "x" * 9000 for n in range(25)}})
+    assert run.questions[-1]["input"]["…"] == "5 more arguments not shown"
+    assert len(json.dumps(run.questions[-1])) < 16_384
 
 
 def todo(run: Row, **result: Any) -> list[str]:

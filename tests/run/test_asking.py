@@ -21,12 +21,14 @@ RULE = {"type": "addRules", "rules": [{"toolName": "Bash"}], "behavior": "allow"
 class Stage:
     def __init__(self, *, absence: float = 0.0, ask: str = "1") -> None:
         self.said: list[dict[str, Any]] = []
+        self.lines: list[str] = []
         self.claude = Claude()
         self.asking = Asking(configuration(ASK=ask), self.publish, lambda question: absence)
         self.asking.begin(self.claude)
 
     def publish(self, batch: Sequence[Event]) -> None:
         self.said += [json.loads(event.data) for event in batch]
+        self.lines += [event.message for event in batch]
 
     @property
     def answers(self) -> list[tuple[str, dict[str, Any]]]:
@@ -74,6 +76,31 @@ def test_what_is_allowed_for_ever_without_a_rule_is_allowed_once() -> None:
     stage.asking.ask(Question("q1", "Bash", {"command": "make"}, ["no rule"]))
     assert stage.asking.answer(answer("allow_always")) == ""
     assert stage.said[-1]["question"] == {"id": "q1", "answer": "allowed once, since claude suggests no rule"}
+
+
+def test_the_log_of_the_container_shows_the_whole_call() -> None:
+    stage = Stage()
+    stage.asking.ask(Question("q1", "Bash", {"command": "echo hi\nrm -rf /", "description": "Say hi"}, [], "Say hi"))
+    stage.asking.ask(Question("q2", "Bash", {"command": "make"}))
+    stage.asking.ask(Question("q3", "Tool", {"run": {"command": ["rm", "-rf", "/"]}}))
+    stage.asking.ask(Question("q4", "Bash", {"command": "echo " + "x" * 100_000 + "; rm -rf /"}))
+    first, second, third, fourth = stage.lines
+    assert first == "claude asks to use Bash: Say hi\nBash: command echo hi ⏎ rm -rf /, description Say hi"
+    assert second == "claude asks to use Bash: make"
+    assert third.endswith('Tool: {"command":["rm","-rf","/"]}')
+    assert "characters are not shown" in fourth
+    assert fourth.endswith("x; rm -rf /")
+    assert len(fourth) < 17_000
+    assert [said["question"].get("cut", False) for said in stage.said] == [False, False, False, True]
+
+
+def test_what_nobody_has_seen_whole_is_not_allowed_for_the_whole_run() -> None:
+    stage = Stage()
+    stage.asking.ask(Question("q1", "Bash", {"command": "echo " + "x" * 17_000 + "; rm -rf /"}, [RULE]))
+    assert "too long to be shown whole" in stage.asking.answer(answer("allow_always"))
+    assert (stage.answers, list(stage.asking.open)) == ([], ["q1"])
+    assert stage.asking.answer(answer("allow")) == ""
+    assert stage.answers == [("q1", {"behavior": "allow"})]
 
 
 def test_nobody_answers_in_time() -> None:

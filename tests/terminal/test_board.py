@@ -45,13 +45,20 @@ def test_what_waits_is_first_and_in_full_and_ended_ones_are_last() -> None:
     assert rows[-1] == "1 waiting, 1 running, 1 succeeded, $1.41"
 
 
-def test_what_waits_is_wrapped_and_cut_only_in_the_end() -> None:
+def test_what_waits_is_wrapped_and_cut_only_in_the_middle() -> None:
     command = "Bash: make all && " + "x" * 60 + " && rm -rf build"
-    asks = Task(name="b", state="waiting", question=(command, "y" * 1000))
+    asks = Task(name="b", state="waiting", question=(command, "y" * 1000 + "; rm -rf /"))
     rows = shown(asks, width=40, height=30)
     assert "".join(row[2:] for row in rows[1:4]) == command
-    assert [len(row) for row in rows[4:]] == [40] * 5
-    assert rows[-1].endswith("…")
+    assert rows[4:6] == ["  " + "y" * 38] * 2
+    assert rows[6] == "  … (858 more characters) …"
+    assert len(rows) == 9
+    assert rows[-1].endswith("y; rm -rf /")
+    assert all(len(row) <= 40 for row in rows)
+    for text in ("名" * 5000 + "!", "a " * 5000 + "!", "⏎ x" * 5000 + "!", "x" * 16_384 + "!"):
+        rows = shown(Task(name="b", state="waiting", question=(text,)), width=40, height=30)
+        assert len(rows) == 6
+        assert rows[-1].endswith("!")
     assert wrap("名" * 10, 7, 9) == ["名" * 3] * 3 + ["名"]
     assert wrap("x" * 9, 3, 3) == ["xxx"] * 3
     assert wrap("名名", 1, 2) == ["名", "…"]

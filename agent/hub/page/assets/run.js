@@ -214,7 +214,7 @@ export class RunView {
     const reason = h("input", { type: "text", placeholder: "Reason, for a denial (optional)", "aria-label": "Reason" });
     const answer = (behavior) => this.command({ command: "answer", question: question.id, behavior, ...(behavior === "deny" && reason.value ? { message: reason.value } : {}) }, "Answer sent");
     const always = permissions(question);
-    return h("div", { class: "answers" }, button("Allow", () => answer("allow"), { class: "primary" }), button("Allow for the whole run", () => answer("allow_always")), button("Deny", () => answer("deny"), { class: "danger" }), reason, always ? h("p", { class: "dim" }, `Allow for the whole run lets claude use: ${always}`) : "");
+    return h("div", { class: "answers" }, button("Allow", () => answer("allow"), { class: "primary" }), question.cut ? "" : button("Allow for the whole run", () => answer("allow_always")), button("Deny", () => answer("deny"), { class: "danger" }), reason, question.cut ? h("p", { class: "dim" }, "Too long to be shown whole here: the transcript has all of it.") : always ? h("p", { class: "dim" }, `Allow for the whole run lets claude use: ${always}`) : "");
   }
 
   async command(body, done) {
