@@ -49,9 +49,15 @@ class Harvest:
         session_logs: Path | None,
         run_id: str,
         session_id: str,
+        verdict: str = "",
         note_push: Callable[[str], object] = lambda commit: None,
     ) -> None:
-        """`note_push` gets the commit with the workspace's files before it is pushed."""
+        """Save nothing yet.
+
+        Args:
+            verdict: what VERIFY_COMMAND did, for the commit; empty without one.
+            note_push: gets the commit with the workspace's files before it is pushed.
+        """
         self.fields: dict[str, Any] | None = None
         self._config = config
         self._git = git
@@ -61,6 +67,7 @@ class Harvest:
         self._session_logs = session_logs
         self._run_id = run_id
         self._session_id = session_id
+        self._verdict = verdict
         self._note_push = note_push
 
     async def gather(self, snapshot: Snapshot, cloned: Cloned, commits: frozenset[str]) -> None:
@@ -256,7 +263,8 @@ class Harvest:
         self._publish([events.log("info", f"the changes of {changes.files} files", kind="patch", **content)])
 
     async def _push(self, snapshot: Snapshot, changes: Changes, branch: Branch) -> None:
-        message = commit_message(self._redactor.text(self._config.task), self._run_id, self._session_id)
+        task = self._redactor.text(self._config.task)
+        message = commit_message(task, self._run_id, self._session_id, self._verdict)
         changes = await self._upload(snapshot, changes)
         pushed = await push(snapshot, changes, branch, message, self._hear, self._note_push)
         self._tell(f"pushed to {pushed.branch}: {pushed.compare_url or pushed.commit}")

@@ -54,12 +54,17 @@ def branch_name(template: str, run_id: str, unix_time: float) -> str:
     return template.replace("{run}", run_id.lower()).replace("{date}", date)
 
 
-def commit_message(task: str, run_id: str, session_id: str) -> str:
-    """The first line of the task, which is redacted already, and whose work this is as trailers."""
+def commit_message(task: str, run_id: str, session_id: str, verdict: str = "") -> str:
+    """The first line of the task, which is redacted already, and whose work this is as trailers.
+
+    `verdict` is what VERIFY_COMMAND did: `passed`, or anything else; empty where nothing was verified.
+    """
     title = next(iter(task.strip().splitlines()), "") or "Work of claude"
     if len(title) > _TITLE:
         title = title[: _TITLE - 3] + "..."
-    return f"{title}\n\nRun-Id: {run_id}\nSession-Id: {session_id}\n"
+    body = f"Not verified: VERIFY_COMMAND {verdict}.\n\n" if verdict not in ("", "passed") else ""
+    trailer = f"Verification: {verdict}\n" if verdict else ""
+    return f"{title}\n\n{body}Run-Id: {run_id}\nSession-Id: {session_id}\n{trailer}"
 
 
 class Branch(msgspec.Struct, frozen=True):

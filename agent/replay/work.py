@@ -200,7 +200,7 @@ class PlayedWork:
         swept: Swept = await self.results["sweep"].get()
         return swept
 
-    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish, verdict: str) -> Mapping[str, Any] | None:
         """Wait for the recorded changes. Cancelling: safe."""
         changes: Mapping[str, Any] | None = await self.results["harvest"].get()
         return changes

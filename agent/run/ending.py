@@ -90,13 +90,15 @@ class Ending:
         """End what git and claude leave behind, once they themselves are gone."""
         self._start(self._lives.sweep, TaskName.SWEEP, self._sweep_behind_work)
 
-    def harvest(self, cloned: Cloned | None, running: Running) -> None:
+    def harvest(self, cloned: Cloned | None, running: Running, verdict: str) -> None:
         """Wait for the ends of the pipes, and save the work beside that."""
         self._lives.output.expire_in(self._config.limits.drain)
         if cloned is not None:
             run, publish = running.run, self._reporter.publish
             self._lives.harvest.expire_in(self._harvest_limit)
-            self._start(self._lives.harvest, TaskName.HARVEST, lambda: self._work.harvest(cloned, run, publish))
+            self._start(
+                self._lives.harvest, TaskName.HARVEST, lambda: self._work.harvest(cloned, run, publish, verdict)
+            )
 
     def report(self, running: Running, proving: Proving, dialogue: Dialogue) -> None:
         """Settle the outcome, append COMPLETE, and give delivery its deadline."""

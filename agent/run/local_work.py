@@ -194,7 +194,7 @@ class LocalWork:
         oom = (self._sampler.sample().oom_kills or 0) > self._oom_kills
         return Swept(swept.survivors, swept.left, oom)
 
-    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish, verdict: str) -> Mapping[str, Any] | None:
         """Save the work. Cancelling: its time is over; it returns what is known by then, and raises nothing."""
         config = self._config
         self._write_output(run, publish)
@@ -205,7 +205,7 @@ class LocalWork:
         harvest = Harvest(
             config, self._git, self._redactor, publish,
             output=self._output, session_logs=self._session_logs if run is not None else None,
-            run_id=self._run_id, session_id=self.session_id, note_push=self._note_push,
+            run_id=self._run_id, session_id=self.session_id, verdict=verdict, note_push=self._note_push,
         )  # fmt: skip
         with suppress(trio.Cancelled):
             await harvest.gather(snapshot, cloned, self._cloned_commits)

@@ -88,6 +88,21 @@ class Proving:
         return Proof("passed" if last.good else "failed", self._attempts, last.words, last.tail)
 
     @property
+    def verdict(self) -> str:
+        """The same in words that follow the command's name; empty without a VERIFY_COMMAND."""
+        if self._command is None:
+            return ""
+        match self.proof:
+            case None:
+                return "did not run"
+            case Proof("passed"):
+                return "passed"
+            case Proof("failed", words=words):
+                return f"failed ({words})"
+            case _:
+                return "was not finished"
+
+    @property
     def fields(self) -> dict[str, Any]:
         """The field of COMPLETE; nothing if the command never ran."""
         if (proof := self.proof) is None:

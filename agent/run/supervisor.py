@@ -266,7 +266,7 @@ class Supervisor:
                 self._dialogue.end("too late: claude has ended, or is being ended")
                 self._ending.sweep()
             case Phase.DRAINING:
-                self._ending.harvest(self._beginning.cloned, self._running)
+                self._ending.harvest(self._beginning.cloned, self._running, self._proving.verdict)
             case Phase.REPORTING:
                 self._ending.report(self._running, self._proving, self._dialogue)
             case _:

@@ -160,8 +160,10 @@ class Work(Protocol):
         """End every descendant that is left. Cancelling: takes effect after the sweep, which is bounded."""
         ...
 
-    async def harvest(self, cloned: Cloned, run: ClaudeRun | None, publish: Publish) -> Mapping[str, Any] | None:
-        """Save the work, and return the value of COMPLETE.changes.
+    async def harvest(
+        self, cloned: Cloned, run: ClaudeRun | None, publish: Publish, verdict: str
+    ) -> Mapping[str, Any] | None:
+        """Save the work, and return the value of COMPLETE.changes. `verdict` is VERIFY_COMMAND's, `Proving.verdict`.
 
         Cancelling: bounds it. Everything saved by then stays, and what is known is returned.
         """

@@ -137,6 +137,10 @@ def test_names_and_messages() -> None:
     assert branch_name("claude/{date}/{run}", "01JABC", 86400 * 365) == "claude/1971-01-01/01jabc"
     assert commit_message("", "r", "s").startswith("Work of claude\n\nRun-Id: r\n")
     assert len(commit_message("x" * 100, "r", "s").splitlines()[0]) == 72
+    assert commit_message("t", "r", "s", "passed") == "t\n\nRun-Id: r\nSession-Id: s\nVerification: passed\n"
+    failed = commit_message("t", "r", "s", "failed (exit status 1)")
+    assert "\n\nNot verified: VERIFY_COMMAND failed (exit status 1).\n\nRun-Id" in failed
+    assert failed.endswith("\nVerification: failed (exit status 1)\n")
 
 
 @pytest.mark.parametrize(

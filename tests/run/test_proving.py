@@ -24,9 +24,21 @@ from agent.steps.finished import Finished
 def test_the_field_of_complete(finished: Finished, fields: dict[str, Any]) -> None:
     given = {"REPO_URL": "https://example.com/x", "TASK": "t", "WS_SERVER": "none", "VERIFY_COMMAND": "make"}
     proving = Proving(load(given, in_container=False), lambda batch: None)
-    assert proving.fields == {}
+    assert (proving.fields, proving.verdict) == ({}, "did not run")
     proving.begin()
     assert proving.fields == {"verify": {"state": "unfinished", "attempts": 1}}
+    assert proving.verdict == "was not finished"
     proving.end(finished)
+    assert proving.verdict == f"failed ({finished.words})"
     expected = {"state": "failed", "attempts": 1, "duration": round(finished.duration * 1000), "output": ""}
     assert proving.fields["verify"] == expected | fields
+
+
+def test_the_verdict_of_the_last_attempt_counts() -> None:
+    given = {"REPO_URL": "https://example.com/x", "TASK": "t", "WS_SERVER": "none"}
+    assert Proving(load(given, in_container=False), lambda batch: None).verdict == "", "there is nothing to verify by"
+    proving = Proving(load({**given, "VERIFY_COMMAND": "make"}, in_container=False), lambda batch: None)
+    for code, verdict in ((0, "passed"), (1, "failed (exit status 1)")):
+        proving.begin()
+        proving.end(Finished(ExitStatus(code=code), 1.0))
+        assert proving.verdict == verdict

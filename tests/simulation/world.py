@@ -132,7 +132,7 @@ class World:
         claude.swept()
         return Swept((leak,), ())
 
-    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish, verdict: str) -> Mapping[str, Any] | None:
         self._history.strike("harvest")
         await trio.sleep(
             1000 if "harvest.hangs" in self._chance.faults else self._chance.of("harvest").choice((0, 0.3))

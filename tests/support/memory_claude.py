@@ -141,7 +141,7 @@ class MemoryWork:
             await trio.sleep(0.01)
         return Swept()
 
-    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish, verdict: str) -> Mapping[str, Any] | None:
         self.steps.append("harvest")
         await trio.sleep(0.01)
         return {"base": cloned.head, "head": cloned.head, "files": 0, "insertions": 0, "deletions": 0}

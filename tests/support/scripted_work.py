@@ -186,7 +186,7 @@ class ScriptedWork:
         await self.step("sweep")
         return self.swept
 
-    async def harvest(self, cloned: Cloned, run: Any, publish: Publish) -> Mapping[str, Any] | None:
+    async def harvest(self, cloned: Cloned, run: Any, publish: Publish, verdict: str) -> Mapping[str, Any] | None:
         await self.step("harvest")
         return {"base": cloned.head, "head": cloned.head, "files": 1, "insertions": 2, "deletions": 3}
 

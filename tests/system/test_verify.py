@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.collector import collecting, in_phase
-from tests.support.run_agent import KEY, Ran, run_agent, start_agent
+from tests.support.git_servers import git
+from tests.support.run_agent import KEY, Ran, origin, run_agent, start_agent
 
 pytestmark = pytest.mark.system
 
@@ -119,13 +120,26 @@ async def test_what_is_no_success_is_not_verified(tmp_path: Path, script: str, r
     assert "VERIFYING" not in ran.phases
 
 
-async def test_the_branch_is_pushed_whatever_the_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "command", "code", "verdict"),
+    [
+        ("edits:work.txt", "exit 3", 1, "failed (exit status 3)"),
+        ("edits:work.txt", "true", 0, "passed"),
+        ([["read"], ["init"], ["bash", "echo x > work.txt"], ["result", {"is_error": True}]], "true", 1, "did not run"),
+    ],
+)
+async def test_the_branch_is_pushed_whatever_the_verdict_and_says_it(
+    tmp_path: Path, script: Any, command: str, code: int, verdict: str
+) -> None:
     async with collecting() as collector:
         ran = await run_agent(
-            tmp_path, collector.url, "edits:work.txt", VERIFY_COMMAND="exit 1", PUSH_BRANCH="claude/tried"
+            tmp_path, collector.url, script, VERIFY_COMMAND=command, PUSH_BRANCH="claude/tried", VERIFY_RETRIES="0"
         )
-        ran.agrees(collector, code=1, reason="verify")
+        ran.agrees(collector, code=code)
     assert ran.complete["changes"]["branch"] == "claude/tried"
+    said = git(origin(tmp_path), "log", "-1", "--format=%(trailers:key=Verification,valueonly)%n%b", "claude/tried")
+    assert said.startswith(f"{verdict}\n")
+    assert (f"\nNot verified: VERIFY_COMMAND {verdict}.\n" in said) == (verdict != "passed")
 
 
 async def test_a_command_that_the_shell_cannot_read_costs_nothing(tmp_path: Path) -> None:
