@@ -7,7 +7,7 @@ One file, so that the two never disagree, whenever a run dies. It stays until a 
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -53,20 +53,35 @@ async def save(output: Output, session_id: str, changes: Changes) -> None:
             await trio.lowlevel.checkpoint()
 
 
-def load(output_dir: Path, session_id: str, place: Path) -> Header | None:
-    """Copy the patch of a session to `place`; None where there is none. No link is followed.
+async def load(output_dir: Path, session_id: str, place: Path) -> Header | None:
+    """Copy the patch of a session to `place`, over what is there; None where there is none. No link is followed.
 
     Raises:
         OSError: it cannot be read or copied.
         ValueError: it is none of ours.
+
+    Cancelling: safe; a part of the copy may be there.
     """
-    path = output_dir / "session" / f"{session_id}.patch"
-    try:
-        with regular(path) as fd, closing(open(fd, "rb", closefd=False)) as patch, place.open("xb") as copy:
-            header = msgspec.json.decode(patch.readline(_HEADER_BYTES), type=Header)
-            shutil.copyfileobj(patch, copy)
-    except FileNotFoundError:
-        return None
-    if header.session != session_id or not (header.base is None or untrusted.COMMIT.fullmatch(header.base)):
-        raise ValueError("it is of another session")
+    # 100 MB in one go would hold the agent up for 50 ms, and for seconds on a volume of the network.
+    with closing(_copying(output_dir / "session" / f"{session_id}.patch", session_id, place)) as pieces:
+        header = next(pieces)
+        for _ in pieces:
+            await trio.lowlevel.checkpoint()
     return header
+
+
+def _copying(path: Path, session_id: str, place: Path) -> Generator[Header | None, None, None]:
+    """Give the header first, and then go on by a piece of the patch each time."""
+    try:
+        with regular(path) as fd, open(fd, "rb", closefd=False) as patch:
+            header = msgspec.json.decode(patch.readline(_HEADER_BYTES), type=Header)
+            if header.session != session_id or not (header.base is None or untrusted.COMMIT.fullmatch(header.base)):
+                raise ValueError("it is of another session")
+            yield header
+            place.unlink(missing_ok=True)
+            with place.open("xb") as copy:
+                while piece := patch.read(_PIECE):
+                    copy.write(piece)
+                    yield header
+    except FileNotFoundError:
+        yield None

@@ -15,13 +15,15 @@ from agent.repository import Earlier
 _NAMED: Final = 3
 
 
-def find_earlier(config: Config, output: Output | None, place: Path, publish: Publish) -> Earlier | None:
+async def find_earlier(config: Config, output: Output | None, place: Path, publish: Publish) -> Earlier | None:
     """Find the work of the session that goes on, and say what of it does not come back; None for a new session.
 
     Args:
         place: where its patch is copied to. A file there is one of an earlier try.
 
     Raises CloneError: it is there and cannot be read. A run without it would replace the only copy.
+
+    Cancelling: safe.
     """
     session = config.resume_session
     if session is None:
@@ -30,9 +32,9 @@ def find_earlier(config: Config, output: Output | None, place: Path, publish: Pu
         names = ", ".join(output.earlier[:_NAMED])
         words = f"{len(output.earlier)} patches of work elsewhere do not come back by themselves: OUTPUT_DIR/earlier"
         publish([log("warn", f"{words} has them ({names})", kind="session")])
-    place.unlink(missing_ok=True)
     try:
-        header = session_work.load(config.output_dir, session, place) if config.output_dir is not None else None
+        output_dir = config.output_dir
+        header = await session_work.load(output_dir, session, place) if output_dir is not None else None
     except (OSError, ValueError) as error:
         file = f"session/{session}.patch in OUTPUT_DIR"
         raise CloneError(

@@ -115,7 +115,7 @@ class LocalWork:
         """Cancelling: safe; git is stopped and the partial clone removed."""
         self._patience = patience
         told = publish if self._recording is None else self._recording.tee(publish)
-        earlier = find_earlier(self._config, self._output, self._private.path / "earlier.patch", publish)
+        earlier = await find_earlier(self._config, self._output, self._private.path / "earlier.patch", publish)
         cloned = await clone.clone(self._config, self._git, told, patience, earlier)
         if cloned.left_out and self._output is not None and earlier is not None:
             try:
