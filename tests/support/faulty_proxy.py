@@ -89,9 +89,14 @@ class FaultyProxy:
                 await trio.sleep_forever()
             server = await trio.open_tcp_stream("127.0.0.1", self._target)
             async with server, trio.open_nursery() as nursery:
-                nursery.start_soon(self._pass, server, client, None)
+                nursery.start_soon(self._back, server, client)
                 await self._pass(client, server, self._fault)
                 nursery.cancel_scope.cancel()
+
+    async def _back(self, server: trio.SocketStream, client: trio.SocketStream) -> None:
+        with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._pass(server, client, None)
+            await client.send_eof()  # an answer may end by it
 
     async def _pass(self, source: trio.SocketStream, sink: trio.SocketStream, fault: Fault | None) -> None:
         """Client to server carries the fault; what comes back is only ever delayed or cut by it."""

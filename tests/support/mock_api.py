@@ -206,7 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._plain(404, b"{}")
 
     def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = int(self.headers.get("content-length", 0))
+        raw = self.rfile.read(length)
+        if len(raw) < length:  # the network has dropped
+            self._drop()
+            return
         path = self.path.partition("?")[0]
         if path == "/v1/messages/count_tokens":
             self._json(200, {"input_tokens": 10})
