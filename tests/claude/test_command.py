@@ -11,20 +11,14 @@ import pytest
 
 from agent.claude.command import Files, arguments, write_files
 from agent.claude.home import Home
-from agent.config.config import Config
-from agent.config.load import load
 from agent.files.private import PrivateDirectory, private_directory
+from tests.claude.conftest import config
 from tests.support import scripted_claude
 
 SESSION = "11111111-2222-4333-8444-555555555555"
 VERSION = scripted_claude.VERSION
-REQUIRED = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "sk-x"}
 NO_BACKGROUND = '{"permissions":{"deny":["Monitor","ScheduleWakeup","Workflow"]}}'
 UNTRUSTED = ["--setting-sources", "", "--strict-mcp-config", "--settings", NO_BACKGROUND]
-
-
-def config(**environ: str) -> Config:
-    return load({**REQUIRED, **environ}, in_container=True)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,9 @@ import trio.testing
 from agent.claude.conversation import Conversation, user_line
 from agent.limits import KIB, MIB, Limits
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
+
 LIMITS = Limits()
-
-
-def descriptors() -> set[str]:
-    return {path.name for path in Path("/proc/self/fd").iterdir()}
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_is_left() -> Iterator[None]:
-    before = descriptors()
-    yield
-    assert descriptors() <= before
 
 
 def read_all(fd: int) -> list[dict[str, Any]]:

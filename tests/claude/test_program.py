@@ -13,17 +13,11 @@ import trio
 from agent.claude import program as cli
 from agent.claude.program import check_cli, find_cli
 from agent.config.config import Config
-from agent.config.load import load
 from agent.errors import CliError
 from agent.exits import Exit
 from agent.process import Stdio
+from tests.claude.conftest import config
 from tests.support import scripted_claude
-
-REQUIRED = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "sk-x"}
-
-
-def config(**environ: str) -> Config:
-    return load({**REQUIRED, **environ}, in_container=True)
 
 
 def program(path: Path, text: str, mode: int = 0o755) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,9 @@ from hypothesis import strategies as st
 from agent.claude.prompt import encode_prompt, open_prompt
 from agent.limits import KIB, MIB
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
+
 _BIGGER_THAN_ANY_PIPE = b"0123456789abcdef" * (4 * MIB // 16)
-
-
-def descriptors() -> set[str]:
-    return {path.name for path in Path("/proc/self/fd").iterdir()}
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_is_left() -> Iterator[None]:
-    before = descriptors()
-    yield
-    assert descriptors() <= before
 
 
 def read_all(fd: int) -> bytes:

@@ -12,22 +12,12 @@ import pytest
 from agent.claude import rehearsal
 from agent.claude.home import Home
 from agent.config.config import Config
-from agent.config.load import load
 from agent.errors import CliError, ConfigError
 from agent.exits import Exit
+from tests.claude.conftest import config
 from tests.support import scripted_claude
 
 SETTINGS = '{"env": {"A": "b"}}'
-
-
-def config(**environ: str) -> Config:
-    required = {
-        "REPO_URL": "https://example.com/r.git",
-        "TASK": "Fix it",
-        "WS_SERVER": "none",
-        "ANTHROPIC_API_KEY": "k",
-    }
-    return load({**required, **environ}, in_container=True)
 
 
 def claude(tmp_path: Path, *lines: str, code: int = 0, errors: str = "") -> str:

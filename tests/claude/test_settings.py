@@ -8,22 +8,11 @@ from pathlib import Path
 import pytest
 
 from agent.claude.settings import merged, repository_rules
-from agent.config.config import Config
-from agent.config.load import load
 from agent.limits import Limits
+from tests.claude.conftest import config
 
 BACKGROUND = ["Monitor", "ScheduleWakeup", "Workflow"]
 DIALOGS = ["AskUserQuestion", "EnterPlanMode", "ExitPlanMode"]
-
-
-def config(**environ: str) -> Config:
-    required = {
-        "REPO_URL": "https://example.com/r.git",
-        "TASK": "Fix it",
-        "WS_SERVER": "none",
-        "ANTHROPIC_API_KEY": "k",
-    }
-    return load({**required, **environ}, in_container=True)
 
 
 def test_the_agents_list_is_added_to_the_operators() -> None:

@@ -9,15 +9,8 @@ import pytest
 
 from agent.claude import variables
 from agent.claude.variables import of_claude
-from agent.config.config import Config
 from agent.config.load import load
-
-REQUIRED = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER": "none", "ANTHROPIC_API_KEY": "sk-x"}
-
-
-def config(**environ: str) -> Config:
-    return load({**REQUIRED, **environ}, in_container=True)
-
+from tests.claude.conftest import REQUIRED, config
 
 MEANT = {
     "PATH": "/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "TERM": "xterm", "TZ": "UTC", "LANG": "C.UTF-8", "LC_ALL": "C",

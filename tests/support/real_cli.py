@@ -29,6 +29,7 @@ from agent.protocol.events import Event
 from agent.redaction.redactor import Redactor
 from agent.transcript.summary import Summary
 from tests.support.lanes import in_lane
+from tests.support.mock_api import MockApi
 from tests.support.places import ROOT
 
 #: CLAUDE_CLI names another than the pinned one, as `make drift` does.
@@ -42,6 +43,12 @@ def claude_cli() -> Path:
     if not CLI.exists():
         pytest.skip("the claude CLI is not installed: python tools/install_claude.py")
     return CLI
+
+
+def around_cli(api: MockApi, **more: str) -> dict[str, str]:
+    """Variables of a run of the agent with the real CLI and this API."""
+    # As root the CLI wants to be told that this is a sandbox; in a container the agent does.
+    return {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests", **more}
 
 
 @dataclass

@@ -18,7 +18,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -303,6 +303,13 @@ async def start_agent(
             # The agent dies with its warden, claude with its agent.
             process.kill()
             process.wait()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Return once it is true. Raises TooSlowError."""
+    with trio.fail_after(seconds):
+        while not condition():
+            await trio.sleep(0.02)
 
 
 async def run_agent(directory: Path, server: str, script: str | Sequence[Any] = "ok", **options: str | None) -> Ran:

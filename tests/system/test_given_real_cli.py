@@ -14,7 +14,7 @@ import trio
 from tests.support.collector import Collector
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
-from tests.support.real_cli import claude_cli
+from tests.support.real_cli import around_cli, claude_cli
 from tests.support.run_agent import KEY, Ran, start_agent
 
 pytestmark = pytest.mark.cli
@@ -30,8 +30,7 @@ AGENTS = {"reviewer": {"description": "Reviews what others wrote", "prompt": "Yo
 
 
 async def run(directory: Path, collector: Collector, api: MockApi, script: list[Step], **environ: str) -> Ran:
-    given = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
-             "TASK": f"mock:script {json.dumps(script)}", **environ}  # fmt: skip
+    given = around_cli(api, **{"TASK": f"mock:script {json.dumps(script)}", **environ})
     async with start_agent(directory, collector.url, **given) as agent:
         ran = await agent.ended(90)
     return ran.agrees(collector)

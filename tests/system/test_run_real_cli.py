@@ -12,7 +12,7 @@ import trio
 
 from tests.support.collector import Collector, in_phase, said
 from tests.support.mock_api import UNICODE, MockApi, Step
-from tests.support.real_cli import claude_cli
+from tests.support.real_cli import around_cli
 from tests.support.run_agent import KEY, Ran, start_agent
 
 pytestmark = pytest.mark.cli
@@ -22,9 +22,7 @@ GRACE = "5s"
 
 
 def options(api: MockApi, task: str) -> dict[str, str]:
-    # As root the CLI wants to be told that this is a sandbox; in a container the agent does.
-    return {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "TASK": task, "KILL_GRACE": GRACE,
-            "container": "tests"}  # fmt: skip
+    return around_cli(api, TASK=task, KILL_GRACE=GRACE)
 
 
 async def run(directory: Path, collector: Collector, api: MockApi, task: str, **environ: str) -> Ran:

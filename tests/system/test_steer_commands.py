@@ -17,7 +17,7 @@ from agent.hub.access import Tokens
 from tests.support.hub_client import Client, open_client
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
-from tests.support.real_cli import claude_cli
+from tests.support.real_cli import around_cli
 from tests.support.run_agent import Agent, start_agent
 from tests.support.servers import Server, open_agent_serve
 
@@ -129,8 +129,7 @@ async def test_two_questions_are_answered(tmp_path: Path, client: Client) -> Non
 @pytest.mark.cli
 async def test_the_real_claude_is_answered(tmp_path: Path, client: Client, api: MockApi) -> None:
     script: list[Step] = [{"tools": [["Bash", {"command": "touch one", "description": "x"}]]}, {"text": "Done."}]
-    options = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
-               "TASK": f"mock:script {json.dumps(script)}", "ASK": "1"}  # fmt: skip
+    options = around_cli(api, TASK=f"mock:script {json.dumps(script)}", ASK="1")
     async with start_agent(tmp_path, server(client), **options) as agent:
         asked = await until(client, lambda data: data.get("status") == "waiting")
         code, said = await operator(client, "answer", "container", asked["question"]["id"][:6], "allow")
@@ -172,8 +171,7 @@ async def test_a_hub_is_killed_with_a_question_open(tmp_path: Path, hub: Server,
     """The question stands after the restart, is shown there, and is answered once; the run is steered over both."""
     calls = [["Bash", {"command": "touch one"}], ["Bash", {"command": "touch two"}]]
     script: list[Step] = [*[{"tools": [call]} for call in calls], {"text": "Done."}]
-    options = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "container": "tests",
-               "TASK": f"mock:script {json.dumps(script)}", "ASK": "1", "ALLOW_STEERING": "1"}  # fmt: skip
+    options = around_cli(api, TASK=f"mock:script {json.dumps(script)}", ASK="1", ALLOW_STEERING="1")
     async with start_agent(tmp_path, f"{hub.url}/?token=agents", **options) as agent:
         await asked(hub, "Bash: touch one")
         assert (await operator(hub, "tell", "container-1", "use tabs"))[0] == 0

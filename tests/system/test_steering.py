@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import trio
 from tests.support.collector import Collector, Message
 from tests.support.mock_api import MockApi, Step
 from tests.support.places import ROOT
-from tests.support.real_cli import claude_cli
-from tests.support.run_agent import Ran, start_agent
+from tests.support.real_cli import around_cli
+from tests.support.run_agent import Ran, start_agent, until
 
 pytestmark = pytest.mark.cli
 
@@ -26,16 +25,9 @@ def bash(command: str) -> Step:
 
 
 def options(api: MockApi, tmp_path: Path, script: list[Step], **more: str) -> dict[str, str]:
-    # As root the CLI wants to be told that this is a sandbox; in a container the agent does.
-    return {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "KILL_GRACE": "5s", "container": "tests",
-            "ALLOW_STEERING": "1", "TASK": f"mock:script {json.dumps(script)}", "OUTPUT_DIR": str(tmp_path / "out"),
-            **more}  # fmt: skip
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(60):
-        while not condition():
-            await trio.sleep(0.02)
+    own = {"KILL_GRACE": "5s", "ALLOW_STEERING": "1", "TASK": f"mock:script {json.dumps(script)}",
+           "OUTPUT_DIR": str(tmp_path / "out")}  # fmt: skip
+    return around_cli(api, **own | more)
 
 
 async def command(collector: Collector, id: str, data: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from signal import SIGTERM
 
@@ -12,8 +11,8 @@ import trio
 
 from tests.support.collector import collecting
 from tests.support.mock_api import MockApi, Step
-from tests.support.real_cli import claude_cli
-from tests.support.run_agent import start_agent
+from tests.support.real_cli import around_cli
+from tests.support.run_agent import start_agent, until
 
 pytestmark = pytest.mark.cli
 
@@ -30,18 +29,10 @@ STATES: dict[str, tuple[list[Step], int]] = {
 }
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(60):
-        while not condition():
-            await trio.sleep(0.02)
-
-
 async def stop_in(tmp_path: Path, state: str) -> None:
     script, requests = STATES[state]
     with MockApi() as api:
-        # As root the CLI wants to be told that this is a sandbox; in a container the agent does.
-        environ = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "KILL_GRACE": "5s",
-                   "TASK": f"mock:script {json.dumps(script)}", "container": "tests"}  # fmt: skip
+        environ = around_cli(api, KILL_GRACE="5s", TASK=f"mock:script {json.dumps(script)}")
         async with collecting() as collector, start_agent(tmp_path, collector.url, **environ) as agent:
             await until(lambda: len(api.requests) >= requests)
             if state.startswith("in a Bash"):
@@ -83,8 +74,7 @@ async def test_each_cause_of_a_stop_keeps_the_bill(
     """In the state in which a signal alone always lost it. At its budget claude ends by itself."""
     script, requests = STATES["waiting for headers after a paid turn"]
     with MockApi() as api:
-        environ = {"CLAUDE_BIN": str(claude_cli()), "ANTHROPIC_BASE_URL": api.url, "KILL_GRACE": "5s",
-                   "TASK": f"mock:script {json.dumps(script)}", "container": "tests", **variables}  # fmt: skip
+        environ = around_cli(api, KILL_GRACE="5s", TASK=f"mock:script {json.dumps(script)}", **variables)
         async with collecting() as collector, start_agent(tmp_path, collector.url, **environ) as agent:
             if reason == "cancelled":
                 await until(lambda: len(api.requests) >= requests)
