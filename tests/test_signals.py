@@ -25,7 +25,7 @@ async def test_recorded_before_and_received_during() -> None:
     heard: list[int] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(signals.listen, heard.append)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while len(heard) < 2:
                 await trio.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
@@ -71,7 +71,7 @@ async def test_work_that_no_signal_stops_gives_its_own_status() -> None:
         await trio.lowlevel.checkpoint()
         return 69
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await signals.run_until_stopped(work) == 69
 
 
@@ -87,6 +87,6 @@ async def test_a_signal_stops_the_work_and_is_the_status() -> None:
             ended = True
 
     signals.record()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await signals.run_until_stopped(work) == 128 + signal.SIGTERM
     assert ended

@@ -81,7 +81,7 @@ async def test_more_than_the_limit_is_refused_whole(tmp_path: Path) -> None:
 
 async def test_a_reader_that_is_gone_ends_the_writer_quietly(tmp_path: Path) -> None:
     conversation = Conversation("x" * 4 * MIB, tmp_path, LIMITS)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(conversation.feed)
             await trio.testing.wait_all_tasks_blocked()
@@ -92,7 +92,9 @@ async def test_a_reader_that_is_gone_ends_the_writer_quietly(tmp_path: Path) -> 
 
 async def test_a_cancelled_writer_leaves_an_end(tmp_path: Path) -> None:
     conversation = Conversation("x" * 4 * MIB, tmp_path, LIMITS)
-    with trio.move_on_after(0.05):
-        await conversation.feed()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(conversation.feed)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
     with open(conversation.read_end, "rb") as file:
         assert 0 < len(file.read()) < 4 * MIB

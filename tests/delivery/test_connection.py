@@ -249,7 +249,7 @@ async def test_a_close_during_the_handshake_is_noticed_at_once() -> None:
         await stream.aclose()
 
     async with listening(close) as port:
-        with trio.fail_after(3):
+        with trio.fail_after(9):
             lost = await failed(plain(port), Limits())
     assert (
         str(lost)

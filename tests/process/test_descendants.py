@@ -17,7 +17,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become anoth
 #: unprivileged user with a limit, as a container does. Trees that fork for ever end by themselves after 20 s, so that
 #: a failing test does not take the machine with it.
 AGENT = """
-    nobody, limit, tree, wait = json.loads(sys.argv[1])
+    nobody, limit, tree, count, wait = json.loads(sys.argv[1])
     hardening.become_subreaper()
     if nobody:
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -25,11 +25,14 @@ AGENT = """
         hardening._prctl(38, 1)  # no new privileges
         resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
     main = subprocess.Popen(tree, stderr=subprocess.DEVNULL, start_new_session=True)
+    ends = time.monotonic() + 20
+    while sum(not one.dead for one in descendants.living()) < count and time.monotonic() < ends:
+        time.sleep(0.01)
     time.sleep(wait)
 
     async def stop():
         began = time.perf_counter()
-        swept = await descendants.sweep(2.0, 200)
+        swept = await descendants.sweep(10.0, 200)
         return swept, time.perf_counter() - began
 
     swept, took = trio.run(stop)
@@ -77,25 +80,26 @@ ctypes.CDLL(None).pthread_exit(None)
 """
 
 
-def swept(code: str, *, nobody: bool = False, limit: int = 64, wait: float = 0.3) -> tuple[Any, ...]:
-    arguments = json.dumps([nobody, limit, [*PYTHON3, LIVES + code], wait])
+def swept(code: str, *, nobody: bool = False, limit: int = 64, count: int = 1) -> tuple[Any, ...]:
+    """What a sweep came to, of a tree of so many processes at least; it is given a moment more."""
+    arguments = json.dumps([nobody, limit, [*PYTHON3, LIVES + code], count, 0.3])
     program = [*agent_program(AGENT), arguments]
     return tuple(json.loads(subprocess.run(program, capture_output=True, timeout=60, check=True).stdout))
 
 
 @pytest.mark.parametrize("nobody", [False, pytest.param(True, marks=ROOT)], ids=["same user", "unprivileged"])
 def test_forty_escapees_are_found_and_named(nobody: bool) -> None:
-    survivors, failed, left, took = swept(ESCAPEES + "time.sleep(20)", nobody=nobody, limit=4096)
+    survivors, failed, left, took = swept(ESCAPEES + "time.sleep(20)", nobody=nobody, limit=4096, count=41)
     assert survivors == ["python3"] * 41
     assert failed == left == []
-    assert took < 1
+    assert took < 8
 
 
 @pytest.mark.parametrize(
     ("code", "count"), [(STOPPED, 2), (DEAF, 1), (HEADLESS, 1)], ids=["stopped", "deaf", "headless"]
 )
 def test_neither_stopping_nor_ignoring_nor_a_dead_first_thread_helps(code: str, count: int) -> None:
-    survivors, failed, left, _ = swept(code)
+    survivors, failed, left, _ = swept(code, count=count)
     assert len(survivors) == count
     assert failed == left == []
 
@@ -105,7 +109,7 @@ def test_neither_stopping_nor_ignoring_nor_a_dead_first_thread_helps(code: str, 
 def test_who_forks_for_ever_under_a_limit_is_beaten(code: str) -> None:
     _, failed, left, took = swept(code, nobody=True)
     assert failed == left == []
-    assert took < 2.5
+    assert took < 9
 
 
 def test_what_cannot_be_ended_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +126,10 @@ async def test_the_spared_and_their_children_stay() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 20 & echo; wait"], stdout=subprocess.PIPE) as spared:
         assert spared.stdout is not None
         spared.stdout.readline()
-        found = await sweep(1.0, 200, spare={spared.pid})
+        found = await sweep(10.0, 200, spare={spared.pid})
         assert found.survivors == ()
         assert spared.poll() is None
-        found = await sweep(1.0, 200)
+        found = await sweep(10.0, 200)
         assert len(found.survivors) == 2
         assert found.left == ()
         spared.returncode = -9  # the sweep reaped it
@@ -188,7 +192,7 @@ def test_orphans_of_others_only() -> None:
 @pytest.mark.may_skip("a PID namespace")
 @ROOT
 def test_the_sweep_works_as_pid_1() -> None:
-    arguments = json.dumps([False, 0, [*PYTHON3, LIVES + ESCAPEES], 0.3])
+    arguments = json.dumps([False, 0, [*PYTHON3, LIVES + ESCAPEES], 40, 0.3])
     command = ["unshare", "--pid", "--fork", "--mount-proc", *agent_program(AGENT), arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.stderr.startswith("unshare:"):

@@ -630,7 +630,7 @@ async def test_a_server_that_accepts_and_is_silent(run):
         error = await r.fails()
     assert error.exit is Exit.RETRYABLE
     assert "stalled" in str(error)
-    assert 1 <= time.monotonic() - started < 6
+    assert 1 <= time.monotonic() - started < 30
 
 
 async def test_a_transfer_that_stalls_in_the_middle(run, large_origin):
@@ -673,9 +673,9 @@ async def test_a_cancelled_clone_leaves_no_process_and_no_file(run, large_origin
             assert [p for p in argument_lists() if server.url.encode() in p]
             started = time.monotonic()
             nursery.cancel_scope.cancel("test")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20
         # git ends its helpers by a signal and does not wait for them: they may be a moment behind it.
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while [p for p in argument_lists() if server.url.encode() in p]:
                 await trio.sleep(0.01)
     assert not r.workspace.exists()

@@ -93,14 +93,14 @@ async def test_lines_are_masked_clean_and_of_bounded_length(tmp_path: Path) -> N
 
 
 async def test_its_time_limit(tmp_path: Path) -> None:
-    ran = Ran("echo begun; sleep 600", tmp_path, timeout=0.5)
+    ran = Ran("echo begun; sleep 600", tmp_path, timeout=1.0)
     finished = await ran.to_its_end()
-    assert (finished.good, finished.overdue, finished.tail) == (False, 0.5, "begun")
-    assert finished.duration < 5
+    assert (finished.good, finished.overdue, finished.tail) == (False, 1.0, "begun")
+    assert finished.duration < 30
 
 
 async def test_a_deaf_one_is_killed_with_its_group(tmp_path: Path) -> None:
-    ran = Ran("trap '' TERM; sleep 600 & echo $! >ready; while :; do sleep 1; done", tmp_path, timeout=0.5, grace=0.3)
+    ran = Ran("trap '' TERM; sleep 600 & echo $! >ready; while :; do sleep 1; done", tmp_path, timeout=1.0, grace=0.3)
     finished = await ran.to_its_end()
     assert finished.status == ExitStatus(signal=signal.SIGKILL)
     await gone(int((tmp_path / "ready").read_text()))
@@ -134,7 +134,7 @@ async def test_a_service_goes_on_and_is_still_read(tmp_path: Path) -> None:
             nursery.start_soon(ran.step.read, ran._publish)
             finished = await ran.step.run(ran.patience)
             assert finished.good
-            assert finished.duration < 5
+            assert finished.duration < 15
             (tmp_path / "go").touch()
             while "served" not in ran.lines:
                 await trio.sleep(0.02)

@@ -79,7 +79,7 @@ async def appears(path: Path, seconds: float = 20) -> None:
             await trio.sleep(0.005)
 
 
-async def gone(pid: int, seconds: float = 5) -> None:
+async def gone(pid: int, seconds: float = 30) -> None:
     """Until the process is no more, or a zombie."""
     with trio.fail_after(seconds):
         while alive(pid):
