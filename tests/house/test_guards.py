@@ -68,14 +68,17 @@ WATCHES = {
     "patience_of_the_gate": Watch({390: "gate"}),
     "commands_by_id": Watch({36: "commands_are_settled", 117: "commands_are_settled"}),
     "acknowledgements_are_kept": Watch(
-        tests=("run/test_steering.py::test_a_journal_that_is_full_drops_no_acknowledgement",)
+        {2942: "commands_are_settled", 4146: "commands_are_settled"},
+        ("run/test_steering.py::test_a_journal_that_is_full_drops_no_acknowledgement",),
     ),
     "refusal_of_what_is_under_way": Watch(
-        {1220: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
+        {582: "commands_are_settled"}, ("run/test_steering.py::test_what_is_under_way_at_the_end_is_refused",)
     ),
-    "timer_of_a_question": Watch({77: "questions_are_answered"}, ("run/test_asking.py::test_nobody_answers_in_time",)),
+    "timer_of_a_question": Watch({372: "questions_are_answered"}, ("run/test_asking.py::test_nobody_answers_in_time",)),
+    "patience_with_a_lost_server": Watch({572: "lost_servers_are_waited_for", 774: "lost_servers_are_waited_for"}),
+    "end_of_that_patience": Watch({10684: "lost_servers_are_waited_for", 12149: "lost_servers_are_waited_for"}),
     "one_answer_to_a_question": Watch(
-        {36: "questions_are_answered", 77: "questions_are_answered"}, ("run/test_asking.py::test_a_person_answers",)
+        {36: "questions_are_answered", 372: "questions_are_answered"}, ("run/test_asking.py::test_a_person_answers",)
     ),
     "permission_to_steer": Watch(
         {70: "commands_are_settled"}, ("run/test_steering.py::test_what_is_refused_says_why_and_does_nothing",)

@@ -87,6 +87,8 @@ FAULTS = {
     "verify.fails": 0.40,
     "verify.hangs": 0.10,
     "claude.limited": 0.12,
+    # the server again: away for some seconds, in the middle of the run
+    "server.away": 0.10,
 }
 
 #: Of all runs, those without any fault.

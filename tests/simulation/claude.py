@@ -62,6 +62,8 @@ class Script:
         self.count = rng.choice((0, 1, 3, 3, 8, 8, 20))
         if "claude.floods" in faults:
             self.count, self._pace = chance.of("claude.floods").choice((60, 60, 60, 600)), 0.0
+        if faults >= {"server.away", "operator.steers"}:
+            self.count, self._pace = 300, 0.02  # more than the journal holds meanwhile
         self.status = ExitStatus(code=0)
         self.hangs = bool(faults & {"claude.hangs", "claude.lingers", "claude.refused", "idle"})
         if "claude.dies" in faults:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import msgspec
@@ -304,6 +305,42 @@ def questions_are_answered(facts: Facts) -> Iterator[str]:
             yield f"claude is ended for its silence at {idle:.1f}, while {id} is open since {time:.1f}"
 
 
+def lost_servers_are_waited_for(facts: Facts) -> Iterator[str]:
+    """A question waits for a server that was lost a moment ago, until that moment is over, and for no other one."""
+    run, claude = facts.run, facts.run.world.claude
+    if claude is None or run.crash is not None:
+        return
+    patience = run.config.limits.ask_absence
+    told: dict[str, dict[str, Any]] = {}
+    for line in claude.heard:
+        if line["type"] == "control_response":
+            told.setdefault(line["response"]["request_id"], line["response"]["response"])
+    over = next((time for time, phase in run.phases if phase in (Phase.STOPPING, *_FINAL)), run.took)
+    withdrawn = {report.value.id: time for time, report, _ in run.trail
+                 if isinstance(report, Heard) and isinstance(report.value, QuestionWithdrawn)}  # fmt: skip
+    for time, report, phase in run.trail:
+        if not (isinstance(report, Heard) and isinstance(report.value, Question)) or phase is not Phase.RUNNING:
+            continue
+        id = report.value.id
+        answered = claude.answers.get(id, [over])[0]
+        if "nobody is there" in told.get(id, {}).get("message", "") and answered - _lost(run, answered) < patience:
+            yield f"{id} is denied for want of a server that was lost {answered - _lost(run, answered):.3f} s before"
+        due = max(time, _lost(run, time) + patience)
+        returns = any(up and time - 0.01 <= at <= due + 0.01 for at, up in run.links)
+        until = min(answered, withdrawn.get(id, over))
+        if not returns and until > due + 0.1:
+            yield f"{id} of {time:.1f} waits until {until:.1f} for a server that was lost at {_lost(run, time):.1f}"
+
+
+def _lost(run: Simulated, at: float) -> float:
+    """When the server was lost that is away right before this moment: in the future if it is there."""
+    before = [link for link in run.links if link[0] < at]
+    if not before:
+        return -inf
+    time, up = before[-1]
+    return inf if up else time
+
+
 def success_is_proven(facts: Facts) -> Iterator[str]:
     """With VERIFY_COMMAND no run succeeds but one whose last verification passed, and COMPLETE says how that went."""
     run = facts.run
@@ -328,7 +365,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[str]], ...] = (
     ended, final_state, complete_once_and_last, nothing_missing, lines_in_order, outcome_fits, work_is_kept,
     in_time, bounded, gate,
     success_is_proven, no_secret, previews_are_pieces, same_text_everywhere, commands_are_settled,
-    questions_are_answered,
+    questions_are_answered, lost_servers_are_waited_for,
 )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ class Operator:
         self._sent: dict[str, dict[str, Any]] = {}
         self._acknowledged: set[str] = set()
         self._asked: set[str] = set()
+        #: A command was sent.
+        self.spoke = trio.Event()
         #: Time, ID and data of what is to be sent.
         self._todo: list[tuple[float, str, dict[str, Any]]] = []
         if "operator.steers" in chance.faults:
@@ -89,3 +91,4 @@ class Operator:
         said = data if type == "COMMAND" else {"status": "cancel"}
         self._history.note("command", id, data["command"])
         await ws.send_message(json.dumps({"type": type, **names, "data": said}))
+        self.spoke.set()

@@ -74,7 +74,11 @@ def configuration(chance: Chance) -> Config:
         kill_grace=rng.choice((0.5, 2.0, 5.0)),
         result_grace=rng.choice((1.0, 5.0)),
         message_limit=rng.choice((4 * KIB, 32 * KIB, 256 * KIB)),
-        journal_limit=rng.choice((64 * KIB, 512 * KIB, 512 * MIB, 512 * MIB)),
+        # Small where the server is away while somebody waits for an acknowledgement.
+        journal_limit=min(
+            rng.choice((64 * KIB, 512 * KIB, 512 * MIB, 512 * MIB)),
+            64 * KIB if faults >= {"server.away", "operator.steers"} else 512 * MIB,
+        ),
         allow_steering="operator.steers" in faults and chance.of("steering").random() < 0.9,
         ask="claude.asks" in faults,
         partial="claude.pieces" in faults,

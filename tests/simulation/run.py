@@ -63,6 +63,8 @@ class Simulated:
         #: The supervisor's inbox: time, report, and the phase that it met.
         self.trail: list[tuple[float, Report, Phase]] = []
         self.phases: list[tuple[float, Phase]] = []
+        #: When a server was there for the agent, and when no more.
+        self.links: list[tuple[float, bool]] = []
         self.outcome: Outcome | None = None
         self.exit: int | None = None
         self.hung = False
@@ -146,7 +148,13 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
             history.strike("sender")
             return heartbeat()
 
-        link.sender._listener = _replace_heartbeat(link.sender._listener, beat)
+        told = link.sender._listener
+
+        def connected(up: bool) -> None:
+            run.links.append((trio.current_time(), up))
+            told.connected(up)
+
+        link.sender._listener = msgspec.structs.replace(told, heartbeat=beat, connected=connected)
     entered, at_phase = reporter.entered, plan.signal_at_phase(chance)
 
     def enter(phase: Phase, cause: Any) -> None:
@@ -168,6 +176,7 @@ async def _agent(run: Simulated, outside: trio.Nursery, stack: contextlib.ExitSt
         waits=LimitWaits(config, wall, chance.of("claude.limited").random),
     )  # fmt: skip
     outside.start_soon(server.leave)
+    outside.start_soon(server.be_away)
     if "server.stops_acking" in chance.faults:
         outside.start_soon(_later, chance.of("server.stops_acking").uniform(0, 3), server.stop_acking)
     try:
@@ -197,10 +206,6 @@ def _after(journal: Journal, seq: int) -> list[Record]:
     while records := journal.read(found[-1].seq if found else seq, 1 << 40, 1 << 40):
         found += records
     return found
-
-
-def _replace_heartbeat(listener: Any, heartbeat: Callable[[], bytes]) -> Any:
-    return msgspec.structs.replace(listener, heartbeat=heartbeat)
 
 
 def _observe(run: Simulated, report: Report, phase: Phase) -> None:

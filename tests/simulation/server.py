@@ -65,6 +65,7 @@ class Server:
         self._strikes = {name: self._connections_of(name) for name in (*_OPENING, *_LATER)}
         self.consumer = self._new_consumer()
         self._gone_after = chance.of("server.gone").uniform(0, 5) if "server.gone" in chance.faults else float("inf")
+        self._back_at = 0.0
         self._wires: list[Wire] = []
         #: What came of each number, without its mark, and what came without one; over all connections and crashes.
         self._taken: dict[int, str] = {}
@@ -104,11 +105,28 @@ class Server:
             for wire in self._wires:
                 wire.reset()
 
+    async def be_away(self) -> None:
+        """Go away for some seconds, when the seed says so: after a time, or once somebody has sent a command."""
+        rng = self._chance.of("server.away")
+        at, seconds = rng.uniform(0, 3), rng.choice((1.0, 5.0, 9.0, 12.0, 30.0))
+        if "server.away" not in self._chance.faults:
+            return
+        if rng.random() < 0.5 and "operator.steers" in self._chance.faults:
+            await self._operator.spoke.wait()
+            at = rng.choice((0.0, 0.3))
+        await trio.sleep(at)
+        self._history.note("the server is away for", seconds)
+        self._back_at = trio.current_time() + seconds
+        self._crash()
+        for wire in self._wires:
+            wire.reset()
+
     async def open_stream(self) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         number = self.connections
         self.connections += 1
-        if trio.current_time() >= self._gone_after or number in self._strikes["server.down"]:
+        away = trio.current_time() < self._back_at or trio.current_time() >= self._gone_after
+        if away or number in self._strikes["server.down"]:
             self._history.note("connection", number, "refused")
             raise ConnectionRefusedError(111, "Connection refused")
         if number in self._strikes["server.blackhole"]:

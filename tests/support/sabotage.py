@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import trio
@@ -29,6 +30,7 @@ from agent.run import ending, inbox, steering, supervisor, tasks
 from agent.run.asking import Asking
 from agent.run.countdown import Countdown
 from agent.run.delivering import Delivering
+from agent.run.dialogue import Dialogue
 from agent.run.inbox import Report
 from agent.run.lifetime import Lifetime
 from agent.run.machine import RunMachine
@@ -36,6 +38,7 @@ from agent.run.running import Running
 from agent.run.steering import Steering
 from agent.run.waiting import LimitWaits
 from agent.run.work import Swept
+from agent.transcript import Question
 
 Patch = Callable[[Any, str, Any], None]
 
@@ -284,6 +287,21 @@ def timer_of_a_question(patch: Patch) -> None:
     patch(Asking, "expire", lambda self, id, alone=False: None)
 
 
+def patience_with_a_lost_server(patch: Patch) -> None:
+    """A question is not denied at once because the connection was lost a moment ago."""
+    patch(reporter.Reporter, "absence", property(lambda self: 0.0 if self.connected else inf))
+
+
+def end_of_that_patience(patch: Patch) -> None:
+    """A question does not wait longer than that for a server that is away."""
+
+    async def wait(self: Dialogue, question: Question) -> bool:
+        await trio.sleep(self._ask_timeout)
+        return False
+
+    patch(Dialogue, "_time", wait)
+
+
 def one_answer_to_a_question(patch: Patch) -> None:
     """A question that is answered is not open any more."""
     patch(Asking, "_close", lambda self, question, what: None)
@@ -322,9 +340,9 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
         shielded_frame, hastened_send, sweep, first_cause_wins, exit_is_latched, redaction_before_the_journal,
         drain_before_complete, report_before_leaving, rest_of_a_line, drain_after_a_bug, flush_limit, journal_limit,
         bounded_memory, patience_of_the_gate, commands_by_id, acknowledgements_are_kept, refusal_of_what_is_under_way,
-        timer_of_a_question, silence_of_a_question, one_answer_to_a_question, permission_to_steer,
-        messages_are_no_commands, word_before_a_signal, end_of_the_input, proof_of_a_success,
-        last_lines_before_the_proof, bound_of_all_waits, timeout_that_stands_still,
+        timer_of_a_question, silence_of_a_question, one_answer_to_a_question, patience_with_a_lost_server,
+        end_of_that_patience, permission_to_steer, messages_are_no_commands, word_before_a_signal, end_of_the_input,
+        proof_of_a_success, last_lines_before_the_proof, bound_of_all_waits, timeout_that_stands_still,
     )
 }  # fmt: skip
 
