@@ -20,6 +20,7 @@ from agent.protocol.events import Event, status
 from tests.hub.test_api import RUN, TOKENS
 from tests.receiver.test_server import acked, connected
 from tests.support.hub_client import open_client
+from tests.support.ports import held_port
 from tests.support.runs import Written, a_run
 from tests.support.servers import ROOT
 
@@ -77,17 +78,17 @@ async def test_the_status_is_the_runs(tmp_path: Path, exit_code: int, lose: bool
 
 async def test_a_run_is_followed_over_a_restart_of_the_hub(tmp_path: Path):
     lines = a_run(20).lines
-    async with open_client(tmp_path / "store") as client:
-        port = client.port
-        await client.send(*lines[:8])
-        with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
-            command = [*WATCH, RUN, "--json", "--hub", f"http://127.0.0.1:{port}"]
-            process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT)
-        await shows(tmp_path / "out", '"seq":8')
-    await shows(tmp_path / "err", "agent watch: the hub cannot be reached")
-    async with open_client(tmp_path / "store", port=port) as client:
-        await client.send(*lines[8:])
-        assert await trio.to_thread.run_sync(process.wait, 20) == 0
+    with held_port() as port:
+        async with open_client(tmp_path / "store", port=port) as client:
+            await client.send(*lines[:8])
+            with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+                command = [*WATCH, RUN, "--json", "--hub", f"http://127.0.0.1:{port}"]
+                process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT)
+            await shows(tmp_path / "out", '"seq":8')
+        await shows(tmp_path / "err", "agent watch: the hub cannot be reached")
+        async with open_client(tmp_path / "store", port=port) as client:
+            await client.send(*lines[8:])
+            assert await trio.to_thread.run_sync(process.wait, 60) == 0
     assert (tmp_path / "out").read_text().splitlines() == lines
 
 
