@@ -19,7 +19,7 @@ from agent.limits import Limits
 from agent.lines import Line, LineFramer, Oversize, texts
 from agent.protocol import Event, Publish, log
 from agent.redaction import Redactor
-from agent.transcript import REPLY, Said, Summary, Transcript, is_utf8
+from agent.transcript import REPLY, OpenCalls, Said, Summary, Transcript, is_utf8
 
 
 class ClaudeOutput:
@@ -56,8 +56,8 @@ class ClaudeOutput:
         """The run up to the last line that was read."""
         return self._transcript.summary
 
-    def running(self, tool: str) -> tuple[tuple[str, ...], ...]:
-        """The IDs of the calls of a tool that have no result yet, the oldest first, by the agent whose they are."""
+    def running(self, tool: str) -> OpenCalls:
+        """The calls of a tool that have no result yet."""
         return self._transcript.running(tool)
 
     @property

@@ -32,6 +32,7 @@ from agent.run.earlier import find_earlier
 from agent.run.work import Listening, Swept
 from agent.steps import Step, StepName, trouble_with
 from agent.text import one_line
+from agent.transcript import OpenCalls
 from agent.vitals import MemoryGuard, Sample, Sampler, sample_forever
 
 
@@ -298,7 +299,7 @@ class LocalWork:
 
         async def follow_output() -> None:
             """Show what commands print while they run. Cancelling: the only way to end it."""
-            running = lambda: self._claude.running("Bash") if self._claude is not None else ()  # noqa: E731
+            running = lambda: self._claude.running("Bash") if self._claude is not None else OpenCalls()  # noqa: E731
             output = CommandOutput(
                 self._environment, self.session_id, running, self._redactor, self._limits, self.pass_on
             )

@@ -48,7 +48,7 @@ from agent.transcript.describe import tool_call, whole_call
 from agent.transcript.stream_json import is_utf8
 from agent.transcript.summary import Result, Summary
 from agent.transcript.todo import Item, TodoList
-from agent.transcript.transcript import Transcript
+from agent.transcript.transcript import OpenCalls, Transcript
 
 __all__ = [
     "COMMANDED",
@@ -56,6 +56,7 @@ __all__ = [
     "REPLY",
     "Item",
     "MessageState",
+    "OpenCalls",
     "Question",
     "QuestionWithdrawn",
     "Replied",

@@ -79,6 +79,7 @@ class Line(msgspec.Struct, rename={"permission_mode": "permissionMode", "model_u
     error_status: Raw = NONE
     # system/task_*, system/background_tasks_changed
     task_id: Raw = NONE
+    tool_use_id: Raw = NONE
     description: Raw = NONE
     is_backgrounded: Raw = NONE
     patch: Raw = NONE

@@ -7,7 +7,7 @@ Nothing that a line holds can raise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -63,6 +63,19 @@ class _Call(msgspec.Struct, frozen=True):
     path: str
     #: The call that began the subagent whose call this is; None for the conversation's own.
     parent: str | None = None
+    #: The CLI's name for it, which it tells of a command that has run for three seconds.
+    task: str = ""
+
+
+class OpenCalls(msgspec.Struct, frozen=True):
+    """The calls of a tool that have no result yet."""
+
+    #: Their IDs, the oldest first, by the agent whose they are.
+    by_agent: tuple[tuple[str, ...], ...] = ()
+    #: The CLI's names for them, by ID, as far as it has told them.
+    tasks: Mapping[str, str] = {}
+    #: The names of what runs in the background: its call has its result.
+    background: tuple[str, ...] = ()
 
 
 class Transcript:
@@ -100,13 +113,16 @@ class Transcript:
             last_tool=self._last_tool,
         )
 
-    def running(self, tool: str) -> tuple[tuple[str, ...], ...]:
-        """The IDs of the calls of a tool that have no result yet, the oldest first, by the agent whose they are."""
+    def running(self, tool: str) -> OpenCalls:
+        """The calls of a tool that have no result yet."""
         found: dict[str | None, tuple[str, ...]] = {}
+        tasks = {}
         for id, call in self._calls.items():
             if call.name == tool:
                 found[call.parent] = (*found.get(call.parent, ()), id)
-        return tuple(found.values())
+                if call.task:
+                    tasks[id] = call.task
+        return OpenCalls(tuple(found.values()), tasks, self._summary.open_tasks)
 
     def feed(self, line: bytes, *, utf8: bool = False) -> list[Event]:
         """Take a line, redacted and without its newline; returns its events.
@@ -181,6 +197,9 @@ class Transcript:
             case "system", "api_retry":
                 return self._api_retry(line)
             case "system", "task_started" | "task_updated" | "task_notification" | "background_tasks_changed":
+                call = self._calls.get(text(line.tool_use_id))
+                if call is not None and line.subtype == "task_started":
+                    self._calls[text(line.tool_use_id)] = msgspec.structs.replace(call, task=text(line.task_id, 80))
                 open_tasks = open_after(self._summary.open_tasks, line)
                 self._learn(open_tasks=open_tasks[-self._limits.remembered :])
             case "system", "code_change_published" | "vcs_state_changed":

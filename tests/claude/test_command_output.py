@@ -12,6 +12,7 @@ import pytest
 from agent.claude.command_output import CommandOutput
 from agent.limits import Limits
 from agent.redaction.redactor import Redactor
+from agent.transcript import OpenCalls
 from tests.support.canaries import canary
 
 SECRET = canary("output")
@@ -23,7 +24,7 @@ class Followed:
     """A session whose commands print into files, and what was shown of it."""
 
     def __init__(self, root: Path) -> None:
-        self.running: tuple[tuple[str, ...], ...] = ()
+        self.running = OpenCalls()
         self.shown: list[dict[str, Any]] = []
         self.tasks = root / f"claude-{os.getuid()}" / "-workspace" / SESSION / "tasks"
         self.tasks.mkdir(parents=True)
@@ -39,9 +40,9 @@ class Followed:
             self.output.look()
         return self.shown[-1]["text"] if self.shown else ""
 
-    def runs(self, *calls: str, others: tuple[str, ...] = ()) -> None:
-        """Calls of one agent whose results are open, and those of another one."""
-        self.running = tuple(filter(None, (calls, others)))
+    def runs(self, *calls: str, others: tuple[str, ...] = (), background: tuple[str, ...] = (), **tasks: str) -> None:
+        """Calls of one agent whose results are open, and those of another one; and what the CLI says of them."""
+        self.running = OpenCalls(tuple(filter(None, (calls, others))), tasks, background)
         self.output.look()
 
     def ends(self, name: str) -> None:
@@ -107,6 +108,53 @@ def test_of_the_commands_of_two_agents_none_is_shown(command: Followed) -> None:
     command.prints("one\n", "b1")
     command.runs("toolu_1")
     command.prints("two\n", "b1")
+    assert command.shown == []
+
+
+def test_commands_at_the_same_time_are_told_apart_once_the_cli_names_them(command: Followed) -> None:
+    command.runs("toolu_1", "toolu_2")
+    command.prints("one\n", "b1", look=False)
+    command.prints("two\n", "b2")
+    assert command.shown == []
+    command.runs("toolu_1", "toolu_2", toolu_2="b2")
+    assert [(data["id"], data["text"]) for data in command.shown] == [("toolu_2", "two\n")]
+    command.runs("toolu_1", "toolu_2", toolu_1="b1", toolu_2="b2")
+    command.prints("three\n", "b2")
+    command.ends("b1")
+    command.runs("toolu_2", toolu_2="b2")
+    command.prints("four\n", "b2")
+    assert [(data["id"], data["piece"], data["text"]) for data in command.shown[1:]] == [
+        ("toolu_1", 1, "one\n"), ("toolu_2", 2, "two\nthree\n"), ("toolu_2", 3, "two\nthree\nfour\n"),
+    ]  # fmt: skip
+
+
+def test_commands_of_two_agents_are_told_apart_once_the_cli_names_them(command: Followed) -> None:
+    command.prints("one\n", "b1", look=False)
+    command.prints("two\n", "b2", look=False)
+    command.runs("toolu_1", others=("toolu_2",), toolu_1="b2", toolu_2="b1")
+    assert {data["id"]: data["text"] for data in command.shown} == {"toolu_1": "two\n", "toolu_2": "one\n"}
+
+
+def test_a_name_corrects_what_was_guessed(command: Followed) -> None:
+    """A command in the background left its file, and the one behind it has printed nothing yet."""
+    command.runs("toolu_2")
+    assert command.prints("of the first\n", "b1") == "of the first\n"
+    command.prints("of the second\n", "b2")
+    command.runs("toolu_2", toolu_2="b2")
+    assert command.shown[-1]["text"] == "of the second\n"
+    assert [data["piece"] for data in command.shown] == [1, 2]
+
+
+def test_what_runs_in_the_background_is_no_call_s(command: Followed) -> None:
+    command.prints("of the first\n", "b1", look=False)
+    command.runs("toolu_2", background=("b1",))
+    assert command.prints("more\n", "b1") == ""
+    assert command.prints("of the second\n", "b2") == "of the second\n"
+
+
+def test_a_name_that_is_no_file_shows_nothing(command: Followed) -> None:
+    command.prints("one\n", "b1", look=False)
+    command.runs("toolu_1", "toolu_2", toolu_1="../b1", toolu_2="")
     assert command.shown == []
 
 

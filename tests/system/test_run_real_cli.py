@@ -257,3 +257,22 @@ async def test_commands_of_one_message_are_shown_each_in_its_turn(
         shown = [data["text"] for data in _previews(ran, "output") if data["id"] == call]
         assert shown[-1].startswith(f"{name} 1\n{name} 2\n")
         assert {text.split()[0] for text in shown} == {name}
+
+
+async def test_commands_that_run_at_the_same_time_are_told_apart(
+    tmp_path: Path, collector: Collector, api: MockApi
+) -> None:
+    """The CLI lets them, since they only read, and names them where background tasks are on."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"{name} begins\n")
+    commands = [f"cat {tmp_path}/{name}; sleep 7" for name in ("one", "two")]
+    script: list[Step] = [
+        {"tools": [["Bash", {"command": each, "description": "d"}] for each in commands]}, {"text": "Done."},
+    ]  # fmt: skip
+    ran = await run(tmp_path, collector, api, f"mock:script {json.dumps(script)}", PARTIAL="1",
+                    CLAUDE_ENV="CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: 0")  # fmt: skip
+    assert came_to(ran) == (0, "success")
+    calls = [block["id"] for data in of_kind(ran, "tool_use")
+             for block in data["metadata"]["claude"]["message"]["content"]]  # fmt: skip
+    shown = [(data["id"], data["text"]) for data in _previews(ran, "output")]
+    assert sorted(shown) == sorted(zip(calls, ("one begins\n", "two begins\n"), strict=True))

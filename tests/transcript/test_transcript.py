@@ -17,7 +17,7 @@ from agent.transcript import stream_json
 from agent.transcript.kinds import Kind
 from agent.transcript.stream_json import Line
 from agent.transcript.summary import Todo
-from agent.transcript.transcript import Transcript
+from agent.transcript.transcript import OpenCalls, Transcript
 from tests.support.claude_lines import (
     INIT,
     answer,
@@ -322,5 +322,22 @@ def test_the_calls_that_have_no_result_yet_are_known_by_their_tool() -> None:
         feed(assistant(call("Bash", f"t{number}", command="x"), call("Read", f"r{number}")), transcript=transcript)
     feed(user(answer("ok", "t1")), transcript=transcript)
     feed(assistant(call("Bash", "s0", command="x"), parent_tool_use_id="a0"), transcript=transcript)
-    assert transcript.running("Bash") == (("t0", "t2"), ("s0",))
-    assert transcript.running("Write") == ()
+    assert transcript.running("Bash") == OpenCalls((("t0", "t2"), ("s0",)))
+    assert transcript.running("Write") == OpenCalls()
+
+
+def test_the_name_of_a_command_that_runs_is_known_as_soon_as_the_cli_tells_it() -> None:
+    transcript = Transcript(Limits())
+    feed(assistant(call("Bash", "t0", command="x"), call("Bash", "t1", command="y")), transcript=transcript)
+    for started in (
+        system("task_started", task_id="b1", tool_use_id="t1", is_backgrounded=False, task_type="local_bash"),
+        system("task_started", task_id="b9", tool_use_id="t9", is_backgrounded=False),
+        system("task_started", task_id={}, tool_use_id=[]),
+        system("task_started", task_id="b2", tool_use_id="t2", is_backgrounded=True),
+    ):
+        feed(started, transcript=transcript)
+    running = transcript.running("Bash")
+    assert running.tasks == {"t1": "b1"}
+    assert "b2" in running.background
+    feed(user(answer("ok", "t1")), transcript=transcript)
+    assert transcript.running("Bash").tasks == {}
