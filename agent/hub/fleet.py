@@ -19,7 +19,7 @@ from msgspec import Struct
 from agent.hub.index import Entry, Index, long_id
 from agent.limits import Limits
 from agent.protocol import HEARTBEAT
-from agent.receiver import Message, Row, Run, RunKey
+from agent.receiver import Message, Row, Run, RunKey, RunState
 
 _encode = msgspec.json.Encoder().encode
 _NAMES = Row.__struct_fields__
@@ -55,6 +55,8 @@ class Live(Struct, eq=False):
     key: RunKey
     entry: Entry
     bell: Bell
+    #: The run as the receiver has it.
+    run: Run | None = None
     #: The values of the row that were told last.
     told: tuple[Any, ...] = ()
     #: When something came last, in Trio's time.
@@ -137,6 +139,7 @@ class Fleet:
         if size:
             live.entry.size += size
             if run is not None:
+                live.run = run
                 live.entry.row.count(run, size)
         live.at = trio.current_time()
         self.touch(live)
@@ -219,7 +222,7 @@ class Fleet:
     def unwritten(self) -> list[Entry]:
         """Copies of the entries that changed since the last call, for the index; runs that rest leave memory after
         the call that finds nothing new of them."""
-        entries = [Entry(msgspec.structs.replace(live.entry.row), live.entry.size, live.entry.rev)
+        entries = [Entry(msgspec.structs.replace(live.entry.row), live.entry.size, live.entry.rev, _state(live))
                    for live in self._unwritten.values()]  # fmt: skip
         rest_before = trio.current_time() - self._limits.hub_rest
         for live in list(self._live.values()):
@@ -245,7 +248,7 @@ class Fleet:
         if live is None:
             self.adopt(key, entry)
         elif live.entry is not entry:
-            entry.rev, live.entry, live.told = live.entry.rev, entry, ()
+            entry.rev, live.entry, live.told, live.run = live.entry.rev, entry, (), None
 
     def restore(self, key: RunKey, entry: Entry) -> None:
         """Take in a run as its file tells of it."""
@@ -260,6 +263,12 @@ class Fleet:
     def rows(self) -> Iterable[Row]:
         """The rows in memory."""
         return (live.entry.row for live in self._live.values())
+
+
+def _state(live: Live) -> RunState | None:
+    """The state from which the run goes on, if that covers what its row does."""
+    state = live.run.state if live.run is not None else live.entry.run
+    return state if state is not None and state.stored == live.entry.size else None
 
 
 def _difference(live: Live) -> bytes:

@@ -102,11 +102,12 @@ class Hub:
 
     # --- from the receiver
 
-    def recall(self, key: RunKey) -> Run:
-        """Read a run that comes, and see to it that its row covers all that is stored. Called in a thread."""
+    def recall(self, key: RunKey, whole: bool) -> Run:
+        """Bring a run that comes, and see to it that its row covers all that is stored. Called in a thread."""
         live = self.fleet.live_runs.get(key)
         known = live.entry if live else self.index.of(key)
-        run, entry = recall(self.store, key, known, known.row.id if known else self.index.id_for(key))
+        id = known.row.id if known else self.index.id_for(key)
+        run, entry = recall(self.store, key, known, id, whole=whole)
         self._recalled[key] = entry
         self._recalled_at = time.monotonic()
         return run

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agent.receiver import ENDED, Row, RunKey, file_name
+from agent.receiver import ENDED, Row, RunKey, RunState, file_name
 
 #: Grows with every change of the table or of `Row`: an index of another version is thrown away.
-VERSION = 4
+VERSION = 5
 
 _SCHEMA = """
 create table runs (
@@ -36,27 +36,31 @@ create table runs (
     labels text not null,
     search text not null,
     row blob not null,
+    state_of_run blob,
     unique (run, container)
 );
 create index by_start on runs (started desc, id desc);
 """
 _COLUMNS = (
     "id", "container", "run", "size", "rev", "state", "attention", "started", "updated", "cost", "labels", "search",
-    "row",
+    "row", "state_of_run",
 )  # fmt: skip
 _UPSERT = f"""insert into runs ({", ".join(_COLUMNS)}) values ({", ".join("?" * len(_COLUMNS))})
 on conflict (id) do update set {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}"""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Row).decode
+_decode_run = msgspec.json.Decoder(RunState).decode
 
 
 class Entry(Struct):
-    """Entry of a run: its row, the bytes of its file that the row covers, and the revision at which it changed."""
+    """Entry of a run: its row, the bytes of its file that the row covers, the revision at which it changed, and from
+    what the run goes on if that covers the same bytes."""
 
     row: Row
     size: int = 0
     rev: int = 0
+    run: RunState | None = None
 
 
 class Stored(Struct, frozen=True):
@@ -134,12 +138,12 @@ class Index:
 
     def get(self, id: str) -> Entry | None:
         """The entry with an ID."""
-        return _entry(self._ask("select row, size, rev from runs where id = ?", id))
+        return _first(self._ask("select row, size, rev, state_of_run from runs where id = ?", id))
 
     def of(self, key: RunKey) -> Entry | None:
         """The entry of a run."""
-        question = "select row, size, rev from runs where run = ? and container = ?"
-        return _entry(self._ask(question, key.run_id, key.container_id))
+        question = "select row, size, rev, state_of_run from runs where run = ? and container = ?"
+        return _first(self._ask(question, key.run_id, key.container_id))
 
     def id_for(self, key: RunKey) -> str:
         """The ID of a run in addresses: its run ID where that is harmless and no other container has used it."""
@@ -157,10 +161,8 @@ class Index:
     def connected(self) -> list[Entry]:
         """The runs that had a connection when they were written."""
         states = "('running', 'waiting')"
-        return [
-            Entry(_decode(row), size, rev)
-            for row, size, rev in self._ask(f"select row, size, rev from runs where state in {states}")
-        ]
+        found = self._ask(f"select row, size, rev, state_of_run from runs where state in {states}")
+        return [_entry(values) for values in found]
 
     def last_rev(self) -> int:
         """The highest revision of any row."""
@@ -233,12 +235,17 @@ def _values(entry: Entry) -> tuple[object, ...]:
     labels, search = _searched(row)
     return (
         row.id, row.containerID, row.runID, entry.size, entry.rev, row.state, row.attention, row.started, row.updated,
-        row.cost, labels, search, _encode(row),
+        row.cost, labels, search, _encode(row), _encode(entry.run) if entry.run is not None else None,
     )  # fmt: skip
 
 
-def _entry(found: list[Any]) -> Entry | None:
-    return Entry(_decode(found[0][0]), found[0][1], found[0][2]) if found else None
+def _first(found: list[Any]) -> Entry | None:
+    return _entry(found[0]) if found else None
+
+
+def _entry(found: tuple[bytes, int, int, bytes | None]) -> Entry:
+    row, size, rev, run = found
+    return Entry(_decode(row), size, rev, _decode_run(run) if run is not None else None)
 
 
 def _open(path: Path) -> sqlite3.Connection:

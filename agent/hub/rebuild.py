@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import trio
 
 from agent.hub.index import Entry
@@ -13,10 +14,10 @@ from agent.receiver import Message, Row, Run, RunKey, Store
 
 
 class Rebuilt:
-    """Entry that is made while its run is read."""
+    """Entry that is made while its run is read, from its start or from behind what is known of it."""
 
-    def __init__(self, key: RunKey, id: str) -> None:
-        self.entry = Entry(Row(id=id, runID=key.run_id, containerID=key.container_id))
+    def __init__(self, key: RunKey, id: str, known: Entry | None = None) -> None:
+        self.entry = known or Entry(Row(id=id, runID=key.run_id, containerID=key.container_id))
         self._log: Message | None = None
 
     def see(self, message: Message, run: Run, end: int) -> None:
@@ -45,13 +46,25 @@ def _is_usual(data: bytes) -> bool:
 def read_entry(store: Store, key: RunKey, id: str) -> Entry:
     """Make the entry of a run from its file. Reads all of it, at some 200 MB/s. Raises OSError."""
     rebuilt = Rebuilt(key, id)
-    store.replay(key, rebuilt.see)
-    return rebuilt.settle()
+    run = store.replay(key, rebuilt.see)
+    entry = rebuilt.settle()
+    entry.run = run.state
+    return entry
 
 
-def recall(store: Store, key: RunKey, known: Entry | None, id: str) -> tuple[Run, Entry]:
-    """Read a run that comes back, and its entry unless the known one covers all that is stored. Raises OSError."""
-    if known is not None and known.size == store.size(key):
+def recall(store: Store, key: RunKey, known: Entry | None, id: str, *, whole: bool = False) -> tuple[Run, Entry]:
+    """Bring a run that comes back, and its entry. Only what is stored behind the known entry is read, and all of it
+    where that tells too little or `whole` says so. Raises OSError."""
+    size = store.size(key)
+    if known is not None and known.run is not None and known.run.stored == known.size <= size and not whole:
+        if known.size == size:
+            return Run.resumed(key, known.run), known
+        rebuilt = Rebuilt(key, id, Entry(_copy(known.row), known.size, known.rev))
+        run = store.resume(key, known.run, rebuilt.see)
+        if run.comparison is None:  # which needs the hash of all of it
+            return run, rebuilt.settle()
+        size = store.size(key)
+    if known is not None and known.size == size:
         return store.recall(key), known
     rebuilt = Rebuilt(key, id)
     run = store.recall(key, seen=rebuilt.see)
@@ -59,6 +72,11 @@ def recall(store: Store, key: RunKey, known: Entry | None, id: str) -> tuple[Run
     if known is not None:
         entry.rev = known.rev
     return run, entry
+
+
+def _copy(row: Row) -> Row:
+    """A copy that shares nothing: the loop may go on with the row while a thread reads."""
+    return msgspec.convert(msgspec.to_builtins(row), Row)
 
 
 async def stale(

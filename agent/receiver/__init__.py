@@ -39,7 +39,7 @@ from agent.receiver.consumer import Accepted, Duplicate, Malformed, Step, Unnumb
 from agent.receiver.link import Link, LinkClosed
 from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.row import ENDED, VITALS, Row, State
-from agent.receiver.run import Run
+from agent.receiver.run import Run, RunState
 from agent.receiver.server import Receiver, Serve
 from agent.receiver.store import Store, file_name
 from agent.receiver.turns import Turns
@@ -59,6 +59,7 @@ __all__ = [
     "Row",
     "Run",
     "RunKey",
+    "RunState",
     "Serve",
     "State",
     "Step",

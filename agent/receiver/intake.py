@@ -18,7 +18,7 @@ from agent.limits import Limits
 from agent.protocol import ulid
 from agent.receiver.consumer import Accepted, Acks, Consumer, Malformed, Step, ack
 from agent.receiver.link import Link
-from agent.receiver.messages import RunKey, parse
+from agent.receiver.messages import Message, RunKey, parse
 from agent.receiver.plain import PlainRuns
 from agent.receiver.run import Run
 from agent.receiver.store import Store
@@ -27,8 +27,8 @@ from agent.receiver.store import Store
 class Follower(Protocol):
     """A follower learns of everything that is received, after it is stored. `link` stands for the connection."""
 
-    def recall(self, key: RunKey) -> Run:
-        """Read a run from the store. Called in a thread; raises OSError."""
+    def recall(self, key: RunKey, whole: bool) -> Run:
+        """Bring a run from the store, and read all of it where `whole` says so. Called in a thread; raises OSError."""
 
     def taken(self, step: Step, link: Link) -> None:
         """A message came over a connection."""
@@ -106,10 +106,10 @@ class Intake:
             message = parse(text) if isinstance(text, str) else None
             if message is not None and not message.run_id:
                 message = self._plain.named(message, link)
-            if message is not None and message.key not in self.runs:
+            if message is not None and not self._is_ready(message):
                 self._finish(steps, link)
                 steps = []
-                await self._recalled(message.key)
+                await self._make_ready(message)
             step = self._consumer.take(message, text if isinstance(text, str) else "")
             steps.append(step)
             run = acks.due(step)
@@ -121,7 +121,24 @@ class Intake:
         self._finish(steps, link)
         return owed
 
-    async def _recalled(self, key: RunKey) -> None:
+    def _is_ready(self, message: Message) -> bool:
+        """Whether the run of a message is in memory, with the hash that COMPLETE is compared with."""
+        run = self.runs.get(message.key)
+        return run is not None and (run.hashed or not message.is_last)
+
+    async def _make_ready(self, message: Message) -> None:
+        key, whole = message.key, False
+        while not self._is_ready(message):
+            if (run := self.runs.get(key)) is None:
+                await self._recalled(key, whole)
+                continue
+            assert self._store is not None
+            found = await trio.to_thread.run_sync(self._store.hashed, key, limiter=self._readers)
+            if self.runs.get(key) is run and not run.hashed and not run.take_hash(found):
+                self.forget(key)  # the file holds something else as well
+                whole = True
+
+    async def _recalled(self, key: RunKey, whole: bool) -> None:
         """Bring a run into memory. Its file may be large: a thread reads it, and who else needs it waits."""
         while key not in self.runs:
             if (reading := self._reading.get(key)) is not None:
@@ -129,13 +146,13 @@ class Intake:
                 continue
             self._reading[key] = trio.Event()
             try:
-                self._consumer.add(await self._recall(key))
+                self._consumer.add(await self._recall(key, whole))
             finally:
                 self._reading.pop(key).set()
 
-    async def _recall(self, key: RunKey) -> Run:
+    async def _recall(self, key: RunKey, whole: bool) -> Run:
         if self._follower is not None:
-            recall = partial(self._follower.recall, key)
+            recall = partial(self._follower.recall, key, whole)
         elif self._store is not None:
             recall = partial(self._store.recall, key, keep=self._keep)
         else:

@@ -112,3 +112,8 @@ def _loads(text: str | bytes) -> Any:
 def first_written(text: str) -> str:
     """Return the message as it stands in the agent's journal, without the mark of a copy."""
     return text[: -len(_MARK)] + "}" if text.endswith(_MARK) else text
+
+
+def all_first_written(lines: bytes) -> bytes:
+    """Return whole lines as `first_written` would each of them."""
+    return lines.replace(_MARK.encode() + b"\n", b"}\n")

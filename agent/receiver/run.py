@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -45,6 +46,28 @@ class _Complete(Struct, frozen=True, rename="camel"):
 _decode_complete = msgspec.json.Decoder(_Complete).decode
 
 
+class StoredHash(NamedTuple):
+    """Hash of the messages in a file as they were first written, and their bytes."""
+
+    hash: hashlib._Hash
+    bytes: int
+
+
+class RunState(Struct, frozen=True):
+    """State of a run that has not ended, from which it goes on without being read again: all but its hash. `stored` are
+    the bytes of its texts as received."""
+
+    next: int
+    events: int
+    bytes: int
+    stored: int
+    missing: int
+    dropped: int
+    gaps: int
+    counts: dict[str, int]
+    spans: list[str]
+
+
 class Run:
     """The received messages of one run. `lines` holds every accepted text if they are kept in memory, else None."""
 
@@ -57,11 +80,44 @@ class Run:
         self._counts = Counter[str]()
         self._events = 0
         self._bytes = 0
-        self._hash = hashlib.sha256()
+        self._stored = 0
+        #: None as long as it is not known after `resumed`.
+        self._hash: hashlib._Hash | None = hashlib.sha256()
         self._missing = 0
         self._dropped = 0
         self._gaps = 0
         self._spans: list[str] = []
+
+    @classmethod
+    def resumed(cls, key: RunKey, state: RunState) -> Run:
+        """A run that goes on from a state. Its hash is wanted before its COMPLETE: see `take_hash`."""
+        run = cls(key)
+        run.next, run._events, run._bytes, run._stored = state.next, state.events, state.bytes, state.stored
+        run._missing, run._dropped, run._gaps = state.missing, state.dropped, state.gaps
+        run._counts, run._spans, run._hash = Counter(state.counts), list(state.spans), None
+        return run
+
+    @property
+    def state(self) -> RunState | None:
+        """The state as it is now; None once the run has ended."""
+        if self.comparison is not None:
+            return None
+        return RunState(
+            self.next, self._events, self._bytes, self._stored, self._missing, self._dropped, self._gaps,
+            dict(self._counts), list(self._spans),
+        )  # fmt: skip
+
+    @property
+    def hashed(self) -> bool:
+        """Whether its hash is known."""
+        return self._hash is not None
+
+    def take_hash(self, found: StoredHash) -> bool:
+        """Take over the hash of all that is stored; False if that is not what was accepted."""
+        if found.bytes != self._bytes:
+            return False
+        self._hash = found.hash
+        return True
 
     @property
     def events(self) -> int:
@@ -93,10 +149,13 @@ class Run:
         if message.is_last:
             self._compare(message, seq)
             return missing
-        line = first_written(text).encode() + b"\n"
+        first = first_written(text)
+        line = first.encode() + b"\n"
         self._counts[message.type] += 1
         self._bytes += len(line)
-        self._hash.update(line)
+        self._stored += len(line) + len(text) - len(first)
+        if self._hash is not None:
+            self._hash.update(line)
         return missing
 
     def _gap(self, message: Message, seq: int) -> tuple[int, int] | None:
@@ -134,6 +193,8 @@ class Run:
             problems += self._differences(complete.stream, seq)
             if complete.stream.sha256 is None:
                 unchecked = "COMPLETE carries no sha256"
+            elif self._hash is None:
+                unchecked = "its sha256 was not computed"
         self.comparison = Comparison(self._events, self._missing, self._dropped, tuple(problems), unchecked)
 
     def _differences(self, stream: Stream, seq: int) -> list[str]:
@@ -145,6 +206,6 @@ class Run:
         if stream.bytes is not None:
             here["bytes"], sent["bytes"] = self._bytes, stream.bytes
         found = [f"{name}: {here[name]} here, {sent[name]} sent" for name in here if here[name] != sent[name]]
-        if stream.sha256 not in (None, self._hash.hexdigest()):
+        if self._hash is not None and stream.sha256 not in (None, self._hash.hexdigest()):
             found.append("sha256 differs")
         return found

@@ -1,7 +1,8 @@
 """Store: runs on disk as `DIR/<containerID>/<runID>.ndjson`, each line one numbered message as received.
 
-The files are the only memory. After a restart the next number, the counts and the hash of a run come from reading its
-file again. A torn line, written when the receiver died, was never acknowledged; it is removed.
+The files are the only truth. After a restart the next number, the counts and the hash of a run come from reading its
+file again, or from a state that covers exactly what is stored, but for the hash, which is always the file's. A torn
+line, written when the receiver died, was never acknowledged; it is removed.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import msgspec
 from agent.errors import AgentError
 from agent.exits import Exit
 from agent.protocol import LOG, LogData, Metadata
-from agent.receiver.messages import Message, RunKey, parse
-from agent.receiver.run import Run
+from agent.receiver.messages import Message, RunKey, all_first_written, parse
+from agent.receiver.run import Run, RunState, StoredHash
 
 #: Called for each message of a file, with the run after it and the position behind it.
 Seen = Callable[[Message, Run, int], None]
@@ -33,6 +34,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 BESIDE = (".patch", ".vitals")
 #: Longer than any message.
 _LINE = 1 << 26
+_PIECE = 1 << 20
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -118,6 +120,24 @@ class Store:
             os.truncate(self.path(key), whole)
         return run
 
+    def resume(self, key: RunKey, state: RunState, seen: Seen) -> Run:
+        """The run from a state on: only what is stored behind it is read, and cut as `recall` does."""
+        run = Run.resumed(key, state)
+        if (whole := self._replay(run, seen, state.stored)) is not None:
+            os.truncate(self.path(key), whole)
+        return run
+
+    def hashed(self, key: RunKey) -> StoredHash:
+        """The hash of all that is stored of a run, at about 1 GB/s and mostly without Python's lock. Raises OSError."""
+        found, count, rest = hashlib.sha256(), 0, b""
+        with self.path(key).open("rb") as file:
+            while data := file.read(_PIECE):
+                lines, newline, rest = (rest + data).rpartition(b"\n")
+                lines = all_first_written(lines + newline)
+                found.update(lines)
+                count += len(lines)
+        return StoredHash(found, count)
+
     def replay(self, key: RunKey, seen: Seen) -> Run:
         """Read a run from its file, at about 200 MB/s. `seen` is called for each message, with the run after it and the
         position behind it in the file."""
@@ -125,11 +145,11 @@ class Store:
         self._replay(run, seen)
         return run
 
-    def _replay(self, run: Run, seen: Seen | None) -> int | None:
+    def _replay(self, run: Run, seen: Seen | None, start: int = 0) -> int | None:
         """The length of the whole lines; None if there is no file."""
-        whole = 0
+        whole = start
         try:
-            for text, whole in self.read(self.path(run.key)):
+            for text, whole in self.read(self.path(run.key), start):
                 message = named(parse(text), run.key)
                 if message is None or (seq := run.number(message)) is None or seq < run.next:
                     continue
@@ -140,10 +160,11 @@ class Store:
             return None
         return whole
 
-    def read(self, path: Path) -> Iterator[tuple[str, int]]:
-        """The whole lines of a file, each with the position behind it."""
-        end = 0
+    def read(self, path: Path, start: int = 0) -> Iterator[tuple[str, int]]:
+        """The whole lines of a file from a position on, each with the position behind it."""
+        end = start
         with path.open("rb") as file:
+            file.seek(start)
             for line in file:
                 if not line.endswith(b"\n"):
                     return

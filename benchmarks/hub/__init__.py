@@ -1,7 +1,7 @@
 """The hub under load: simulated agents, watchers of runs and of the fleet, all on this machine.
 
     python -m benchmarks.hub load [--agents 1000] [--rate 2] [--watchers 20] [--seconds 20] [--restart]
-    python -m benchmarks.hub back [--runs 200] [--mib 20] [--seconds 20]
+    python -m benchmarks.hub back [--runs 200] [--mib 20] [--seconds 20] [--index]
     python -m benchmarks.hub start [--runs 5000] [--mib 0.02]
     python -m benchmarks.hub real [--agents 200] [--watchers 20] [--seconds 20]
 
@@ -12,7 +12,8 @@ watcher's read, and that from HEARTBEAT to acknowledgement. `--rate 0` sends as 
 messages in flight allow.
 
 `back` starts a hub over large stored runs whose agents come back at once, while one other agent sends ten lines a
-second to a watcher, somebody searches all runs twice a second, and somebody reads whole runs.
+second to a watcher, somebody searches all runs twice a second, and somebody reads whole runs. With `--index` the hub
+has been there before.
 
 `start` measures the time from the start of a hub over so many stored runs to its first list of runs, and until all of
 them are in it: without an index, and again with it.

@@ -96,9 +96,14 @@ def _load(args: argparse.Namespace, directory: Path) -> int:
 
 
 def _back(args: argparse.Namespace, directory: Path) -> int:
-    """Agents of large runs that come back at once to a hub without an index."""
+    """Agents of large runs that come back at once to a hub that was started again."""
     stored = store(directory / "store", args.runs, args.mib)
     os.sync()
+    if args.index:
+        before = Hub(directory)
+        while _runs(before)["indexing"]:
+            time.sleep(0.5)
+        before.end()
     hub = Hub(directory, *args.serve, stalls=args.stalls)
     other = _Process(agents, hub.port, [_OTHER], 10.0, args.seconds)
     pipe = other.until_connected()
@@ -208,6 +213,7 @@ def main() -> int:
     back = loads.add_parser("back")
     back.add_argument("--runs", type=int, default=200)
     back.add_argument("--mib", type=float, default=20.0)
+    back.add_argument("--index", action="store_true", help="the hub has an index of them")
     back.add_argument("--serve", action="append", default=[], metavar="OPTION", help="an option of `agent serve`")
     back.set_defaults(run=_back)
     begin = loads.add_parser("start")

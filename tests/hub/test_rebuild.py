@@ -59,6 +59,7 @@ def test_a_file_gives_the_row_that_its_messages_gave(store: Store, run: Told):
     entry = read_entry(store, key, "x")
     assert msgspec.to_builtins(entry.row) == msgspec.to_builtins(followed(key, run.lines))
     assert entry.size == store.size(key)
+    assert entry.run == store.recall(key).state
 
 
 def test_a_run_that_comes_back_is_read_once_for_both(store: Store):
@@ -71,6 +72,68 @@ def test_a_run_that_comes_back_is_read_once_for_both(store: Store):
     same, whole = recall(store, key, entry, "x")
     assert same.next == run.seq + 1
     assert whole is entry
+
+
+def stored(store: Store, run: Told, count: int) -> Entry:
+    """The entry of a run of which so many messages are stored, as the index has it."""
+    key = key_of(run)
+    store.append(key, *run.lines[:count])
+    entry = read_entry(store, key, "x")
+    return Entry(entry.row, entry.size, 7, store.recall(key).state)
+
+
+@pytest.mark.parametrize("behind", [0, 3])
+def test_a_run_goes_on_from_the_index_without_being_read(store: Store, behind: int, monkeypatch: pytest.MonkeyPatch):
+    run = showcase()
+    key, known = key_of(run), stored(store, run, 10)
+    if behind:  # the hub was killed before the index had them
+        store.append(key, *run.lines[10 : 10 + behind])
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "recall", None)
+        back, entry = recall(store, key, known, "x")
+    assert (back.state, back.hashed) == (store.recall(key).state, False)
+    assert (entry.size, entry.rev, entry.row.seq) == (store.size(key), 7, 10 + behind)
+    assert msgspec.to_builtins(entry.row) == msgspec.to_builtins(followed(key, run.lines[: 10 + behind]))
+    assert back.take_hash(store.hashed(key))
+
+
+def test_a_run_whose_end_the_index_lacks_is_read_as_a_whole(store: Store):
+    run = showcase().complete()
+    key, known = key_of(run), stored(store, run, 10)
+    store.append(key, *run.lines[10:])
+    back, entry = recall(store, key, known, "x")
+    assert back.comparison is not None
+    assert (back.comparison.whole, back.comparison.unchecked) == (True, None)
+    assert (entry.row.state, entry.size) == ("succeeded", store.size(key))
+
+
+def test_a_run_that_the_index_does_not_cover_is_read_as_a_whole(store: Store):
+    run = showcase()
+    key, known = key_of(run), stored(store, run, 10)
+    assert known.run is not None
+    for wrong in (None, msgspec.structs.replace(known.run, stored=known.size - 1)):
+        back, _ = recall(store, key, msgspec.structs.replace(known, run=wrong), "x")
+        assert back.hashed
+    assert recall(store, key, known, "x", whole=True)[0].hashed
+    os.truncate(store.path(key), known.size - 5)
+    back, entry = recall(store, key, known, "x")
+    assert (back.hashed, back.next, entry.row.seq) == (True, 10, 9)
+
+
+async def test_a_restart_reads_no_run_again_and_the_end_is_compared_as_ever(tmp_path: Path, monkeypatch):
+    written = a_run(20)
+    async with open_client(tmp_path) as client:
+        await client.send(*written.lines[:12])
+    reads: list[RunKey] = []
+    whole = Store.recall
+    monkeypatch.setattr(Store, "recall", lambda self, key, **more: reads.append(key) or whole(self, key, **more))
+    for part in (written.lines[12:15], written.lines[13:]):  # twice, once with copies
+        async with open_client(tmp_path) as client:
+            await client.send(*part)
+            row = (await client.get("/api/runs/01JZ0000000000000000000000")).json
+    assert reads == []
+    assert row["comparison"]["summary"] == "complete: 22 events, 0 missing"
+    assert row["comparison"]["unchecked"] is None
 
 
 def test_a_new_run_has_an_empty_row(store: Store):

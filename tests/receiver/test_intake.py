@@ -37,7 +37,7 @@ class Following:
         self.reads: list[str] = []
         self.steps: list[Step] = []
 
-    def recall(self, key: RunKey) -> Run:
+    def recall(self, key: RunKey, whole: bool) -> Run:
         self.reads.append(key.run_id)
         if key == KEY:
             assert self.go.wait(20)
@@ -98,3 +98,32 @@ async def test_new_and_small_runs_do_not_wait_for_large_ones(store: Store):
             following.go.set()
     assert sorted(following.reads) == sorted([KEY.run_id, "SMALL", "NEW"])
     assert store.path(KEY).read_text().splitlines() == large.lines
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+async def test_the_hash_of_a_run_that_goes_on_is_computed_for_its_end(store: Store, foreign: bool):
+    """And where its file holds what is not its own, all of it is read again."""
+    written = a_run(3)
+    earlier = Intake(Limits(), store, None, lambda step: None)
+    await earlier.take(written.lines[:3], LINK, Acks(100))
+    state = earlier.runs[KEY].state
+    assert state is not None
+    if foreign:
+        store.append(KEY, "no message")
+    asked: list[bool] = []
+
+    class Resuming(Following):
+        def recall(self, key: RunKey, whole: bool) -> Run:
+            asked.append(whole)
+            return store.recall(key) if whole else Run.resumed(key, state)
+
+    intake = Intake(Limits(), store, Resuming(store), lambda step: None)
+    with trio.fail_after(20):
+        await intake.take(written.lines[3:4], LINK, Acks(100))
+        assert not intake.runs[KEY].hashed
+        owed = await intake.take(written.lines[4:], LINK, Acks(100))
+    assert owed[-1].last
+    comparison = intake.runs[KEY].comparison
+    assert comparison is not None
+    assert (comparison.whole, comparison.unchecked) == (True, None)
+    assert asked == ([False, True] if foreign else [False])

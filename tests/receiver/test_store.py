@@ -7,8 +7,11 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +20,8 @@ from agent.errors import AgentError
 from agent.exits import Exit
 from agent.protocol.events import Event, encode_json, log
 from agent.receiver.consumer import Accepted, Consumer
-from agent.receiver.messages import RunKey
+from agent.receiver.messages import RunKey, parse
+from agent.receiver.run import Run, RunState
 from agent.receiver.store import Store, file_name
 from tests.support.runs import Written, a_run, copy_of
 
@@ -78,6 +82,30 @@ def test_what_somebody_wrote_into_the_file_shows(store: Store):
     run = receive(store, lines).runs[KEY]
     assert run.comparison is not None
     assert run.comparison.problems == ("sha256 differs",)
+
+
+@given(stored=st.integers(0, 7), copies=st.sets(st.integers(0, 7)), lost=st.none() | st.integers(0, 5))
+def test_a_run_that_goes_on_from_its_state_ends_as_one_that_was_read(stored: int, copies: set[int], lost: int | None):
+    lines = a_run(5).lines
+    received = [copy_of(line) if at in copies else line for at, line in enumerate(lines) if at != lost]
+    with TemporaryDirectory() as directory, closing(Store(Path(directory))) as store:
+        state = receive(store, received[:stored]).runs[KEY].state if received[:stored] else Run(KEY).state
+        if state is None:
+            return  # it has ended
+        assert state.stored == store.size(KEY)
+        resumed = Run.resumed(KEY, msgspec.json.decode(msgspec.json.encode(state), type=RunState))
+        for text in received[stored:]:
+            message = parse(text)
+            assert message is not None
+            if message.is_last:
+                assert resumed.take_hash(store.hashed(KEY))
+            assert message.seq is not None
+            resumed.accept(message, message.seq, text)
+            store.append(KEY, text)
+        read = store.recall(KEY)
+    assert resumed.comparison == read.comparison
+    assert resumed.comparison is not None
+    assert resumed.comparison.whole == (lost is None)
 
 
 def test_a_link_is_not_followed(store: Store, tmp_path: Path):
