@@ -110,6 +110,35 @@ def test_several_questions_are_shown_and_each_is_answered_by_itself(hub: ServedH
     assert agent.command()["data"]["message"] == "not before Monday"
 
 
+def test_a_call_is_shown_with_all_its_arguments_and_both_ends(hub: ServedHub, page: Page, agents: ExitStack):
+    hub.kill()
+    hub.start("--allow-commands")
+    run, beat = asking()
+    agent = agents.enter_context(hub.agent())
+    agent.send([*run.lines, beat])
+    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    given = {
+        "q2": ("Bash", {"command": "make", "dangerouslyDisableSandbox": True}),
+        "q3": ("mcp__shell__run", {"script": "x" * 9000 + "; rm -rf /"}),
+        "q4": ("mcp__shell__more", {"script": "x" * 20_000 + "; rm -rf /home"}),
+    }
+    for id, (tool, arguments) in given.items():
+        asked = {"id": id, "tool": tool, "input": arguments, "suggestions": [], "cut": id == "q4"}
+        run.add(status("waiting", f"claude asks to use {tool}", phase="RUNNING", question=asked))
+    agent.send(run.lines[-3:])
+    page.get_by_text("claude waits for 4 answers").wait_for()
+    expect(page.locator(".asks", has_text="make")).to_contain_text("dangerouslyDisableSandboxtrue")
+    whole, cut = page.locator(".asks", has_text="mcp__shell__run"), page.locator(".asks", has_text="mcp__shell__more")
+    expect(whole).to_contain_text("x; rm -rf /")
+    expect(whole).not_to_contain_text("not shown")
+    expect(whole.get_by_role("button", name="Allow for the whole run")).to_have_count(1)
+    expect(cut).to_contain_text("characters are not shown")
+    expect(cut).to_contain_text("x; rm -rf /home")
+    expect(cut.get_by_role("button", name="Allow for the whole run")).to_have_count(0)
+    expect(cut).to_contain_text("Too long to be shown whole here")
+    photograph(page, "run-questions-long")
+
+
 def test_an_answered_question_is_a_line_and_no_longer_asks(hub: ServedHub, page: Page, agents: ExitStack):
     run, beat = asking()
     agent = agents.enter_context(hub.agent())

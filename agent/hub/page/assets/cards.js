@@ -20,6 +20,13 @@ const MARKED = 2000;
 const LINE = 20_000;
 const cut = (text, most = LINE, where = "see the raw JSON") => text.length > most ? `${text.slice(0, most)}\n… ${count(text.length - most)} more characters: ${where}` : text;
 
+/** Both ends of a text, so that nothing hides behind its beginning. */
+const ends = (text, most) => text.length > most ? `${text.slice(0, most / 2)}\n… ${count(text.length - most)} characters are not shown: see the raw JSON …\n${text.slice(-most / 2)}` : text;
+/** Characters of an argument that a person shall allow; a question that is longer than this comes cut. */
+const WHOLE = 16_384;
+/** Arguments that `called` shows in a way of their own. */
+const DRAWN = { Bash: ["command"], Edit: ["old_string", "new_string"], MultiEdit: ["edits"], Write: ["content"], TodoWrite: ["todos"], ExitPlanMode: ["plan"], Agent: ["prompt"], Task: ["prompt"] };
+
 /** An article for an item. `ctx`: {id, transcript, list, patch()}. */
 export function card(item, depth, ctx) {
   const body = (SHOWS[item.show] ?? SHOWS.log)(item, ctx);
@@ -123,7 +130,7 @@ function tool(use, item, ctx) {
     called(name, input), given ? result(given, name) : "");
 }
 
-function called(name, input) {
+function called(name, input, most = 4000) {
   if (name === "Bash") return h("pre", { class: "command" }, string(input.command));
   if (name === "Edit") return table(compare(string(input.old_string), string(input.new_string)));
   if (name === "MultiEdit") return list(input.edits).map(object).map((edit) => table(compare(string(edit.old_string), string(edit.new_string))));
@@ -132,8 +139,15 @@ function called(name, input) {
   if (name === "AskUserQuestion") return asked(input);
   if (name === "ExitPlanMode") return prose(string(input.plan));
   if (name === "Agent" || name === "Task") return folded(string(input.prompt));
-  const rest = Object.entries(input).filter(([key]) => key !== SUBJECT[name]);
-  return rest.length ? h("dl", { class: "input" }, rest.slice(0, 30).map(([key, value]) => [h("dt", null, key), h("dd", { class: "text" }, (typeof value === "string" ? value : JSON.stringify(value)).slice(0, 4000))])) : "";
+  return named(input, [SUBJECT[name]], most);
+}
+
+/** Arguments with their names, but those that are shown already; of a long one both ends. */
+function named(input, shown, most) {
+  const rest = Object.entries(input).filter(([key]) => !shown.includes(key));
+  if (!rest.length) return "";
+  const pairs = rest.slice(0, 30).map(([key, value]) => [h("dt", { title: key }, key), h("dd", { class: "text" }, ends(typeof value === "string" ? value : JSON.stringify(value), most))]);
+  return h("dl", { class: "input" }, pairs, rest.length > 30 ? [h("dt", null, "…"), h("dd", null, `${count(rest.length - 30)} more: see the raw JSON`)] : "");
 }
 
 const MARK = { completed: ["✓", "good", "done"], in_progress: ["▸", "blue", "in progress"] };
@@ -150,7 +164,8 @@ export function asked(question) {
   if (questions.length) return questions.map((one) => [h("p", { class: "text" }, string(one.question)), h("ul", { class: "options" }, list(one.options).map(object).map((option) => h("li", { class: "text" }, h("b", null, string(option.label)), option.description ? ` ${string(option.description)}` : "")))]);
   const input = object(question.input);
   if (!question.tool && !Object.keys(input).length) return "";
-  return [h("div", { class: "tool-head" }, h("b", null, string(question.tool)), string(input[SUBJECT[question.tool]])), called(string(question.tool), input)];
+  const tool = string(question.tool), drawn = DRAWN[tool];
+  return [h("div", { class: "tool-head" }, h("b", null, tool), string(input[SUBJECT[tool]])), called(tool, input, WHOLE), drawn ? named(input, [...drawn, SUBJECT[tool]], WHOLE) : ""];
 }
 
 /** What claude may use without a question once its suggestions are taken, in words. */
