@@ -50,7 +50,7 @@ async def test_a_request_that_arrives_in_pieces(tmp_path: Path):
                 await stream.send_all(piece)
                 await trio.sleep(0.01)
             answer = b""
-            with trio.fail_after(10):
+            with trio.fail_after(40):
                 while b'"right":"read"' not in answer:  # an answer may come in pieces as well
                     piece = await stream.receive_some()
                     assert piece, answer

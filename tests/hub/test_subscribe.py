@@ -16,7 +16,7 @@ from tests.support.runs import a_run
 
 
 async def received(connection: WebSocketConnection, count: int) -> list[str]:
-    with trio.fail_after(10):
+    with trio.fail_after(40):
         return [str(await connection.get_message()) for _ in range(count)]
 
 

@@ -49,7 +49,7 @@ async def watching(path: Path, *arguments: str) -> AsyncIterator[Path]:
 
 
 async def shows(path: Path, *texts: str) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not all(text in path.read_text() for text in texts):
             await trio.sleep(0.02)
 

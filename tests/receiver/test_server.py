@@ -41,10 +41,10 @@ async def connected(
     url: str, path: str = "/", headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> AsyncIterator[WebSocketConnection]:
     """A client whose every wait has an end. Whatever ends it comes out in a group."""
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
         async with stream, trio.open_nursery() as nursery:
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 connection = await wrap_client_stream(nursery, stream, "localhost", path, extra_headers=[*headers])
             yield connection
             with trio.move_on_after(1):

@@ -39,7 +39,7 @@ class Collector:
     def messages(self) -> list[Message]:
         return [json.loads(text) for text in self.texts]
 
-    async def until(self, condition: Condition, seconds: float = 20) -> Message:
+    async def until(self, condition: Condition, seconds: float = 40) -> Message:
         """The first message of which the condition holds. Raises TooSlowError."""
         seen = 0
         with trio.fail_after(seconds):
@@ -67,7 +67,7 @@ class Collector:
         before = self.connections
         await self.leave()
         self.away = False
-        with trio.fail_after(20):
+        with trio.fail_after(40):
             while self.connections == before:
                 await trio.sleep(0.01)
 

@@ -36,7 +36,7 @@ from tests.support.places import ROOT
 WARDEN = Path(__file__).with_name("warden.py")
 KEY = "sk-ant-api03-" + "canary" * 5
 #: Beyond every budget: whoever waits this long waits for ever; seconds.
-PATIENCE = 40
+PATIENCE = 60
 #: So long a claude that is deaf to everything is waited for.
 GRACE = 0.6
 
@@ -217,7 +217,7 @@ class Agent:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
-    async def until_stderr(self, text: str, seconds: float = 20) -> None:
+    async def until_stderr(self, text: str, seconds: float = 40) -> None:
         with trio.move_on_after(seconds):
             while text not in self.stderr:
                 await trio.sleep(0.01)
