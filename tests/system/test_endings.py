@@ -524,11 +524,11 @@ FATAL_BUGS = {
     "transcript": "agent.transcript.transcript.Transcript.feed = boom",
     "reporter": "agent.report.reporter.Reporter.cloned = boom",
     "machine": "agent.run.machine.RunMachine.latch_exit = boom",
-    "verdict": "agent.run.supervisor.judge = boom",
+    "verdict": "agent.run.ending.judge = boom",
     "signals": "agent.signals.listen = async_boom",
 }
 HARMLESS_BUGS = {
-    "heartbeat": "agent.run.supervisor.beat_forever = async_boom",
+    "heartbeat": "agent.run.beginning.beat_forever = async_boom",
     "sampler": "agent.run.local_work.sample_forever = async_boom",
     "reaper": "agent.process.descendants.reap = async_boom",
     "sweep": "agent.run.local_work.LocalWork.sweep = async_boom",

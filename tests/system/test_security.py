@@ -173,7 +173,7 @@ setattr(owner, {name!r}, fail)
         "agent.transcript.transcript.Transcript.feed", "agent.claude.conversation.Conversation.feed",
         "agent.vitals.sampler.Sampler.sample",
         "agent.process.descendants.sweep", "agent.delivery.session.Session.run",
-        "agent.run.supervisor.Supervisor._advance", "agent.run.supervisor.Supervisor._report",
+        "agent.run.supervisor.Supervisor._advance", "agent.run.ending.Ending.report",
         "agent.report.reporter.Reporter.heartbeat",
         "agent.report.console.Console._drain",
     ],
