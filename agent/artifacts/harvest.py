@@ -234,6 +234,10 @@ class Harvest:
         if self._session_logs is not None:
             with self._step("OUTPUT_DIR: the work of the session"):
                 await session_work.save(output, self._session_id, changes)
+            if session_work.has_commits(changes):
+                step = self._step("OUTPUT_DIR: claude's commits, for the session")
+                with step, output.commits(self._session_id) as write:
+                    await snapshot.write_commits(changes, write)
         if changes.commits and changes.linear:
             with output.whole("commits.mbox") as write:
                 await snapshot.write_mailbox(changes, search.watching(write))

@@ -7,6 +7,7 @@
     output.json        claude's output that fits OUTPUT_SCHEMA
     session/ID.jsonl   the CLI's own log of the session, for RESUME_SESSION
     session/ID.patch   changes.patch of the last run of the session, after one line that says what it is against
+    session/ID.pack    claude's commits in it, as git's objects
     others/NAME.patch  the same difference for each other branch, stash or worktree with work of claude's
     lfs/OID            content of changed files that Git LFS keeps, for which the patches have pointers
     earlier/           others/ of the attempts before, where a session goes on, and work that its branch lacks
@@ -18,7 +19,7 @@ well, so everything goes through the directory's descriptor and follows no link.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -93,9 +94,13 @@ class Output:
         """The same for the work of a session."""
         return self._within(_SESSIONS, f"{session_id}.patch")
 
+    def commits(self, session_id: str) -> AbstractContextManager[Write]:
+        """The same for the commits of a session."""
+        return self._within(_SESSIONS, f"{session_id}.pack")
+
     def put_work_aside(self, session_id: str) -> None:
         """Move the work of a session to `earlier`, where it outlives this run's own."""
-        self._put_aside(_SESSIONS, only=f"{session_id}.patch")
+        self._put_aside(_SESSIONS, only=(f"{session_id}.patch", f"{session_id}.pack"))
 
     def read(self, name: str) -> AbstractContextManager[int]:
         """Open one of the files again; gives its descriptor."""
@@ -134,8 +139,8 @@ class Output:
         finally:
             os.close(fd)
 
-    def _put_aside(self, directory: str, *, only: str | None = None) -> list[str]:
-        """Move the files of an earlier run, or the `only` one, to `earlier`, and return their names there.
+    def _put_aside(self, directory: str, *, only: Collection[str] = ()) -> list[str]:
+        """Move the files of an earlier run, or `only` some, to `earlier`, and return their names there.
 
         Each gets a number where its name is taken.
         """
@@ -150,8 +155,8 @@ class Output:
             target = os.open(_EARLIER, _DIRECTORY, dir_fd=self._fd)
             try:
                 taken = set(os.listdir(target))  # noqa: PTH208 - by descriptor
-                names = os.listdir(source) if only is None else [only]  # noqa: PTH208 - as above
-                for name in sorted(names):
+                names = os.listdir(source)  # noqa: PTH208 - as above
+                for name in sorted(name for name in names if name in only or not only):
                     new = next(free for n in count(1) if (free := name if n == 1 else f"{n}-{name}") not in taken)
                     os.rename(name, new, src_dir_fd=source, dst_dir_fd=target)
                     taken.add(new)

@@ -2,6 +2,7 @@
 
 It is the run's changes.patch after one line of JSON that says what it is against; `git apply` passes over that line.
 One file, so that the two never disagree, whenever a run dies. It stays until a run of the session has a newer one.
+claude's commits lie beside it in `session/ID.pack`: without them, or with older ones, the work is the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import trio
@@ -36,6 +38,8 @@ class Header(msgspec.Struct, frozen=True):
     left_out: int = 0
     #: Files of Git LFS, of which the patch has pointers.
     objects: int = 0
+    #: The last of claude's commits, if `session/ID.pack` is to have them.
+    head: str | None = None
 
 
 async def save(output: Output, session_id: str, changes: Changes) -> None:
@@ -44,13 +48,19 @@ async def save(output: Output, session_id: str, changes: Changes) -> None:
     Cancelling: safe; an earlier copy stays.
     """
     header = Header(
-        session_id, changes.base, changes.files, changes.commits, len(changes.left_out), len(changes.objects)
+        session_id, changes.base, changes.files, changes.commits, len(changes.left_out), len(changes.objects),
+        changes.head if has_commits(changes) else None,
     )  # fmt: skip
     with output.work(session_id) as write, output.read("changes.patch") as patch:
         write(msgspec.json.encode(header) + b"\n")
         while chunk := os.read(patch, _PIECE):
             write(chunk)
             await trio.lowlevel.checkpoint()
+
+
+def has_commits(changes: Changes) -> bool:
+    """Whether claude made commits that can come back as commits: on top of what was cloned."""
+    return changes.commits > 0 and changes.linear and changes.base is not None
 
 
 async def load(output_dir: Path, session_id: str, place: Path) -> Header | None:
@@ -70,18 +80,37 @@ async def load(output_dir: Path, session_id: str, place: Path) -> Header | None:
     return header
 
 
+async def load_commits(output_dir: Path, session_id: str, place: Path) -> bool:
+    """Copy the commits of a session to `place`, over what is there; whether there are some. No link is followed.
+
+    Cancelling: safe; a part of the copy may be there.
+    """
+    try:
+        with regular(output_dir / "session" / f"{session_id}.pack") as fd, closing(os.fdopen(os.dup(fd), "rb")) as pack:
+            for _ in _rest(pack, place, None):
+                await trio.lowlevel.checkpoint()
+    except OSError:
+        return False
+    return True
+
+
 def _copying(path: Path, session_id: str, place: Path) -> Generator[Header | None, None, None]:
     """Give the header first, and then go on by a piece of the patch each time."""
     try:
         with regular(path) as fd, open(fd, "rb", closefd=False) as patch:
             header = msgspec.json.decode(patch.readline(_HEADER_BYTES), type=Header)
-            if header.session != session_id or not (header.base is None or untrusted.COMMIT.fullmatch(header.base)):
+            names = [name for name in (header.base, header.head) if name is not None]
+            if header.session != session_id or not all(untrusted.COMMIT.fullmatch(name) for name in names):
                 raise ValueError("it is of another session")
             yield header
-            place.unlink(missing_ok=True)
-            with place.open("xb") as copy:
-                while piece := patch.read(_PIECE):
-                    copy.write(piece)
-                    yield header
+            yield from _rest(patch, place, header)
     except FileNotFoundError:
         yield None
+
+
+def _rest(source: BinaryIO, place: Path, header: Header | None) -> Generator[Header | None, None, None]:
+    place.unlink(missing_ok=True)
+    with place.open("xb") as copy:
+        while piece := source.read(_PIECE):
+            copy.write(piece)
+            yield header

@@ -129,6 +129,14 @@ class Snapshot:
                 "format-patch", "--stdout", "--no-signature", *_PATCH, *since, changes.head, on_stdout=write
             )  # fmt: skip
 
+    async def write_commits(self, changes: Changes, write: Callable[[bytes], object]) -> None:
+        """Write claude's commits as a pack of git's that needs the base commit; they must be `linear`.
+
+        Cancelling: safe.
+        """
+        names = f"{changes.head}\n^{changes.base}\n".encode()
+        await self.store.git("pack-objects", "--quiet", "--revs", "--thin", "--stdout", stdin=names, on_stdout=write)
+
     async def commit(self, changes: Changes, message: str) -> str:
         """The workspace as a commit on top of claude's, or claude's own where nothing is uncommitted.
 

@@ -34,8 +34,11 @@ class Earlier(msgspec.Struct, frozen=True):
     patch: Path | None = None
     #: Changed files.
     files: int = 0
-    #: claude's own commits, which come back as edits.
+    #: claude's own commits.
     commits: int = 0
+    #: The last of them, and a file of ours with their objects as a pack. Without these they come back as edits.
+    head: str | None = None
+    pack: Path | None = None
 
 
 class Return:
@@ -99,11 +102,34 @@ class Return:
             raise self._lost(error, exact=exact) from error
         back = f"{count(earlier.files, 'file')} that the session changed are back"
         if earlier.commits:
-            back += f"; its {count(earlier.commits, 'commit')} came as edits that are not committed"
+            what = count(earlier.commits, "commit")
+            is_back = exact and await self._commits_back()
+            back += f", with {what}" if is_back else f"; its {what} came as edits that are not committed"
         if not exact:
             back += f"; the server does not give {earlier.base} any more, so they are on top of {head}"
         self._say("info" if exact else "warn", back)
         return "patch"
+
+    async def _commits_back(self) -> bool:
+        """Put claude's commits below the edits that were applied; whether that went well. No file is touched.
+
+        Cancelling: safe.
+        """
+        base, head, pack = self._earlier.base, self._earlier.head, self._earlier.pack
+        if base is None or head is None or pack is None:
+            return False
+        # What git's fsck finds fault with is refused, such as a `.git` in a tree.
+        if not await self._calls.succeeds("index-pack", "--strict", "--fix-thin", "--stdin", stdin=pack):
+            return False
+        for whole in (
+            ("merge-base", "--is-ancestor", base, head),
+            ("rev-list", "--objects", "--quiet", head, f"^{base}"),
+        ):
+            if not await self._calls.succeeds(*whole):
+                return False
+        await self._calls.local("reset", "--mixed", "--quiet", head)
+        self.base = base
+        return True
 
     async def _count_from_base(self, pushed: str | None) -> None:
         """Find out whether the branch goes on from the commit that the session began with.

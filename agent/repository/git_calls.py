@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import trio
@@ -47,8 +49,8 @@ class GitCalls:
         follower = StderrFollower(self._publish, self._limits, trio.CancelScope())
         return await self._run(arguments, cwd or self._directory, follower, asks=asks)
 
-    async def succeeds(self, *arguments: str) -> bool:
-        """Run a git that works on the disk and may fail in silence; whether it succeeded.
+    async def succeeds(self, *arguments: str, stdin: Path | None = None) -> bool:
+        """Run a git that works on the disk and may fail in silence; whether it succeeded. It reads the file `stdin`.
 
         Cancelling: safe.
         """
@@ -57,6 +59,7 @@ class GitCalls:
             patience=self._patience,
             limits=self._limits,
             on_stderr=lambda chunk: None,
+            stdin=subprocess.DEVNULL if stdin is None else os.open(stdin, os.O_RDONLY | os.O_CLOEXEC),
         )
         return status == ExitStatus(code=0)
 

@@ -45,4 +45,8 @@ async def find_earlier(config: Config, output: Output | None, place: Path, publi
     if header.left_out or header.objects:
         gone = f"{header.left_out} files that were too large are gone, {header.objects} of Git LFS are pointers"
         publish([log("warn", f"not all of the session's work comes back: {gone}", kind="session")])
-    return Earlier(session, header.base, place, header.files, header.commits)
+    pack = place.with_suffix(".pack")
+    has_pack = output_dir is not None and await session_work.load_commits(output_dir, session, pack)
+    return Earlier(
+        session, header.base, place, header.files, header.commits, header.head, pack if has_pack else None
+    )  # fmt: skip

@@ -23,7 +23,7 @@ async def test_what_is_saved_is_read(tmp_path: Path) -> None:
     await save(output, ID, Changes(BASE, BASE, "t", 3, 1, 1, 2, 0, True, True, left_out=("x",)))
     output.close()
     Output(tmp_path, goes_on=True).close()
-    assert await load(tmp_path, ID, tmp_path / "copy") == Header(ID, BASE, 3, 2, 1, 0)
+    assert await load(tmp_path, ID, tmp_path / "copy") == Header(ID, BASE, 3, 2, 1, 0, head=BASE)
     assert (tmp_path / "copy").read_bytes() == b"diff --git\n" * 20_000
 
 

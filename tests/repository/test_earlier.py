@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ from agent.repository.clone import clone
 from agent.repository.cloned import Cloned
 from agent.repository.earlier import Earlier
 from tests.repository.test_clone import LIMITS, Run
-from tests.support.git_servers import git, make_origin
+from tests.support.git_servers import ENVIRONMENT, git, make_origin
 
 #: Each makes two repositories and a clone: together they are too long for the fast lane.
 pytestmark = pytest.mark.slow
@@ -37,12 +39,26 @@ class World:
         git(tmp_path, "clone", "-q", str(origin), str(self.work))
         self.base = git(self.work, "rev-parse", "HEAD")
         self.patch = tmp_path / "earlier.patch"
+        self.pack = tmp_path / "earlier.pack"
+        self.head: str | None = None
 
     def did(self, patch: str | None = None) -> None:
         """Make the patch of what lies in the working tree."""
         git(self.work, "add", "-A")
         text = patch if patch is not None else git(self.work, "diff", "--cached", "--binary", self.base) + "\n"
         self.patch.write_text('{"session": "' + SESSION + '"}\n' + text)
+
+    def committed(self, *, without: str = "", head: str = "HEAD") -> None:
+        """Pack the commits of the working tree, as an attempt does; `without` one object."""
+        self.head = git(self.work, "rev-parse", head)
+        listed = git(self.work, "rev-list", "--objects", self.head, f"^{self.base}").splitlines()
+        names = [line.split(" ")[0] for line in listed if line.split(" ")[0] != without]
+        self.pack.write_bytes(
+            subprocess.run(
+                ["git", "pack-objects", "--stdout", "-q"], cwd=self.work, input="\n".join(names).encode(),
+                capture_output=True, check=True,
+            ).stdout
+        )  # fmt: skip
 
     def move_on(self, name: str = "elsewhere.txt", content: str = "x\n", *, forget: bool = False) -> None:
         """Let somebody else push to the branch; `forget` takes the commit before away from the server."""
@@ -61,7 +77,8 @@ class World:
     async def next(self, **more: str) -> tuple[Run, Cloned]:
         with private_directory(self.tmp_path) as private:
             run = Run(self.tmp_path, private, f"file://{self.tmp_path / 'origin.git'}", LIMITS, **more)
-            earlier = Earlier(SESSION, self.base, self.patch if self.patch.exists() else None, 1)
+            patch, pack = (path if path.exists() else None for path in (self.patch, self.pack))
+            earlier = Earlier(SESSION, self.base, patch, 1, 2, self.head, pack)
             return run, await clone(run.config, run.git, run.publish, Patience(), earlier)
 
 
@@ -202,3 +219,88 @@ async def test_a_session_whose_work_is_not_known(world: World, pushed: bool) -> 
     assert source(cloned) == {"session": SESSION} | ({"from": "branch"} if pushed else {})
     warned = any("OUTPUT_DIR has no work of the session" in line for line in run.logs())
     assert warned is not pushed
+
+
+def claude_worked(world: World) -> None:
+    """Two commits of claude's, and an edit and a new file that it has not committed."""
+    author = ("-c", "user.name=Claude", "-c", "user.email=claude@example.com")
+    environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith(("GIT_AUTH", "GIT_COMM"))}
+    for n in (1, 2):
+        (world.work / f"own{n}.txt").write_text(f"{n}\n")
+        git(world.work, "add", "-A")
+        git(world.work, *author, "commit", "-q", "-m", f"own {n}", "-m", "Why: so.", env=environment)
+    (world.work / "own2.txt").write_text("edited\n")
+    (world.work / "new.txt").write_text("new\n")
+
+
+@pytest.mark.parametrize("depth", ["", "1"])
+@pytest.mark.parametrize("moved", [False, True])
+async def test_commits_are_back_as_commits(world: World, depth: str, moved: bool) -> None:
+    claude_worked(world)
+    world.committed()
+    world.did()
+    if moved:
+        world.move_on()
+    run, cloned = await world.next(**({"CLONE_DEPTH": depth} if depth else {}))
+    assert source(cloned) == {"session": SESSION, "from": "patch"}
+    assert (cloned.head, cloned.branch, cloned.since) == (world.head, "main", world.base)
+    log = git(run.workspace, "log", "--format=%an <%ae> %s", f"{world.base}..")
+    assert log.split("\n") == [f"Claude <claude@example.com> own {n}" for n in (2, 1)]
+    assert git(run.workspace, "log", "-1", "--format=%B") == "own 2\n\nWhy: so."
+    assert git(run.workspace, "status", "--porcelain").split("\n") == ["M own2.txt", "?? new.txt"]
+    assert any("are back, with 2 commits" in line for line in run.logs())
+    git(run.workspace, "fsck", "--strict", "--no-dangling")
+
+
+def hostile_tree(world: World) -> None:
+    """A commit with a file in `.git`, as a checkout would write it."""
+    blob = git(world.work, "hash-object", "-w", "file.txt")
+    tree = subprocess.run(
+        ["git", "mktree"], cwd=world.work, input=f"100644 blob {blob}\tconfig\n", capture_output=True, text=True,
+        check=True,
+    ).stdout.strip()  # fmt: skip
+    top = subprocess.run(
+        ["git", "mktree"], cwd=world.work, input=f"040000 tree {tree}\t.git\n", capture_output=True, text=True,
+        check=True,
+    ).stdout.strip()  # fmt: skip
+    made = git(world.work, "commit-tree", top, "-p", world.base, "-m", "x")
+    world.committed(head=made)
+
+
+def missing_object(world: World) -> None:
+    world.committed(without=git(world.work, "rev-parse", "HEAD:own1.txt"))
+
+
+def nonsense(world: World) -> None:
+    world.committed()
+    world.pack.write_bytes(b"PACK" + bytes(100))
+
+
+def another_pack(world: World) -> None:
+    """One of an earlier attempt, which has not the commit that is asked for."""
+    world.committed(head="HEAD~1")
+    world.head = git(world.work, "rev-parse", "HEAD")
+
+
+def a_commit_of_the_server_s(world: World) -> None:
+    """One that does not go on from where the session began."""
+    world.committed()
+    world.head = git(world.work, "rev-parse", "origin/feature/x~2")
+
+
+def no_commit(world: World) -> None:
+    world.committed()
+    world.head = git(world.work, "rev-parse", "HEAD^{tree}")
+
+
+@pytest.mark.parametrize(
+    "spoil", [hostile_tree, missing_object, nonsense, another_pack, a_commit_of_the_server_s, no_commit]
+)
+async def test_commits_that_are_not_in_order_come_back_as_edits(world: World, spoil: Callable[[World], None]) -> None:
+    claude_worked(world)
+    spoil(world)
+    world.did()
+    run, cloned = await world.next()
+    assert (cloned.head, cloned.since) == (world.base, world.base)
+    assert git(run.workspace, "status", "--porcelain").split("\n") == ["?? new.txt", "?? own1.txt", "?? own2.txt"]
+    assert any("its 2 commits came as edits that are not committed" in line for line in run.logs())

@@ -161,3 +161,19 @@ async def test_commits_that_the_branch_gets_while_claude_works_are_merged(attemp
     assert ran.code == 0, ran.stderr
     assert (attempts.show("part.txt"), attempts.show("theirs.txt")) == ("one", "theirs")
     assert attempts.subjects() == [f"Merge what {BRANCH} has got meanwhile", "theirs", "Fix the bug", "commit 0"]
+
+
+async def test_commits_of_a_session_come_back_in_a_fresh_workspace(attempts: Attempts) -> None:
+    own = f"{AS_CLAUDE} add -A; {AS_CLAUDE} commit -qm"
+    first = await attempts.run("echo 1 > one.txt", f"{own} first", "echo 2 > two.txt", branch="claude/a")
+    assert first.code == 0, first.stderr
+    fresh = {"WORKSPACE_DIR": str(attempts.place / "fresh")}
+    second = await attempts.run("echo 3 > three.txt", f"{own} second", branch="claude/b", **fresh)
+    assert second.code == 0, second.stderr
+    assert "2 files that the session changed are back, with 1 commit" in second.stderr
+    assert attempts.subjects("claude/b") == ["second", "first", "commit 0"], "all of it was committed by claude"
+    assert git(attempts.origin, "log", "--format=%an", "claude/b", "^main").split() == ["C", "C"]
+    assert attempts.changes["commits"] == 2
+    assert {attempts.show(name, "claude/b") for name in ("one.txt", "two.txt", "three.txt")} == {"1", "2", "3"}
+    mailbox = (attempts.place / "output" / "commits.mbox").read_text()
+    assert mailbox.index("[PATCH 1/2] first") < mailbox.index("[PATCH 2/2] second")
