@@ -117,6 +117,11 @@ class Journal:
         else:
             self.confirm(self.last_seq)
 
+    @property
+    def room(self) -> int:
+        """Bytes that the data of a message may have, so that it is neither split nor cut."""
+        return self._writer.encoder.room
+
     def narrow(self, message_limit: int, *, refused: bool) -> tuple[int, int]:
         """Fit a server that takes no longer message: see narrowing.py."""
         found = narrow(self._writer, message_limit, refused=refused)

@@ -234,6 +234,11 @@ class Reporter:
             self.notice("warn", f"{words}{f' ({trouble})' if trouble else ''}; DELIVERY_WAIT sets how long")
 
     @property
+    def room(self) -> int:
+        """Bytes that the data of a STATUS may have, so that the server gets it whole."""
+        return self._journal.room
+
+    @property
     def absence(self) -> float:
         """Seconds since a server was last connected: 0 if one is, infinite if none ever was."""
         return 0.0 if self.connected else trio.current_time() - self.lost_at

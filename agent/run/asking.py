@@ -28,11 +28,17 @@ _NOBODY: Final = "nobody is there to be asked: no server is connected"
 class Asking:
     """The questions of one run."""
 
-    def __init__(self, config: Config, publish: Publish, absence: Callable[[Question], float]) -> None:
-        """`absence` tells how many seconds ago a server was connected that could show a question; 0 if one is."""
+    def __init__(
+        self, config: Config, publish: Publish, absence: Callable[[Question], float], room: Callable[[], int]
+    ) -> None:
+        """Args:
+        absence: tells how many seconds ago a server was connected that could show a question; 0 if one is.
+        room: tells how many bytes a STATUS may have at this moment, so that the server gets it whole.
+        """
+        self._room = room
         self.open: dict[str, Question] = {}
-        #: Those whose call is too long to be shown whole.
-        self._cut: set[str] = set()
+        #: Their sizes, as they were told.
+        self._sizes: dict[str, int] = {}
         self._config = config
         self._publish = publish
         self._absence = absence
@@ -77,11 +83,15 @@ class Asking:
             call = f"{question.tool}: {question.description}"
         words = one_line(f"claude asks to use {call}")
         event = status("waiting", words, level="warn", phase="RUNNING", question=shown)
-        if len(event.data) > min(QUESTION_BYTES, self._config.message_limit // 2):
-            self._cut.add(question.id)
+        self._sizes[question.id] = len(event.data)
+        if self._is_cut(question):
             event = status("waiting", words, level="warn", phase="RUNNING", question={**shown, "cut": True})
         whole = cut_between(whole_call(question.tool, question.input), QUESTION_BYTES)
         return event if whole in words else msgspec.structs.replace(event, message=f"{words}\n{whole}")
+
+    def _is_cut(self, question: Question) -> bool:
+        """Whether its call is too long to be shown whole; a server may turn out to take less than when it was told."""
+        return self._sizes[question.id] > min(QUESTION_BYTES, self._room())
 
     def answer(self, command: Command) -> str:
         """Hand an answer to claude; returns the reason if that is not possible."""
@@ -94,7 +104,7 @@ class Asking:
         else:
             answer, what = {"behavior": "allow"}, "allowed"
             if command.behavior == "allow_always":
-                if question.id in self._cut:
+                if self._is_cut(question):
                     return "its call is too long to be shown whole: it may be allowed once, or denied"
                 rules = [
                     {**rule, "destination": _DESTINATION} for rule in question.suggestions if isinstance(rule, dict)
@@ -126,6 +136,6 @@ class Asking:
 
     def _close(self, question: Question, what: str) -> None:
         del self.open[question.id]
-        self._cut.discard(question.id)
+        del self._sizes[question.id]
         words = one_line(f"{question.tool}: {what}")
         self._publish([status("running", words, phase="RUNNING", question={"id": question.id, "answer": what})])

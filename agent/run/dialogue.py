@@ -49,7 +49,7 @@ class Dialogue:
         self._absence = absence
         self._start = start
         self._steering = Steering(config.allow_steering, reporter.publish, config.limits, keep)
-        self._asking = Asking(config, reporter.publish, absence)
+        self._asking = Asking(config, reporter.publish, absence, lambda: reporter.room)
         if config.ask:
             self._steering.answer = self._asking.answer
         if config.allow_remote_cancel:

@@ -22,8 +22,9 @@ class Stage:
     def __init__(self, *, absence: float = 0.0, ask: str = "1") -> None:
         self.said: list[dict[str, Any]] = []
         self.lines: list[str] = []
+        self.room = 200_000
         self.claude = Claude()
-        self.asking = Asking(configuration(ASK=ask), self.publish, lambda question: absence)
+        self.asking = Asking(configuration(ASK=ask), self.publish, lambda question: absence, lambda: self.room)
         self.asking.begin(self.claude)
 
     def publish(self, batch: Sequence[Event]) -> None:
@@ -101,6 +102,14 @@ def test_what_nobody_has_seen_whole_is_not_allowed_for_the_whole_run() -> None:
     assert (stage.answers, list(stage.asking.open)) == ([], ["q1"])
     assert stage.asking.answer(answer("allow")) == ""
     assert stage.answers == [("q1", {"behavior": "allow"})]
+    stage.asking.ask(Question("q2", "Bash", {"command": "x" * 4000}, [RULE]))
+    assert "cut" not in stage.said[-1]["question"]
+    stage.room = 4000
+    assert "too long to be shown whole" in stage.asking.answer(answer("allow_always", "q2")), (
+        "its server takes less now"
+    )
+    stage.asking.ask(Question("q3", "Bash", {"command": "x" * 4000}, [RULE]))
+    assert stage.said[-1]["question"]["cut"] is True
 
 
 def test_nobody_answers_in_time() -> None:

@@ -30,7 +30,7 @@ class Stage:
         self.left: float | None = None
         self.claude = Claude()
         self.claude.activity = Activity()  # type: ignore[attr-defined]
-        reporter = SimpleNamespace(run_id="R", publish=self.publish, connected=True)
+        reporter = SimpleNamespace(run_id="R", publish=self.publish, connected=True, room=9999)
         self.dialogue = Dialogue(
             configuration(ASK="1"), cast("Reporter", reporter), self.start, lambda: None, self.absence
         )
