@@ -423,11 +423,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: One attempt to notify, and the pauses before the next ones.
     hub_notify: float = 10.0
     hub_notify_pauses: tuple[float, ...] = (1.0, 10.0, 60.0)
-    #: A search for garbage takes 0.2 s with 1,000 agents, and finds next to nothing: so often without agents ...
+    #: A search for garbage takes 0.1 s with 1,000 agents, and finds next to nothing: so often without agents ...
     hub_search: float = 3600.0
     #: ... so often with them ...
     hub_search_busy: float = 86400.0
-    #: ... and with so many more objects, of which a connected agent has some 300, so that no leak fills the memory.
+    #: ... and with so many more objects, of which a connected agent has some 120, so that no leak fills the memory.
     hub_objects: int = 2_000_000
     #: A thread keeps Python's lock for so long while the loop waits for it, at each system call of the loop.
     hub_switch: float = 0.0005
