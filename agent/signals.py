@@ -8,7 +8,8 @@ run, since Python resets handlers while it shuts down and a late SIGTERM would t
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,18 @@ def let_kill() -> None:
         signal.signal(number, signal.SIG_DFL)
     for recorded in _recorded:
         signal.raise_signal(signal.Signals(recorded))
+
+
+@contextmanager
+def killing() -> Iterator[None]:
+    """Let stop signals kill this process within the block, as any other."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    let_kill()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def ignore() -> None:

@@ -66,6 +66,24 @@ os.kill(os.getpid(), signal.SIGTERM)
     assert ran.returncode == -signal.SIGTERM
 
 
+def test_a_wait_before_a_run_can_be_killed_and_the_run_catches_signals_again() -> None:
+    program = """
+import os, signal, sys
+from agent import signals
+signals.record()
+if sys.argv[1] == "within":
+    with signals.killing():
+        os.kill(os.getpid(), signal.SIGINT)
+with signals.killing():
+    pass
+os.kill(os.getpid(), signal.SIGINT)
+sys.exit(7)
+"""
+    for when, status in (("within", -signal.SIGINT), ("after", 7)):
+        ran = subprocess.run([sys.executable, "-c", program, when], check=False, timeout=30)
+        assert ran.returncode == status
+
+
 async def test_work_that_no_signal_stops_gives_its_own_status() -> None:
     async def work() -> int:
         await trio.lowlevel.checkpoint()

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -155,7 +155,10 @@ def _engine(given: Options, environ: Mapping[str, str], limits: Limits) -> Engin
 
 def _entries(call: Call, limits: Limits) -> list[Any]:
     if call.tasks is not None:
-        return tasks.read(call.tasks, limits)
+        # A list that is typed or comes through a pipe is waited for, and nothing runs yet that a stop has to end.
+        waits = call.tasks == "-" or not Path(call.tasks).is_file()
+        with signals.killing() if waits else nullcontext():
+            return tasks.read(call.tasks, limits)
     assert call.directory is not None
     return tasks.read(str(call.directory / _TASKS), limits)
 
@@ -165,13 +168,17 @@ def _directory(call: Call, entries: list[Any]) -> Iterator[Path]:
     """The fleet's directory, made or found, and held against a second fleet. Secrets are gone from it afterwards."""
     name = f"fleet-{datetime.now():%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
     directory = (call.directory or Path(name)).absolute()
+    is_new = not directory.exists()
     if not call.resume:
         if (directory / results.FILE).exists():
             raise AgentError(
                 f"{directory} holds a fleet already: go on with it by --resume, or choose another --dir",
                 exit=Exit.CONFIG,
             )
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AgentError(f"--dir {directory}: {error.strerror}", exit=Exit.CONFIG) from error
         directory.chmod(0o700)
     with ExitStack() as stack:
         lock = stack.enter_context(open(directory / "lock", "w"))
@@ -183,7 +190,12 @@ def _directory(call: Call, entries: list[Any]) -> Iterator[Path]:
         if not call.resume:
             _write(directory / _TASKS, entries)
         _write(directory / options.FILE, call.options)
-        yield directory
+        try:
+            yield directory
+        except Exception:
+            if is_new and not any((directory / name).exists() for name in ("tasks", "kubernetes")):
+                shutil.rmtree(directory, ignore_errors=True)  # nothing was started
+            raise
 
 
 def _write(path: Path, content: Any) -> None:

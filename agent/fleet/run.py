@@ -22,7 +22,7 @@ from agent.errors import AgentError, first_leaf
 from agent.fleet import attempts, mirrors, retry
 from agent.fleet.engine import Ended, Engine
 from agent.fleet.hub import Hub
-from agent.fleet.results import FINAL, Attempt, Results, State, TaskResult, now
+from agent.fleet.results import FILE, FINAL, Attempt, Results, State, TaskResult, now
 from agent.fleet.tasks import Task
 from agent.limits import Limits
 from agent.text import count, money, one_line
@@ -65,6 +65,7 @@ class Fleet:
         self._killing = trio.Event()
         self._signal = 0
         self._is_away = False
+        self._is_saved = True
 
     @property
     def spent(self) -> float:
@@ -94,8 +95,24 @@ class Fleet:
         done = all(task.outcome is State.SUCCEEDED for task in self.results.tasks)
         status = 128 + self._signal if self._signal else 0 if done else 1
         self.results.ended, self.results.exitCode = now(), status
-        self.results.write(self._directory)
-        return status
+        self._save()
+        if not self._is_saved:
+            self._watcher.changed(
+                None, f"{FILE} is not as it should be: --resume would pay again what it does not have"
+            )
+        return status if self._is_saved else status or 1
+
+    def _save(self) -> None:
+        """Write the results. A disk that is full ends no run: it is told once, and tried again."""
+        try:
+            self.results.write(self._directory)
+        except OSError as error:
+            if self._is_saved:
+                words = f"{FILE} cannot be written: {error.strerror}; the runs go on, and it is tried again"
+                self._watcher.changed(None, words)
+            self._is_saved = False
+        else:
+            self._is_saved = True
 
     async def _make_mirrors(self) -> None:
         pairs = zip(self._tasks, self.results.tasks, strict=True)
@@ -233,6 +250,8 @@ class Fleet:
         """Look at the hub's rows: what runs costs, and does."""
         while True:
             await trio.sleep(self._limits.fleet_look)
+            if not self._is_saved:
+                self._save()
             try:
                 rows = await self._hub.rows(self.results.fleet, self._limits.fleet_rows)
             except (AgentError, OSError, HTTPException) as error:
@@ -251,7 +270,7 @@ class Fleet:
                 )
 
     def _tell(self, result: TaskResult, line: str) -> None:
-        self.results.write(self._directory)
+        self._save()
         self._watcher.changed(result, line)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -98,16 +99,40 @@ def _parse(text: str, name: str) -> Any:
     if first == "{":
         return [_line(row, n) for n, row in enumerate(text.splitlines(), 1) if row.strip()]
     try:
-        return msgspec.json.decode(text)
+        entries = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return _located(text)
+    _check_keys(text)
+    return entries
 
 
 def _line(row: str, number: int) -> Any:
     try:
-        return msgspec.json.decode(row)
+        entry = msgspec.json.decode(row)
     except (msgspec.DecodeError, RecursionError):
         raise ValueError(f"line {number} is not a JSON object; a list of objects begins with [") from None
+    _check_keys(row)
+    return entry
+
+
+def _check_keys(text: str) -> None:
+    """Raise ValueError: an object of this JSON has a key twice."""
+    with suppress(RecursionError):
+        json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object, in which no key may stand twice: two entries have run into one, and one of them would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
+        raise ValueError(f"the key {_shown(twice)} stands twice in one object")
+    return found
+
+
+def _shown(key: str) -> str:
+    """A key in a message: one that is no variable may be a secret in the wrong place."""
+    return key if key.removesuffix("_FILE") in _KNOWN else "of an entry"
 
 
 def _located(text: str) -> Any:
@@ -131,6 +156,15 @@ def _yaml(text: str) -> Any:
 
         # The merge key (<<) is no scalar of ours.
         yaml_implicit_resolvers = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # noqa: RUF012
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = set[str]()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                    what = f"the key {_shown(key.value)} stands twice in one object"
+                    raise yaml.constructor.ConstructorError(problem=what, problem_mark=key.start_mark)
+                keys.add(str(key.value))
+            return super().construct_mapping(node, deep=deep)
 
     try:
         return yaml.load(text, _Texts)

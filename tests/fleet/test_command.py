@@ -61,10 +61,20 @@ def test_every_problem_is_told_before_anything_starts(place: Path, capsys: pytes
 def test_without_an_engine_nothing_is_left(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tasks.json", "--engine=/nowhere/docker", "--dir=d"]) == 78
     assert "there is no /nowhere/docker" in capsys.readouterr().err
+    assert {path.name for path in place.iterdir()} == {"tasks.json"}
     directory = place / "d"
+    directory.mkdir()
+    (directory / "mine").touch()
+    assert main(["tasks.json", "--engine=/nowhere/docker", "--dir=d"]) == 78
+    assert (directory / "mine").exists(), "a directory that was there is not removed"
     assert not (directory / "secrets").exists()
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in directory.glob("*.json")} <= {0o600}
+
+
+def test_a_directory_that_is_none(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks.json", "--engine=local", "--dir=tasks.json"]) == 78
+    assert capsys.readouterr().err == f"agent fleet: --dir {place / 'tasks.json'}: File exists\n"
 
 
 def test_a_directory_that_holds_a_fleet_is_not_overwritten(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import signal
@@ -278,6 +279,30 @@ async def test_a_hub_that_is_away_ends_nothing(tmp_path: Path, autojump_clock: t
     assert [line for line in staged.lines if "hub" in line] == [
         "the hub does not answer: Connection refused; the runs go on"
     ]
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["until there is room again", "to the end"])
+async def test_a_full_disk_ends_no_run(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    staged = Staged(tmp_path, [a_task(1), a_task(2)], MemoryEngine())
+    write, began = Results.write, trio.current_time()
+
+    def written(self: Results, directory: Path) -> None:
+        if not room or trio.current_time() < began + 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, directory)
+
+    monkeypatch.setattr(Results, "write", written)
+    assert await staged.run() == (0 if room else 1)
+    assert staged.outcomes == ["succeeded"] * 2
+    told = [line for line in staged.lines if "results.json" in line]
+    assert told[0] == "results.json cannot be written: No space left on device; the runs go on, and it is tried again"
+    if room:
+        assert load(tmp_path) == staged.record
+        assert len(told) == 1
+    else:
+        assert "--resume would pay again" in told[1]
 
 
 async def test_a_crash_of_the_fleet_leaves_no_container(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:

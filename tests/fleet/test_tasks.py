@@ -217,3 +217,34 @@ def test_files_are_found_from_the_list(tmp_path: Path) -> None:
 def test_a_title_holds_no_secret() -> None:
     task, = checked([{**ONE, "TASK": f"Use {KEY} for it"}])  # fmt: skip
     assert task.title == "Use [redacted] for it"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tasks.json", '[{"REPO_URL": "https://x.org/a", "TASK": "one", "TASK": "two"}]'),
+        ("tasks.jsonl", '{"REPO_URL": "https://x.org/a", "TASK": "one", "TASK": "two"}'),
+        ("tasks.yaml", "- REPO_URL: https://x.org/a\n  TASK: one\n  TASK: two\n"),
+        # The hyphen of the second entry is missing.
+        ("tasks.yaml", "- TASK: one\n  REPO_URL: https://x.org/a\n  TASK: two\n  REPO_URL: https://x.org/b\n"),
+    ],
+)
+def test_two_entries_that_run_into_one(tmp_path: Path, name: str, text: str) -> None:
+    """The last would count, and the other task would be lost without a word."""
+    if name.endswith(".yaml"):
+        pytest.importorskip("yaml", reason="needs the extra hub: make setup")
+    with pytest.raises(AgentError, match="the key TASK stands twice in one object") as raised:
+        read_text(tmp_path, text, name)
+    assert raised.value.exit == Exit.CONFIG
+
+
+def test_a_key_that_stands_twice_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="the key of an entry stands twice") as raised:
+        read_text(tmp_path, f'[{{"{KEY}": 1, "{KEY}": 2}}]')
+    assert KEY not in str(raised.value)
+
+
+def test_yaml_may_still_share_what_entries_have_in_common(tmp_path: Path) -> None:
+    pytest.importorskip("yaml", reason="needs the extra hub: make setup")
+    text = "- &a {REPO_URL: https://x.org/a, TASK: one}\n- {<<: *a, TASK: two}\n"
+    assert [entry["TASK"] for entry in read_text(tmp_path, text, "tasks.yaml")] == ["one", "two"]
