@@ -9,6 +9,7 @@ since nothing below them can switch them off.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,9 @@ def _refused(config: Config, status: ExitStatus, complaint: bytes) -> str:
     lines = [line for line in complaint.decode(errors="replace").splitlines() if line.strip()]
     # Warnings may come before the error, and its details after it.
     first = next((n for n, line in enumerate(lines) if line.lower().startswith("error")), 0)
-    words = one_line(" ".join(lines[first:]), 400) or f"it ends with {status} and gives no reason"
+    # The file is a private one of ours, and gone by then.
+    said = re.sub(r" \(read from /[^)]*\)", "", " ".join(lines[first:]))
+    words = one_line(said, 400) or f"it ends with {status} and gives no reason"
     about = [name for option, name in _ABOUT.items() if option in words]
     name = about[0] if about else "CLAUDE_ARGS" if config.claude_args else "CLAUDE_BIN"
     return f"{name}: claude refuses it: {words}"

@@ -50,6 +50,10 @@ def logins(config: Config) -> list[str]:
     return [*found, *(["apiKeyHelper of SETTINGS"] if settings.get("apiKeyHelper") else [])]
 
 
+def _like(name: str) -> str:
+    return f"for example {BY_NAME[name].shown}"
+
+
 def conflicts(config: Config) -> Iterator[str]:
     """Problems of values that are right by themselves and wrong together."""
     for name in ("JOURNAL_DIR", "OUTPUT_DIR", "RECORD_DIR", "HEALTH_FILE", "TERMINATION_LOG"):
@@ -75,6 +79,9 @@ def conflicts(config: Config) -> Iterator[str]:
     for name in config.pass_env:
         if name in BY_NAME and BY_NAME[name].field is not None and name != "GITHUB_TOKEN":
             yield f"PASS_ENV: {name} is the agent's own variable and not claude's"
+    address = config.environ.get("ANTHROPIC_BASE_URL", "")
+    if address and not re.match(r"https?://[^/\s]", address, re.IGNORECASE):
+        yield f"ANTHROPIC_BASE_URL: must be an address, https://HOST or http://HOST; {_like('ANTHROPIC_BASE_URL')}"
     arguments = {name: config.environ.get(name, "") for name in _ARGUMENTS}
     arguments["OUTPUT_SCHEMA"] = msgspec.json.encode(config.output_schema).decode()
     arguments.update(config.steps)
@@ -94,11 +101,19 @@ def warnings(config: Config) -> Iterator[str]:
         "ALLOWED_TOOLS": config.allowed_tools,
         "DISALLOWED_TOOLS": config.disallowed_tools,
         "SETTINGS": ",".join(rule for rule in permissions.get("deny", ()) if tools.is_rule(rule)),
+        "AGENTS": ",".join(json_objects.tools_of(config.agents or {}, tools.is_rule)),
     }
     for name, listed in tool_lists.items():
         for tool, near in tools.unknown(listed or ""):
             meant = f"; {near} is the nearest that it has" if near else ""
             yield f"{name}: claude has no tool {tool[:80]} and ignores it silently{meant}"
+    for given in config.pass_env:
+        prefix = given.removesuffix("*")
+        if not any(name == given or (prefix != given and name.startswith(prefix)) for name in config.environ):
+            yield f"PASS_ENV: there is no variable {given[:80]} here to hand on"
+    certificates = config.environ.get("NODE_EXTRA_CA_CERTS")
+    if certificates and not os.path.isfile(certificates):  # noqa: PTH113
+        yield "NODE_EXTRA_CA_CERTS: there is no such file here, so claude trusts no CA beside its own"
     if not logins(config):
         yield (
             "ANTHROPIC_API_KEY: neither this nor another credential of claude is set (ANTHROPIC_AUTH_TOKEN, "

@@ -9,7 +9,7 @@ Every function raises ValueError, which completes "NAME ..." and repeats none of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from agent.limits import Limits
 #: Settings on which the safety of a run hangs; claude ignores a misspelt one without a word.
 _SETTINGS = ("env", "permissions", "hooks", "disableAllHooks", "apiKeyHelper", "model", "sandbox", "enabledPlugins")
 _PERMISSIONS = ("allow", "deny", "ask", "additionalDirectories", "defaultMode", "disableBypassPermissionsMode")
+#: What says how claude gets to an MCP server.
+_WAYS = frozenset({"command", "url", "type"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -33,6 +35,9 @@ def mcp_servers(text: str, limits: Limits) -> tuple[str, dict[str, Any]]:
     servers = _object(text, limits)
     if not isinstance(servers.get("mcpServers"), dict):
         raise ValueError('is JSON without an object "mcpServers"')
+    for number, server in enumerate(servers["mcpServers"].values(), 1):
+        if not isinstance(server, dict) or not server.keys() & _WAYS:
+            raise ValueError(f'gives server {number} neither a "command" nor a "url", so claude would skip it')
     return text if is_inline(text) else str(Path(text.strip()).absolute()), servers
 
 
@@ -56,6 +61,15 @@ def agents(text: str, limits: Limits) -> dict[str, Any]:
     if not found or not all(isinstance(definition, dict) for definition in found.values()):
         raise ValueError('must be an object of agents by name, each an object with "description" and "prompt"')
     return found
+
+
+def tools_of(found: Mapping[str, Any], is_rule: Callable[[str], bool]) -> Iterator[str]:
+    """List the tools that subagents are given, or denied."""
+    for definition in found.values():
+        for key in ("tools", "disallowedTools"):
+            given = definition.get(key)
+            yield from (tool for tool in (given if isinstance(given, list) else ()) if isinstance(tool, str)
+                        and is_rule(tool))  # fmt: skip
 
 
 def settings(text: str, limits: Limits) -> dict[str, Any]:
@@ -90,6 +104,8 @@ def references(objects: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
 
 def _object(text: str, limits: Limits) -> dict[str, Any]:
     content = text
+    if text.lstrip().startswith("["):
+        raise ValueError("is a list, and must be a JSON object")
     if not is_inline(text):
         try:
             content = sources.read(Path(text.strip()).absolute(), limits.config_file_bytes)

@@ -119,7 +119,8 @@ def test_variables_are_handed_on_by_name_and_by_prefix_but_none_of_the_agents_ow
 
 
 def test_what_mcp_servers_take_from_an_environment_that_lacks_it_is_named() -> None:
-    servers = '{"mcpServers": {"a": {"env": {"T": "${TOKEN}", "U": "${USER_ID:-x}"}, "args": ["${HOME}", "${PIN}"]}}}'
+    server = '{"command": "x", "env": {"T": "${TOKEN}", "U": "${USER_ID:-x}"}, "args": ["${HOME}", "${PIN}"]}'
+    servers = f'{{"mcpServers": {{"a": {server}}}}}'
     given = config(MCP_CONFIG=servers, HOME="/root", PIN="1234")
     assert variables.describe_unresolved(given).startswith("MCP servers are given ${TOKEN}, ${PIN}, which claude's")
     agents = '{"r": {"prompt": "p", "mcpServers": [{"b": {"env": {"K": "${KEY_OF_B}"}}}]}}'

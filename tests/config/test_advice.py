@@ -15,7 +15,10 @@ GIVEN = {"REPO_URL": "https://example.com/r.git", "TASK": "Fix it", "WS_SERVER":
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [("TIMEOUT", "90", "a plain number is milliseconds"), ("ALLOWED_TOOLS", "Shell", "Bash is the nearest"),
-     ("TERMINATION_GRACE_SECONDS", "3", "an orderly stop may take"), ("PARTIAL", "1", "stderr has whole lines only")],
+     ("TERMINATION_GRACE_SECONDS", "3", "an orderly stop may take"), ("PARTIAL", "1", "stderr has whole lines only"),
+     ("PASS_ENV", "JAVA_HOM", "there is no variable JAVA_HOM here"), ("PASS_ENV", "NPM_*", "no variable NPM_* here"),
+     ("NODE_EXTRA_CA_CERTS", "/nowhere", "there is no such file"),
+     ("AGENTS", '{"r": {"description": "d", "prompt": "p", "tools": ["Raed", 5, "Bash(git"]}}', "no tool Raed")],
 )  # fmt: skip
 def test_a_setting_that_is_probably_not_meant(name: str, value: str, said: str) -> None:
     assert load(GIVEN, in_container=True).warnings == ()
@@ -32,6 +35,7 @@ def test_a_setting_that_is_probably_not_meant(name: str, value: str, said: str) 
         ("ADD_DIRS", "/" + "x" * 5000, "path 1 is no directory here"),
         ("PLUGIN_DIRS", "/" + "x" * 5000 + ".zip", "path 1 is neither a directory nor a .zip file here"),
         ("ADD_DIRS", "/workspace/docs", "path 1 is inside WORKSPACE_DIR"),
+        ("ANTHROPIC_BASE_URL", "gateway.example.com", "must be an address, https://HOST or http://HOST; for example"),
         ("CLAUDE_ARGS", f"--name {'k' * 30}", "holds a credential"),
         ("OUTPUT_SCHEMA", f'{{"type": "object", "title": "{"k" * 30}"}}', "holds a credential"),
     ],

@@ -13,8 +13,8 @@ def test_mcp_servers(tmp_path, monkeypatch):
     assert json_objects.mcp_servers(f"{tmp_path}/mcp.json", LIMITS) == (f"{tmp_path}/mcp.json", {"mcpServers": {}})
     monkeypatch.chdir(tmp_path)
     assert json_objects.mcp_servers("mcp.json\n", LIMITS)[0] == f"{tmp_path}/mcp.json"
-    inline = ' {"mcpServers": {"a": {}}}'
-    assert json_objects.mcp_servers(inline, LIMITS) == (inline, {"mcpServers": {"a": {}}})
+    inline = ' {"mcpServers": {"a": {"url": "x"}}}'
+    assert json_objects.mcp_servers(inline, LIMITS) == (inline, {"mcpServers": {"a": {"url": "x"}}})
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,9 @@ def test_mcp_servers(tmp_path, monkeypatch):
         ('{"a":' * 100_000, "is not valid JSON"),
         ("{}", 'without an object "mcpServers"'),
         ('{"mcpServers": []}', 'without an object "mcpServers"'),
+        ('{"mcpServers": {"a": {"command": "x"}, "hunter2": {"args": []}}}', 'gives server 2 neither a "command" nor'),
+        ('{"mcpServers": {"a": "hunter2"}}', "gives server 1 neither"),
+        ('["hunter2"]', "is a list, and must be a JSON object"),
         ("/no/such/hunter2", "is not inline JSON, and as a file it does not exist"),
     ],
 )
@@ -46,7 +49,7 @@ def test_a_schema_inline_and_from_a_file_without_its_dialect(tmp_path):
         ("{}", 'needs "type": "object"'),
         ('{"type": "string"}', 'needs "type": "object"'),
         ('{"hunter2', "is not valid JSON"),
-        ("[1]", "is not inline JSON, and as a file it does not exist"),
+        ("[1]", "is a list, and must be a JSON object"),
         ('{"type": "object", "title": "%s"}' % ("x" * 70_000), "is longer than 65,536 bytes"),
     ],
 )

@@ -112,6 +112,9 @@ async def test_an_output_that_never_fits_is_the_same_failure(
         ({"SETTINGS": '{"env": 3, "hooks": {}}'}, "SETTINGS: claude ignores all of it: env: Expected record"),
         ({"AGENTS": json.dumps(AGENTS), "AGENT": "reviwer"}, "AGENT: claude has no agent of this name; it has"),
         ({"AGENTS": '{"reviewer": {"description": "d"}}'}, "AGENTS: claude refuses it: Error: Invalid --agents config"),
+        ({"AGENTS": '{"r": {"description": "d", "prompt": "p", "tools": "Read"}}'},
+         "AGENTS: claude refuses it: Error: Invalid --agents configuration: r.tools: Invalid input: expected array, "
+         "received string\n"),
         ({"CLAUDE_ARGS": "--no-such-option"}, "CLAUDE_ARGS: claude refuses it: error: unknown option"),
         ({"CLAUDE_ARGS": "--name"}, "CLAUDE_ARGS: claude refuses it: error: option '-n, --name <name>' arg"),
         ({"TOOLS": "Bash,Raed"}, "TOOLS: claude has no tool Raed; Read is the nearest that it has"),
@@ -124,7 +127,7 @@ async def test_what_claude_does_not_take_ends_the_run_before_its_clone(
 ) -> None:
     ran = await run(tmp_path, collector, api, [], **environ)
     assert (ran.code, ran.complete["reason"]) == (78, "config")
-    assert said in ran.complete["message"]
+    assert said in ran.complete["message"] + "\n"
     assert "CLONING" not in ran.phases
     checked = await trio.run_process(
         [sys.executable, "-m", "agent", "check"], check=False, capture_stdout=True, cwd=tmp_path,
