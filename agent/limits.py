@@ -113,7 +113,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     partial_held: int = 16 * KIB
     #: Characters of one piece. A longer one is left out.
     partial_chars: int = 64 * KIB
-    #: A running command's output is looked at this often, and only where exactly one runs.
+    #: A running command's output is looked at this often.
     printed_interval: float = 0.5
     #: Its end that is read and redacted: more than the longest private key has, and little enough for each look.
     printed_bytes: int = 16 * KIB
@@ -313,6 +313,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     memory_guard: float = 0.95
     #: Free space of the workspace below which a WARN goes out.
     disk_warn_bytes: int = 256 * MIB
+    #: `agent check` writes so much into the place for temporary files: what a run's private files take.
+    probe_bytes: int = 64 * KIB
     #: A lower memory limit gives a WARN: the CLI takes 200 to 540 MiB, the agent 50, and claude's commands add to it.
     memory_warn_bytes: int = 768 * MIB
     #: A lower limit of processes gives a WARN: the CLI has some 30 threads, a compiler or a test run needs the rest.

@@ -85,9 +85,17 @@ def output(config: Config) -> Finding:
 def temporary(config: Config) -> Finding:
     try:
         with private_directory() as private:
+            private.write("probe", bytes(config.limits.probe_bytes))
             return Finding("temporary", "ok", f"{private.path.parent} may be written")
     except (ConfigError, OSError) as error:
         return Finding("temporary", "fail", str(error), "add --tmpfs /tmp, or set TMPDIR")
+
+
+def recording(config: Config) -> Finding:
+    there = nearest(config.record_dir) if config.record_dir is not None else None
+    if there is None or os.access(there, os.W_OK | os.X_OK):
+        return Finding("recording", "ok", "RECORD_DIR may be written" if there else "RECORD_DIR is not set")
+    return Finding("recording", "fail", f"{there} may not be written", "mount a volume that this user may write")
 
 
 def memory(config: Config) -> Finding:
@@ -146,5 +154,5 @@ def grace(config: Config) -> Finding:
 
 
 LOCAL_CHECKS: tuple[Callable[[Config], Finding], ...] = (
-    workspace, journal, output, temporary, environment, memory, processes, grace, clock,
+    workspace, journal, output, recording, temporary, environment, memory, processes, grace, clock,
 )  # fmt: skip

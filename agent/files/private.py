@@ -73,7 +73,7 @@ def private_directory(parent: Path | None = None) -> Iterator[PrivateDirectory]:
         ConfigError: it cannot be created.
     """
     try:
-        parent = parent or Path(tempfile.gettempdir())
+        parent = parent or _temporary()
     except FileNotFoundError:
         missing = "TMPDIR: there is no directory for temporary files; with a read-only root add --tmpfs /tmp"
         raise ConfigError([missing]) from None
@@ -96,11 +96,21 @@ async def remove_stale(within: float, parent: Path | None = None) -> None:
     Cancelling: safe.
     """
     with suppress(OSError, RuntimeError):  # no such place, or no thread: the next start does it
-        parent = parent or Path(tempfile.gettempdir())
+        parent = parent or _temporary()
         paths = [path for path in parent.iterdir() if path.name.startswith(_LOCKED)]
         if paths:
             with trio.move_on_after(within):
                 await trio.to_thread.run_sync(_remove_dead, paths, abandon_on_cancel=True)
+
+
+def _temporary() -> Path:
+    """The directory that TMPDIR names. Python passes over one that cannot be written; claude does not, and ends.
+
+    Raises:
+        FileNotFoundError: none is named, and none of the usual ones can be written.
+    """
+    named = Path(os.environ.get("TMPDIR", ""))
+    return named if named.is_absolute() and named.is_dir() else Path(tempfile.gettempdir())
 
 
 def _create(parent: Path) -> tuple[Path, int]:

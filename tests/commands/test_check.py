@@ -32,7 +32,7 @@ def test_all_is_well(environ: dict[str, str]) -> None:
     assert said["ok"]
     assert {item["check"]: item["state"] for item in said["checks"]} == dict.fromkeys(
         ("config", "server", "repository", "claude", "credentials", "proxy", "workspace", "journal", "output",
-         "temporary", "environment", "memory", "pids", "grace", "clock"), "ok",
+         "recording", "temporary", "environment", "memory", "pids", "grace", "clock"), "ok",
     )  # fmt: skip
     assert not (Path(environ["WORKSPACE_DIR"])).exists()
     assert list(Path(environ["TMPDIR"]).iterdir()) == []

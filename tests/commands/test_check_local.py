@@ -47,9 +47,20 @@ def test_places_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     found = check_local.output(configured(tmp_path, OUTPUT_DIR=str(tmp_path / "out")))
     assert found.state == "fail"
     assert "OUTPUT_DIR" in found.remedy
+    assert check_local.recording(configured(tmp_path, RECORD_DIR=str(tmp_path / "record"))).state == "fail"
+    assert check_local.recording(configured(tmp_path)).state == "ok"
+
+
+def test_a_tmpdir_that_cannot_be_written_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes another one, and claude ends in the middle of its start: "EROFS: read-only file system, mkdir"."""
+    monkeypatch.setenv("TMPDIR", "/proc")
+    found = check_local.temporary(configured(tmp_path))
+    assert found.state == "fail"
+    assert found.message.startswith("TMPDIR: /proc cannot be written (")
 
 
 def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "nowhere")])
     found = check_local.temporary(configured(tmp_path))

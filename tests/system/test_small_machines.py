@@ -74,3 +74,27 @@ async def test_a_disk_that_fills_up_while_cloning(tmp_path: Path) -> None:
     ran.agrees(collector, code=66, reason="clone_failed")
     assert "no space left on the disk of the workspace while cloning" in ran.complete["message"]
     assert "CLONE_DEPTH=1" in ran.complete["message"]
+
+
+@pytest.mark.parametrize("options", ["ro", "size=16k"])
+async def test_a_place_for_temporary_files_that_takes_none_ends_the_run_before_its_clone(
+    tmp_path: Path, options: str
+) -> None:
+    need_mounts()
+    place = tmp_path / "place"
+    place.mkdir()
+
+    def small() -> None:
+        mount_for_itself("none", str(place), "tmpfs", options)
+        if options != "ro":
+            with suppress(OSError), (place / "full").open("wb", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
+
+    async with collecting() as collector:
+        journal = str(tmp_path / "journal")
+        ran = await run_agent(tmp_path, collector.url, preexec=small, TMPDIR=str(place), JOURNAL_DIR=journal)
+    ran.agrees(collector, code=78, reason="config")
+    words = "Read-only file system" if options == "ro" else "No space left on device"
+    assert f"TMPDIR: {place} cannot be written ({words})" in ran.complete["message"]
+    assert "CLONING" not in ran.phases
