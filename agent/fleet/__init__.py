@@ -28,7 +28,7 @@ Files:
     kubernetes  the same list as manifests
     kubectl     applies them, and follows the Job
     hub         the hub that the runs report to
-    board       what a person sees
+    board       what a person sees; enduring lets the fleet go on where nobody reads it any more
 
 Callers: commands/.
 """

@@ -24,6 +24,7 @@ from agent.exits import Exit
 from agent.fleet import attempts, hub, kubernetes, options, results, tasks
 from agent.fleet.board import Board
 from agent.fleet.docker import DockerEngine
+from agent.fleet.enduring import EnduringScreen, let_go
 from agent.fleet.engine import Engine
 from agent.fleet.kubectl import Kubectl
 from agent.fleet.local import LocalEngine
@@ -101,7 +102,7 @@ async def _run_on_kubernetes(call: Call, found: list[Task], *, directory: Path, 
     for name, each in objects.items():
         if each[0]["kind"] == "Secret":
             (place / name).unlink()  # the cluster has them
-    board = Board(open_screen(sys.stdout, ended=max(len(found), 1)), record)
+    board = Board(_screen(found), record)
     board.begin(None, f"{tasks.summary(found)}, {given.parallel} at a time; the Job {record.fleet} in Kubernetes")
 
     def changed(task: TaskResult, line: str) -> None:
@@ -123,10 +124,9 @@ async def _run_on_kubernetes(call: Call, found: list[Task], *, directory: Path, 
 
 async def _run(call: Call, found: list[Task], *, engine: Engine, directory: Path, limits: Limits) -> int:
     await engine.prepare()
-    screen = open_screen(sys.stdout, ended=max(len(found), 1))
     record = _record(call, found, directory)
     async with _hub(call.options, engine, directory, limits) as reported:
-        board = Board(screen, record)
+        board = Board(_screen(found), record)
         fleet = Fleet(
             found, record, engine, reported, limits, directory=directory, parallel=call.options.parallel,
             retries=call.options.retries, budget=call.options.budget, budget_stop=call.options.budget_stop,
@@ -136,6 +136,10 @@ async def _run(call: Call, found: list[Task], *, engine: Engine, directory: Path
         status = await fleet.run()
     board.end(directory)
     return status
+
+
+def _screen(found: Sequence[Task]) -> EnduringScreen:
+    return EnduringScreen(open_screen(sys.stdout, ended=max(len(found), 1)), let_go)
 
 
 def _hub(given: Options, engine: Engine, directory: Path, limits: Limits) -> Any:

@@ -294,6 +294,16 @@ def test_an_attempt_after_trouble_of_the_api_has_the_work_of_the_one_before(yard
         assert git(yard.origin, "show", "claude/beans:part.txt") == "one\ntwo"
 
 
+def test_a_fleet_whose_output_nobody_reads_goes_on(yard: Yard) -> None:
+    """As with `| head -1`: what is paid for is not lost with the terminal."""
+    process = yard.start([yard.task("t1"), yard.task("t2")])
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("watch it at ")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert yard.outcomes == {"t1": "succeeded", "t2": "succeeded"}
+
+
 def test_tasks_that_share_a_repository_fetch_it_once(yard: Yard) -> None:
     with http_server(yard.place) as server:
         url = f"{server.url}/origin.git"
