@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -70,6 +71,8 @@ def explain(error: BaseException | None) -> ConnectionLost:
         # Trio adds the address to the text as a Python tuple. A resolver's error numbers are negative.
         known = error.errno if error.errno and error.errno > 0 else None
         words = os.strerror(known) if known else error.strerror or str(error) or type(error).__name__
+        if isinstance(error, socket.gaierror):
+            words = f"its host cannot be resolved: {words}"
         return ConnectionLost(words, unheard=known in _UNHEARD)
     if isinstance(error, h11.LocalProtocolError):
         # The library tried to answer a bad handshake as a server would; what was wrong with it stands behind that.

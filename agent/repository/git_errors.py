@@ -124,7 +124,12 @@ _TABLE = (
         "the host of {url} cannot be resolved: check REPO_URL and the network",
     ),
     _Meaning(
-        r"connection (refused|reset|closed|timed out)|timed out|couldn't connect|failed to connect"
+        r"connection refused|couldn't connect to server",
+        Exit.RETRYABLE,
+        "nothing answers at the host of {url}: check its name and port in REPO_URL, and that the server runs",
+    ),
+    _Meaning(
+        r"connection (reset|closed|timed out)|timed out|failed to connect"
         r"|no route to host|network is unreachable|early eof|rpc failed|hung up unexpectedly|unexpected disconnect"
         r"|empty reply|recv failure|send failure|broken pipe|kex_exchange_identification|not responding"
         r"|operation too slow|returned error: (429|5\d\d)|ssl_error_syscall|gnutls_handshake|tls connection was"

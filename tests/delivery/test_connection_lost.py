@@ -23,7 +23,7 @@ def group(*errors: BaseException) -> BaseExceptionGroup:
     ("error", "text"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
-        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (socket.gaierror(-2, "Name or service not known"), "its host cannot be resolved: Name or service not known"),
         (OSError(), "OSError"),
         (h11.LocalProtocolError("garbage"), "does not speak WebSocket"),
         (ssl.SSLEOFError(8, "EOF in violation of protocol"), "TLS failed"),

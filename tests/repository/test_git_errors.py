@@ -54,9 +54,9 @@ RECORDED = [
     ("ssh: Could not resolve hostname h: Temporary failure in name resolution\nfatal: Could not read from remote"
      " repository.", Exit.RETRYABLE, "resolved"),
     ("fatal: unable to access 'https://h/x/': Failed to connect to h port 443 after 2 ms: Couldn't connect to server",
-     Exit.RETRYABLE, "network"),
+     Exit.RETRYABLE, "nothing answers"),
     ("ssh: connect to host h port 22: Connection refused\nfatal: Could not read from remote repository.",
-     Exit.RETRYABLE, "network"),
+     Exit.RETRYABLE, "nothing answers"),
     ("ssh: connect to host h port 22: No route to host", Exit.RETRYABLE, "network"),
     ("kex_exchange_identification: Connection closed by remote host\nConnection closed by 10.0.0.1 port 22",
      Exit.RETRYABLE, "network"),
