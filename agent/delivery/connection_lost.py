@@ -158,6 +158,9 @@ def cut_off(first: bytes, error: ssl.SSLError | None, words: str, *, unheard: bo
         return _tls(error)
     if first.startswith(b"\x15\x03"):  # a TLS alert
         return ConnectionLost("the server speaks TLS there: WS_SERVER must begin with wss://", final=True)
+    # An answer whose body ends with the connection, as HTTP/1.0 has it.
+    if (answer := re.match(rb"HTTP/1\.[01] (\d{3})", first)) and answer[1] != b"101":
+        return _rejected(int(answer[1]), {}, b"")
     if first.startswith(b"SSH-"):
         return ConnectionLost("an SSH server answers there; check the port in WS_SERVER", final=True)
     return ConnectionLost(words, unheard=unheard)

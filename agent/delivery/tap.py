@@ -80,7 +80,7 @@ class Tap(trio.abc.Stream):
                 self.tls_error = error.__cause__
             self.ended.set()
             raise
-        self.first = self.first or bytes(data[:8])
+        self.first = self.first or bytes(data[:16])
         if not data:
             self.ended.set()
         return data

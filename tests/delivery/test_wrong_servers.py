@@ -40,6 +40,8 @@ def answering(answer: str):
         ("HTTP/1.1 400 Bad Request\nContent-Length: 17\n\nTransport unknown",
          "a socket.io server answers there, which speaks a protocol of its own over WebSocket: WS_SERVER must lead to"),
         ("HTTP/1.1 400 Bad Request\nContent-Length: 0\n\n", "HTTP 400 instead of a WebSocket; check the path"),
+        ("HTTP/1.0 401 Unauthorized\n\nno", "the server refused the credentials (HTTP 401)"),
+        ("HTTP/1.0 404 Not Found\n\nno", "HTTP 404 instead of a WebSocket; check the path in WS_SERVER"),
         ("HTTP/1.1 426 Upgrade Required\nContent-Length: 0\n\n", "a proxy on the way must pass Upgrade"),
         ("HTTP/1.1 101 Switching\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: x\n\n",
          "does not speak WebSocket (RemoteProtocolError: Bad accept token"),
