@@ -458,7 +458,8 @@ async def test_a_workspace_that_is_not_empty(tmp_path: Path, collector: Collecto
 
 
 NO_PLACE = {
-    "nowhere": "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']",
+    "nowhere": "import os, tempfile\nos.environ.pop('TMPDIR', None)\n"
+    "tempfile._candidate_tempdir_list = lambda: ['/nowhere']",
     "read-only": "import errno, tempfile\ndef refuse(**_): raise OSError(errno.EROFS, 'Read-only file system')\n"
     "tempfile.mkdtemp = refuse",
     "full": "import errno, agent.files.private\n"
