@@ -13,6 +13,11 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 #: The same, but for line breaks and tabs.
 _UNSHOWN = re.compile(_UNSEEN.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
 
+#: An escape in a JSON text. Each is matched, so that no backslash is read twice; group 1 is half a surrogate pair.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
 
 def one_line(text: str, limit: int = MESSAGE_CHARS) -> str:
     """Reduce a text to at most `limit` characters without line breaks, terminal sequences or control characters."""
@@ -73,3 +78,8 @@ def count(number: int, noun: str) -> str:
 def money(dollars: float) -> str:
     """An amount in dollars, with more digits below one cent."""
     return f"${dollars:.2f}" if dollars >= 0.01 or dollars <= 0 else f"${dollars:.4f}"
+
+
+def without_halves(text: bytes) -> bytes:
+    """A JSON text with U+FFFD for each escape that is half of a surrogate pair: Node writes them, UTF-8 has none."""
+    return _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], text)

@@ -46,10 +46,10 @@ async def join(
     there = (await store.git("rev-parse", "--verify", _THERE)).decode().strip()
     work = commit
     for pushed in reversed(earlier):
-        if await _contains(snapshot, there, pushed):
+        if await contains(snapshot, there, pushed):
             work = await _on_top(snapshot, changes, commit, pushed, message)
             break
-    if await _contains(snapshot, work, there):
+    if await contains(snapshot, work, there):
         return work, work
     code, out, said = await store.run(("merge-tree", "--write-tree", "--name-only", work, there))
     tree, *names = out.decode(errors="replace").splitlines() or [""]
@@ -64,11 +64,11 @@ async def join(
 
 async def _on_top(snapshot: Snapshot, changes: Changes, commit: str, pushed: str, message: str) -> str:
     """The workspace as a commit that contains `pushed` and claude's HEAD; one of these where nothing is new."""
-    if await _contains(snapshot, commit, pushed):
+    if await contains(snapshot, commit, pushed):
         return commit
     tree = f"{commit}^{{tree}}"
     parents = [pushed]
-    if changes.head is not None and not await _contains(snapshot, pushed, changes.head):
+    if changes.head is not None and not await contains(snapshot, pushed, changes.head):
         parents.append(changes.head)
     elif (await snapshot.store.run(("diff-tree", "--quiet", pushed, tree)))[0] == 0:
         return pushed
@@ -76,6 +76,9 @@ async def _on_top(snapshot: Snapshot, changes: Changes, commit: str, pushed: str
     return (await snapshot.store.git("commit-tree", tree, *options, "-m", message)).decode().strip()
 
 
-async def _contains(snapshot: Snapshot, commit: str, other: str) -> bool:
-    """Whether `other` is `commit` or in its history. Not, too, where it is not there at all."""
+async def contains(snapshot: Snapshot, commit: str, other: str) -> bool:
+    """Tell whether `other` is `commit` or in its history. Not, too, where it is not there at all.
+
+    Cancelling: safe.
+    """
     return (await snapshot.store.run(("merge-base", "--is-ancestor", other, commit)))[0] == 0

@@ -10,7 +10,7 @@ from itertools import count
 import msgspec
 
 from agent.artifacts.changes import Changes, ChangesError, Other
-from agent.artifacts.join import Conflict, join
+from agent.artifacts.join import Conflict, contains, join
 from agent.artifacts.snapshot import Snapshot
 from agent.errors import ErrorCode
 from agent.exits import Exit
@@ -120,7 +120,7 @@ async def push(
             f"the branch {branch.name} exists already; put {{run}} into PUSH_BRANCH, or remove the branch"
         )  # fmt: skip
     work = commit
-    if there not in (None, commit) and may_join and not default:
+    if there is not None and may_join and not default and not await contains(snapshot, commit, there):
         try:
             commit, work = await join(snapshot, changes, branch.name, commit, branch.earlier, message)
         except Conflict as conflict:

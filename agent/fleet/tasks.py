@@ -159,7 +159,7 @@ def _yaml(text: str) -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = set[str]()
-            for key, _ in node.value:
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
                 if isinstance(key, yaml.ScalarNode) and key.value in keys:
                     what = f"the key {_shown(key.value)} stands twice in one object"
                     raise yaml.constructor.ConstructorError(problem=what, problem_mark=key.start_mark)

@@ -154,6 +154,7 @@ def _line(row: Mapping[str, Any]) -> str:
     state = row["attention"] or row["state"]
     name = row["title"] or row["repo"] or row["containerID"]
     cost = money(row["cost"]) if row["cost"] is not None else ""
-    tests = f"tests {row['verify']['state']}" if row["verify"] is not None else ""
+    verify = row.get("verify")  # an older hub has none
+    tests = f"tests {verify['state']}" if verify is not None else ""
     parts = [f"{state:12}", row["id"], one_line(name, 40), row["phase"] or "", cost, tests, row["now"] or ""]
     return "  ".join(filter(None, map(str, parts)))

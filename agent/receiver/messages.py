@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from agent.protocol import KINDS, Kind
+from agent.text import without_halves
 
 _MARK = ',"redelivered":true}'
 
@@ -67,8 +68,9 @@ class Message(Struct, frozen=True):
         return RunKey(self.container_id, self.run_id)
 
     def fields(self) -> dict[str, Any]:
-        """Return `data` as a dictionary, empty if it is not an object."""
-        data = _loads(bytes(self.data))
+        """Return `data` as a dictionary whose texts are UTF-8, empty if it is not an object."""
+        text = bytes(self.data)
+        data = _loads(without_halves(text) if rb"\ud" in text or rb"\uD" in text else text)
         return data if isinstance(data, dict) else {}
 
 
@@ -99,7 +101,8 @@ def _parse_slowly(text: str) -> Message | None:
         "".join(message.key).encode()
     except (msgspec.ValidationError, RecursionError, UnicodeError):
         return None
-    return msgspec.structs.replace(message, data=data)
+    type, timestamp = (each.encode(errors="replace").decode() for each in (message.type, message.timestamp))
+    return msgspec.structs.replace(message, data=data, type=type, timestamp=timestamp)
 
 
 def _loads(text: str | bytes) -> Any:

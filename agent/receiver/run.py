@@ -11,9 +11,14 @@ from msgspec import Struct
 
 from agent.protocol import LOG, Stream, gap_of
 from agent.receiver.messages import Message, RunKey, first_written
+from agent.text import one_line
 
 #: Spans that a comparison names. Its counts are exact, however many there are.
 _NAMED = 20
+#: Characters of a gap marker's reason in that; the agent's own are single words.
+_REASON = 80
+#: The protocol has nine types. A state with many more, which a stranger may send, is not worth its place.
+_TYPES = 100
 
 
 class Comparison(Struct, frozen=True):
@@ -99,8 +104,8 @@ class Run:
 
     @property
     def state(self) -> RunState | None:
-        """The state as it is now; None once the run has ended."""
-        if self.comparison is not None:
+        """The state as it is now; None once the run has ended, and with too many types."""
+        if self.comparison is not None or len(self._counts) > _TYPES:
             return None
         return RunState(
             self.next, self._events, self._bytes, self._stored, self._missing, self._dropped, self._gaps,
@@ -164,7 +169,7 @@ class Run:
             first = max(self.next, min(marker.from_seq, seq))
             self._gaps += 1
             self._dropped += marker.count
-            self._name(f"dropped by the agent: {marker.from_seq}-{marker.to_seq} ({marker.reason})")
+            self._name(f"dropped by the agent: {marker.from_seq}-{marker.to_seq} ({one_line(marker.reason, _REASON)})")
         if first == self.next:
             return None
         span = (self.next, first - 1)

@@ -130,7 +130,7 @@ class Store:
     def hashed(self, key: RunKey) -> StoredHash:
         """The hash of all that is stored of a run, at about 1 GB/s and mostly without Python's lock. Raises OSError."""
         found, count, rest = hashlib.sha256(), 0, b""
-        with self.path(key).open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), self.path(key).open("rb") as file:
             while data := file.read(_PIECE):
                 lines, newline, rest = (rest + data).rpartition(b"\n")
                 lines = all_first_written(lines + newline)

@@ -1,8 +1,8 @@
 """A workspace that outlived its container, on a volume: the run that goes on with its session goes on in it.
 
 The agent marks each clone before claude starts. claude could change the mark as it could change anything in `.git`; so
-it is read as text, and says no more than what the changes are counted from. No git runs in such a workspace before
-claude.
+it is read as text, and says no more than what the changes are counted from, and below which of its commits PUSH_BRANCH
+counts as the run's own: never the default branch, and nothing is forced. No git runs in such a workspace before claude.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import codecs
 import math
-import re
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from agent.limits import EXCERPT_BYTES, KIB, NESTING, VALUE_BYTES
+from agent.text import without_halves
 
 #: Small enough to stay in the processor's cache when it is decoded.
 _PIECE = 16 * KIB
@@ -141,11 +141,6 @@ _bare = msgspec.json.Decoder(_Bare)
 _text = msgspec.json.Decoder(str)
 _value = msgspec.json.Decoder()
 
-#: An escape in a JSON text. Each is matched, so that no backslash is read twice; group 1 is half a surrogate pair.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-
 
 def parse(line: bytes, *, utf8: bool = False) -> tuple[Line | None, bytes]:
     """Parse a line; returns its message, None if the line is no JSON object, and the line in a form that may be sent.
@@ -160,7 +155,7 @@ def parse(line: bytes, *, utf8: bool = False) -> tuple[Line | None, bytes]:
     try:
         return _decode(line), line
     except msgspec.DecodeError:
-        repaired = _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], line)
+        repaired = without_halves(line)
         if repaired == line:
             return None, line
     try:

@@ -136,6 +136,22 @@ async def test_a_restart_reads_no_run_again_and_the_end_is_compared_as_ever(tmp_
     assert row["comparison"]["unchecked"] is None
 
 
+async def test_a_half_of_a_character_ends_no_hub(tmp_path: Path):
+    """Neither as the type of a message nor in a question, also after a restart."""
+    half = '"containerID":"c","runID":"R","data":'
+    question = '{"status":"waiting","question":{"id":"q","tool":"T","input":{"a":["\\ud800%s"]}}}'
+    lines = [f'{{"type":"\\ud800",{half}{{}},"seq":1}}', f'{{"type":"STATUS",{half}{question % ""},"seq":2}}']
+    lines.append(f'{{"type":"STATUS",{half}{question % ("x" * 20_000)},"seq":3}}')
+    for sent in (lines, lines[2:]):
+        async with open_client(tmp_path) as client:
+            await client.send(*sent)
+            assert (await client.get("/api/runs")).json["totals"]["runs"] == 1  # which writes the index
+
+
+def test_nothing_stored_is_nothing_hashed(store: Store):
+    assert store.hashed(RunKey("c", "gone")).bytes == 0
+
+
 def test_a_new_run_has_an_empty_row(store: Store):
     run, entry = recall(store, RunKey("c", "R"), None, "R")
     assert (run.next, entry.row.seq, entry.size) == (1, 0, 0)

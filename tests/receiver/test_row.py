@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from agent.protocol import encode_json
 from agent.receiver import parse
 from agent.receiver.row import Row
+from tests.support.fleets import showcase
 from tests.support.runs import TIME
 
 
@@ -175,3 +178,30 @@ def test_whatever_comes_is_survived_and_stays_small(type: str):
         assert len(encoded) < 20_000
         assert msgspec.json.decode(encoded, type=Row) == run
         assert "\x1b" not in (run.now or "")
+
+
+def halves(value: object) -> Iterator[object]:
+    """The value with half of a surrogate pair in the place of each text of it, key or value, one at a time."""
+    if isinstance(value, str):
+        yield "\ud800"
+    elif isinstance(value, list):
+        yield from ([*value[:at], half, *value[at + 1 :]] for at, item in enumerate(value) for half in halves(item))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield {**value, "\ud800": item}
+            yield from ({**value, key: half} for half in halves(item))
+
+
+def test_a_half_of_a_character_anywhere_leaves_a_row_that_can_be_told():
+    """Anybody may send it as JSON's escape; a row that cannot be written as JSON would end the hub."""
+    run, tried = showcase().complete(), 0
+    for line in run.lines:
+        original = json.loads(line)
+        for data in halves(original["data"]):
+            told = parse(json.dumps({**original, "data": data}))
+            assert told is not None
+            changed = row()
+            changed.take(told, "now")
+            encode_json(changed)
+            tried += 1
+    assert tried > 300

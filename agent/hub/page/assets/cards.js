@@ -164,7 +164,7 @@ export function asked(question) {
   if (questions.length) return questions.map((one) => [h("p", { class: "text" }, string(one.question)), h("ul", { class: "options" }, list(one.options).map(object).map((option) => h("li", { class: "text" }, h("b", null, string(option.label)), option.description ? ` ${string(option.description)}` : "")))]);
   const input = object(question.input);
   if (!question.tool && !Object.keys(input).length) return "";
-  const tool = string(question.tool), drawn = DRAWN[tool];
+  const tool = string(question.tool), drawn = Object.hasOwn(DRAWN, tool) ? DRAWN[tool] : undefined;
   return [h("div", { class: "tool-head" }, h("b", null, tool), string(input[SUBJECT[tool]])), called(tool, input, WHOLE), drawn ? named(input, [...drawn, SUBJECT[tool]], WHOLE) : ""];
 }
 
