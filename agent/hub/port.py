@@ -22,6 +22,13 @@ from agent.limits import KIB, Limits
 from agent.receiver import Turns
 
 _HEAD = 16 * KIB
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of the frames of an error's cause: from Python 3.13 on one of them names that cause (garbage.py)."""
+    if error.__cause__ is not None:
+        error.__cause__.__traceback__ = None
 
 
 class Connection(trio.abc.HalfCloseableStream):
@@ -50,7 +57,11 @@ class Connection(trio.abc.HalfCloseableStream):
             taken = bytes(self.head)
             self.head.clear()
             return taken
-        return await self._stream.receive_some(max_bytes)
+        try:
+            return await self._stream.receive_some(max_bytes)
+        except _GONE as error:
+            _forget(error)
+            raise
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; raises BrokenResourceError when the other side takes nothing for long.
@@ -58,7 +69,11 @@ class Connection(trio.abc.HalfCloseableStream):
         Cancelling: may leave a part sent. hypercorn shields its sends, so the bound stands here.
         """
         with trio.move_on_after(self._patience):
-            await self._stream.send_all(data)
+            try:
+                await self._stream.send_all(data)
+            except _GONE as error:
+                _forget(error)
+                raise
             return
         raise trio.BrokenResourceError("the other side takes nothing")
 
@@ -69,7 +84,11 @@ class Connection(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """End the sending side; over TLS nothing happens. Cancelling: safe."""
         if not isinstance(self._stream, trio.SSLStream):
-            await self._stream.send_eof()
+            try:
+                await self._stream.send_eof()
+            except _GONE as error:
+                _forget(error)
+                raise
 
     async def aclose(self) -> None:
         """Close at once. Cancelling: closes all the same."""
