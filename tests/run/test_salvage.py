@@ -25,6 +25,9 @@ from tests.support.collector import collecting, unused_port
 from tests.support.demanding import demanding
 from tests.support.journals import open_journal
 
+#: They wait for real servers, a second each: whole runs' lane has the time for that.
+pytestmark = pytest.mark.system
+
 
 class Told:
     """In place of a reporter."""
