@@ -8,8 +8,8 @@ claude's commits lie beside it in `session/ID.pack`: without them, or with older
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,11 +72,15 @@ async def load(output_dir: Path, session_id: str, place: Path) -> Header | None:
 
     Cancelling: safe; a part of the copy may be there.
     """
-    # 100 MB in one go would hold the agent up for 50 ms, and for seconds on a volume of the network.
-    with closing(_copying(output_dir / "session" / f"{session_id}.patch", session_id, place)) as pieces:
-        header = next(pieces)
-        for _ in pieces:
-            await trio.lowlevel.checkpoint()
+    try:
+        with _opened(output_dir / "session" / f"{session_id}.patch") as patch:
+            header = msgspec.json.decode(patch.readline(_HEADER_BYTES), type=Header)
+            names = [name for name in (header.base, header.head) if name is not None]
+            if header.session != session_id or not all(untrusted.COMMIT.fullmatch(name) for name in names):
+                raise ValueError("it is of another session")
+            await _copy(patch, place)
+    except FileNotFoundError:
+        return None
     return header
 
 
@@ -86,31 +90,27 @@ async def load_commits(output_dir: Path, session_id: str, place: Path) -> bool:
     Cancelling: safe; a part of the copy may be there.
     """
     try:
-        with regular(output_dir / "session" / f"{session_id}.pack") as fd, closing(os.fdopen(os.dup(fd), "rb")) as pack:
-            for _ in _rest(pack, place, None):
-                await trio.lowlevel.checkpoint()
+        with _opened(output_dir / "session" / f"{session_id}.pack") as pack:
+            await _copy(pack, place)
     except OSError:
         return False
     return True
 
 
-def _copying(path: Path, session_id: str, place: Path) -> Generator[Header | None, None, None]:
-    """Give the header first, and then go on by a piece of the patch each time."""
-    try:
-        with regular(path) as fd, open(fd, "rb", closefd=False) as patch:
-            header = msgspec.json.decode(patch.readline(_HEADER_BYTES), type=Header)
-            names = [name for name in (header.base, header.head) if name is not None]
-            if header.session != session_id or not all(untrusted.COMMIT.fullmatch(name) for name in names):
-                raise ValueError("it is of another session")
-            yield header
-            yield from _rest(patch, place, header)
-    except FileNotFoundError:
-        yield None
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with regular(path) as fd, open(fd, "rb", closefd=False) as file:
+        yield file
 
 
-def _rest(source: BinaryIO, place: Path, header: Header | None) -> Generator[Header | None, None, None]:
-    place.unlink(missing_ok=True)
-    with place.open("xb") as copy:
+async def _copy(source: BinaryIO, place: Path) -> None:
+    # In one go, 100 MB would hold the agent up for 50 ms, and for seconds on a volume of the network.
+    with _new(place) as copy:
         while piece := source.read(_PIECE):
             copy.write(piece)
-            yield header
+            await trio.lowlevel.checkpoint()
+
+
+def _new(place: Path) -> BinaryIO:
+    place.unlink(missing_ok=True)
+    return place.open("xb")
