@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 import trio
@@ -22,13 +22,17 @@ from agent.limits import KIB, Limits
 from agent.receiver import Turns
 
 _HEAD = 16 * KIB
-_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+_T = TypeVar("_T")
 
 
-def _forget(error: BaseException) -> None:
-    """Let go of the frames of an error's cause: from Python 3.13 on one of them names that cause (garbage.py)."""
-    if error.__cause__ is not None:
-        error.__cause__.__traceback__ = None
+async def _without_cycle(call: Awaitable[_T]) -> _T:
+    """Await a call of a stream. From Python 3.13 on a frame of its error's cause names that cause (garbage.py)."""
+    try:
+        return await call
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        if error.__cause__ is not None:
+            error.__cause__.__traceback__ = None
+        raise
 
 
 class Connection(trio.abc.HalfCloseableStream):
@@ -57,11 +61,7 @@ class Connection(trio.abc.HalfCloseableStream):
             taken = bytes(self.head)
             self.head.clear()
             return taken
-        try:
-            return await self._stream.receive_some(max_bytes)
-        except _GONE as error:
-            _forget(error)
-            raise
+        return await _without_cycle(self._stream.receive_some(max_bytes))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send; raises BrokenResourceError when the other side takes nothing for long.
@@ -69,11 +69,7 @@ class Connection(trio.abc.HalfCloseableStream):
         Cancelling: may leave a part sent. hypercorn shields its sends, so the bound stands here.
         """
         with trio.move_on_after(self._patience):
-            try:
-                await self._stream.send_all(data)
-            except _GONE as error:
-                _forget(error)
-                raise
+            await _without_cycle(self._stream.send_all(data))
             return
         raise trio.BrokenResourceError("the other side takes nothing")
 
@@ -84,11 +80,7 @@ class Connection(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """End the sending side; over TLS nothing happens. Cancelling: safe."""
         if not isinstance(self._stream, trio.SSLStream):
-            try:
-                await self._stream.send_eof()
-            except _GONE as error:
-                _forget(error)
-                raise
+            await _without_cycle(self._stream.send_eof())
 
     async def aclose(self) -> None:
         """Close at once. Cancelling: closes all the same."""
