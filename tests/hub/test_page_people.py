@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from agent.protocol.events import status
-from tests.support.browser import ServedHub, expect, faults, open_page, photograph
+from tests.support.browser import SentRun, ServedHub, expect, faults, open_page, photograph
 from tests.support.fleets import Told, fleet, showcase
 
 if TYPE_CHECKING:
@@ -35,6 +35,17 @@ def log_in(page: Page, token: str) -> None:
 
 def asking() -> tuple[Told, str]:
     return fleet()[0]
+
+
+def open_asking(hub: ServedHub, page: Page, agents: ExitStack) -> tuple[Told, SentRun]:
+    """Open the page of such a run, whose questions everybody here may answer."""
+    hub.kill()
+    hub.start("--allow-commands")
+    run, beat = asking()
+    agent = agents.enter_context(hub.agent())
+    agent.send([*run.lines, beat])
+    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    return run, agent
 
 
 def test_a_token_opens_the_page_and_logging_out_closes_it(guarded: ServedHub, page: Page):
@@ -87,12 +98,7 @@ def test_an_operator_answers_tells_interrupts_and_stops(guarded: ServedHub, page
 
 
 def test_several_questions_are_shown_and_each_is_answered_by_itself(hub: ServedHub, page: Page, agents: ExitStack):
-    hub.kill()
-    hub.start("--allow-commands")
-    run, beat = asking()
-    agent = agents.enter_context(hub.agent())
-    agent.send([*run.lines, beat])
-    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    run, agent = open_asking(hub, page, agents)
     first = page.locator(".asks", has_text="npm publish")
     first.get_by_label("Reason").fill("not before Monday")
     other: dict[str, object] = {"id": "q2", "tool": "Bash", "input": {"command": "rm -rf build"}, "suggestions": []}
@@ -111,12 +117,7 @@ def test_several_questions_are_shown_and_each_is_answered_by_itself(hub: ServedH
 
 
 def test_a_call_is_shown_with_all_its_arguments_and_both_ends(hub: ServedHub, page: Page, agents: ExitStack):
-    hub.kill()
-    hub.start("--allow-commands")
-    run, beat = asking()
-    agent = agents.enter_context(hub.agent())
-    agent.send([*run.lines, beat])
-    page.goto(f"{hub.url}/runs/{run.envelope.run_id}")
+    run, agent = open_asking(hub, page, agents)
     given = {
         "q2": ("Bash", {"command": "make", "dangerouslyDisableSandbox": True}),
         "q3": ("mcp__shell__run", {"script": "x" * 9000 + "; rm -rf /"}),

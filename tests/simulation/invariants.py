@@ -290,15 +290,9 @@ def questions_are_answered(facts: Facts) -> Iterator[str]:
         return
     if doubled := {id: times for id, times in claude.answers.items() if len(times) > 1}:
         yield f"answered twice: {doubled}"
-    over = next((time for time, phase in run.phases if phase in (Phase.STOPPING, *_FINAL)), run.took)
     idle = next((time for time, report, _ in run.trail if report == Ended("watchdog", Bark.IDLE)), None)
-    withdrawn = {report.value.id: time for time, report, _ in run.trail
-                 if isinstance(report, Heard) and isinstance(report.value, QuestionWithdrawn)}  # fmt: skip
-    for time, report, phase in run.trail:
-        if not (isinstance(report, Heard) and isinstance(report.value, Question)) or phase is not Phase.RUNNING:
-            continue
-        id = report.value.id
-        until = min(claude.answers.get(id, [over])[0], withdrawn.get(id, over))
+    for id, time, end in _questions(run):
+        until = min(claude.answers.get(id, [end])[0], end)
         if until - time > run.config.ask_timeout + 0.1 and run.crash is None:
             yield f"{id} waited {until - time:.1f} s for an answer"
         if idle is not None and time < idle <= until and id not in claude.answers:
@@ -315,21 +309,25 @@ def lost_servers_are_waited_for(facts: Facts) -> Iterator[str]:
     for line in claude.heard:
         if line["type"] == "control_response":
             told.setdefault(line["response"]["request_id"], line["response"]["response"])
-    over = next((time for time, phase in run.phases if phase in (Phase.STOPPING, *_FINAL)), run.took)
-    withdrawn = {report.value.id: time for time, report, _ in run.trail
-                 if isinstance(report, Heard) and isinstance(report.value, QuestionWithdrawn)}  # fmt: skip
-    for time, report, phase in run.trail:
-        if not (isinstance(report, Heard) and isinstance(report.value, Question)) or phase is not Phase.RUNNING:
-            continue
-        id = report.value.id
-        answered = claude.answers.get(id, [over])[0]
+    for id, time, end in _questions(run):
+        answered = claude.answers.get(id, [end])[0]
         if "nobody is there" in told.get(id, {}).get("message", "") and answered - _lost(run, answered) < patience:
             yield f"{id} is denied for want of a server that was lost {answered - _lost(run, answered):.3f} s before"
         due = max(time, _lost(run, time) + patience)
         returns = any(up and time - 0.01 <= at <= due + 0.01 for at, up in run.links)
-        until = min(answered, withdrawn.get(id, over))
+        until = min(answered, end)
         if not returns and until > due + 0.1:
             yield f"{id} of {time:.1f} waits until {until:.1f} for a server that was lost at {_lost(run, time):.1f}"
+
+
+def _questions(run: Simulated) -> Iterator[tuple[str, float, float]]:
+    """Each question of a claude at work: its ID, its time, and when no answer can come any more."""
+    over = next((time for time, phase in run.phases if phase in (Phase.STOPPING, *_FINAL)), run.took)
+    withdrawn = {report.value.id: time for time, report, _ in run.trail
+                 if isinstance(report, Heard) and isinstance(report.value, QuestionWithdrawn)}  # fmt: skip
+    for time, report, phase in run.trail:
+        if isinstance(report, Heard) and isinstance(report.value, Question) and phase is Phase.RUNNING:
+            yield report.value.id, time, min(over, withdrawn.get(report.value.id, over))
 
 
 def _lost(run: Simulated, at: float) -> float:
