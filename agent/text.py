@@ -1,4 +1,4 @@
-"""Short texts for people: one clean line of anything, counts, money."""
+"""Texts for people: one clean line of anything, counts, money. Also JSON of theirs that strict readers take."""
 
 from __future__ import annotations
 

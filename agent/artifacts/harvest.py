@@ -52,11 +52,9 @@ class Harvest:
         verdict: str = "",
         note_push: Callable[[str], object] = lambda commit: None,
     ) -> None:
-        """Save nothing yet.
-
-        Args:
-            verdict: what VERIFY_COMMAND did, for the commit; empty without one.
-            note_push: gets the commit with the workspace's files before it is pushed.
+        """Args:
+        verdict: what VERIFY_COMMAND did, for the commit; empty without one.
+        note_push: gets the commit with the workspace's files before it is pushed.
         """
         self.fields: dict[str, Any] | None = None
         self._config = config

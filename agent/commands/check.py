@@ -2,7 +2,7 @@
 
 Each check gives a Finding with a remedy: ok, warn (a run would go on) or fail (a run would end without work). A problem
 of a variable says itself what would be right.
-Nothing stays written or is spent: the server gets a connection and a PING, the repository a question for its refs.
+It spends nothing and leaves no file: the server gets a connection and a PING, the repository a question for its refs.
 """
 
 from __future__ import annotations

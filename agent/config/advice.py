@@ -50,10 +50,6 @@ def logins(config: Config) -> list[str]:
     return [*found, *(["apiKeyHelper of SETTINGS"] if settings.get("apiKeyHelper") else [])]
 
 
-def _like(name: str) -> str:
-    return f"for example {BY_NAME[name].shown}"
-
-
 def conflicts(config: Config) -> Iterator[str]:
     """Problems of values that are right by themselves and wrong together."""
     for name in ("JOURNAL_DIR", "OUTPUT_DIR", "RECORD_DIR", "HEALTH_FILE", "TERMINATION_LOG"):
@@ -81,7 +77,8 @@ def conflicts(config: Config) -> Iterator[str]:
             yield f"PASS_ENV: {name} is the agent's own variable and not claude's"
     address = config.environ.get("ANTHROPIC_BASE_URL", "")
     if address and not re.match(r"https?://[^/\s]", address, re.IGNORECASE):
-        yield f"ANTHROPIC_BASE_URL: must be an address, https://HOST or http://HOST; {_like('ANTHROPIC_BASE_URL')}"
+        example = BY_NAME["ANTHROPIC_BASE_URL"].shown
+        yield f"ANTHROPIC_BASE_URL: must be an address, https://HOST or http://HOST; for example {example}"
     arguments = {name: config.environ.get(name, "") for name in _ARGUMENTS}
     arguments["OUTPUT_SCHEMA"] = msgspec.json.encode(config.output_schema).decode()
     arguments.update(config.steps)

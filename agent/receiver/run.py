@@ -17,7 +17,7 @@ from agent.text import one_line
 _NAMED = 20
 #: Characters of a gap marker's reason in that; the agent's own are single words.
 _REASON = 80
-#: The protocol has nine types. A state with many more, which a stranger may send, is not worth its place.
+#: The protocol has six types. A state with many more, as a stranger may send them, is not worth its place.
 _TYPES = 100
 
 
